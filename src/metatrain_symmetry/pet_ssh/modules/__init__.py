@@ -1,0 +1,1 @@
+"""The new parts of the network; everything else is PET's own."""
