@@ -1,0 +1,81 @@
+r"""PET with solid-spherical-harmonics geometry embeddings
+======================================================
+
+``pet_ssh`` is :ref:`PET <arch-pet>` with one change, proposed in `arXiv:2603.24638
+<https://arxiv.org/abs/2603.24638>`_ (section III.4): every edge vector :math:`\mathbf r`
+enters the network not as ``[x, y, z, r]`` but through real solid harmonics
+:math:`R_{\ell m}(\mathbf r) = r^\ell\,Y_{\ell m}(\hat{\mathbf r})` up to degree
+:math:`\ell_\mathrm{max}`. The network stays unconstrained: it is given the angular
+functions, not forced to respect them. Targets of high :math:`\lambda`, where PET
+collapses to predicting zero, become learnable.
+
+Everything else (hyperparameters, training, fine-tuning, restarting, LLPR, exporting) is
+PET's own and documented there.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Optional
+
+from metatrain.pet.documentation import ModelHypers as PETModelHypers
+from metatrain.pet.documentation import TrainerHypers as PETTrainerHypers
+from metatrain.utils.hypers import init_with_defaults
+from pydantic import BeforeValidator, TypeAdapter
+from typing_extensions import TypedDict
+
+from .options import check_l_max, check_length_scale
+
+
+class GeometryEmbeddingHypers(TypedDict):
+    """How an edge vector enters the network."""
+
+    l_max: Annotated[Optional[int], BeforeValidator(check_l_max)] = 4
+    """Largest degree of the solid harmonics, or ``null`` for exactly standard PET.
+
+    Choose at least half the ``o3_lambda`` of the highest target: 4 serves energies,
+    forces, stress and spherical targets up to :math:`\\lambda = 8`.
+    """
+    length_scale: Annotated[float, BeforeValidator(check_length_scale)] = 1.5
+    """Length that edge vectors are divided by, in the length unit of the structures.
+
+    :math:`r^\\ell` spans many orders of magnitude: the scale decides whose harmonics are
+    of order one. About a bond length is right. Dividing by the cutoff looks safe but
+    makes the high degrees vanish at bond lengths, and with them the method.
+    """
+    normalization: Literal["bounded", "LayerNorm", "RMSNorm"] | None = "bounded"
+    """How values of all degrees are kept of order one.
+
+    ``bounded`` takes the harmonics of :math:`\\mathbf r / \\sqrt{s^2 + r^2}`: nothing but a
+    radial factor per degree, so the embedding holds exactly the irreps up to ``l_max``.
+    ``LayerNorm`` and ``RMSNorm`` follow the linear map of the harmonics of
+    :math:`\\mathbf r / s`, and mix degrees. ``null`` leaves them as they are.
+    """
+    keep_distance: bool = True
+    """Keep PET's own linear map of ``[x, y, z, r]`` and add the harmonics to it.
+
+    The distance r is not among the harmonics. Needed to upgrade a trained PET.
+    """
+
+
+class ModelHypers(PETModelHypers):
+    """Hyperparameters of PET, and how edges are embedded."""
+
+    geometry_embedding: GeometryEmbeddingHypers = init_with_defaults(
+        GeometryEmbeddingHypers
+    )
+    """Solid-harmonics embedding of the edge vectors."""
+
+
+class TrainerHypers(PETTrainerHypers):
+    """Hyperparameters for training; all of them are PET's."""
+
+
+def complete_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill ``geometry_embedding`` options with the defaults.
+
+    :param options: some of the options.
+    :return: all of them.
+    :raises ValueError: if one is unknown or out of range.
+    """
+    complete = {**init_with_defaults(GeometryEmbeddingHypers), **options}
+    TypeAdapter(GeometryEmbeddingHypers).validate_python(complete)
+    return complete

@@ -1,0 +1,87 @@
+r"""The geometry embedding of ``pet_ssh``: solid harmonics in place of ``[x, y, z, r]``.
+
+Stands where PET has ``gnn_layers.i.edge_embedder = Linear(4, d_pet)`` and takes the same
+input, so that nothing else of PET changes:
+
+.. math::
+
+    e(\mathbf r) = W_0 [x, y, z, r] + b + W \bigl[R_{\ell m}(\mathbf u)\bigr]_{\ell \le
+    \ell_\mathrm{max}}, \qquad
+    \mathbf u = \frac{\mathbf r}{s} \quad\text{or}\quad
+    \mathbf u = \frac{\mathbf r}{\sqrt{s^2 + r^2}}
+
+(arXiv:2603.24638, section III.4; the bounded vector is ours). The first two terms are
+there with ``keep_distance``; a LayerNorm or RMSNorm may follow ``W``.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from .harmonics import SolidHarmonics
+
+
+class GeometryEmbedding(nn.Module):
+    """Embed edge vectors through solid harmonics up to degree ``l_max``.
+
+    :param d_pet: number of features of an edge.
+    :param l_max: largest degree of the harmonics.
+    :param length_scale: length ``s``, in the length unit of the model.
+    :param normalization: ``"bounded"`` (of the vectors, before the harmonics),
+        ``"LayerNorm"`` or ``"RMSNorm"`` (after their linear map), or ``None``.
+    :param keep_distance: also keep PET's own linear map of ``[x, y, z, r]``.
+    """
+
+    def __init__(
+        self,
+        d_pet: int,
+        l_max: int,
+        length_scale: float,
+        normalization: str | None,
+        keep_distance: bool,
+    ) -> None:
+        super().__init__()
+        self.length_scale = float(length_scale)
+        self.bounded = normalization == "bounded"
+        self.keep_distance = keep_distance
+        self.cartesian = nn.Linear(4, d_pet) if keep_distance else nn.Identity()
+        self.harmonics = SolidHarmonics(l_max)
+        # R_00 is constant, so its column is the bias
+        self.linear = nn.Linear((l_max + 1) ** 2, d_pet, bias=False)
+        with torch.no_grad():  # harmonics on the unit sphere have mean square 1 / 4 pi
+            self.linear.weight.mul_(math.sqrt(4 * math.pi))
+        norms = {"LayerNorm": nn.LayerNorm, "RMSNorm": nn.RMSNorm}
+        self.norm = norms.get(str(normalization), nn.Identity)(d_pet)
+
+    def forward(self, edges: torch.Tensor) -> torch.Tensor:
+        """Embed a batch of edges.
+
+        :param edges: ``[x, y, z, r]`` of every edge, in the length unit of the model,
+            shape ``(n_atoms, max_neighbors, 4)``; both may be zero.
+        :return: shape ``(n_atoms, max_neighbors, d_pet)``.
+        """
+        vectors = edges[:, :, :3].reshape(-1, 3) / self.length_scale
+        if self.bounded:
+            # smooth at zero, where r itself is not
+            squares = (vectors * vectors).sum(dim=1, keepdim=True)
+            vectors = vectors * torch.rsqrt(1.0 + squares)
+        features = self.norm(self.linear(self.harmonics(vectors)))
+        # not -1: with zero edges there would be nothing to infer it from
+        features = features.view(edges.shape[0], edges.shape[1], features.shape[1])
+        if self.keep_distance:
+            features = features + self.cartesian(edges)
+        return features
+
+    @torch.no_grad()
+    def silence_harmonics(self) -> None:
+        """Make the harmonic part return zero, while its gradients stay alive.
+
+        With a norm its gain and offset are zeroed, otherwise the linear map is: the
+        embedding is then PET's own until the first step.
+        """
+        silenced = [self.linear] if isinstance(self.norm, nn.Identity) else [self.norm]
+        for module in silenced:
+            for parameter in module.parameters():
+                parameter.zero_()
+

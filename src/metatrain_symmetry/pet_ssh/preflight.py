@@ -1,0 +1,111 @@
+"""What is looked at before ``mtt train`` starts with ``pet_ssh``.
+
+metatrain takes the architecture to restart or fine-tune from the checkpoint itself, so a
+plain ``pet`` would go on as ``pet``. Here it is upgraded first, and what cannot work is
+said in one sentence.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from .checkpoints import Checkpoint
+from .upgrade import upgrade_pet_checkpoint
+
+
+def check(
+    options: DictConfig | dict[str, Any],
+    restart_from: str | Path | None,
+    checkpoint_dir: str | Path,
+) -> DictConfig:
+    """Check the checkpoint that a training starts from, and upgrade it if need be.
+
+    :param options: training options as given by the user, of architecture ``pet_ssh``.
+    :param restart_from: checkpoint of ``mtt train --restart``, if any.
+    :param checkpoint_dir: output folder of the run; an upgraded checkpoint goes there.
+    :return: the options, with ``finetune.read_from`` pointing to the upgraded file if
+        one was written.
+    :raises ValueError: if the checkpoint cannot be read or is of another architecture.
+    """
+    options = OmegaConf.create(OmegaConf.to_container(OmegaConf.create(options)))
+    if restart_from is not None:
+        _check_restart(restart_from)
+        return options
+    source = OmegaConf.select(options, "architecture.training.finetune.read_from")
+    if source is None:
+        return options
+    checkpoint = read_checkpoint(source)
+    embedding = OmegaConf.select(options, "architecture.model.geometry_embedding")
+    wanted = {} if embedding is None else OmegaConf.to_container(embedding)
+    if not _needs_upgrade(checkpoint, source, wanted):
+        return options
+    upgraded = upgrade_pet_checkpoint(checkpoint, wanted)
+    path = Path(checkpoint_dir) / f"{Path(source).stem}-upgraded.ckpt"
+    _write_atomically(upgraded, path)
+    used = upgraded["model_data"]["model_hypers"]["geometry_embedding"]
+    logging.info(
+        f"Upgraded '{source}' from {checkpoint['architecture_name']!r} to 'pet_ssh' with "
+        f"{used}, written to '{path}'"
+    )
+    OmegaConf.update(options, "architecture.training.finetune.read_from", str(path))
+    return options
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a metatrain checkpoint file.
+
+    :param path: a ``.ckpt`` file.
+    :return: its dictionary.
+    :raises ValueError: if there is no such file, or if it is no checkpoint.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"The checkpoint '{path}' does not exist.")
+    try:
+        checkpoint = torch.load(path, weights_only=False, map_location="cpu")
+    except Exception as error:  # unpickling half a file can raise anything
+        raise ValueError(
+            f"The file '{path}' cannot be read as a checkpoint, perhaps because it is "
+            "truncated: copy it again or use an earlier one."
+        ) from error
+    if not isinstance(checkpoint, dict) or "architecture_name" not in checkpoint:
+        raise ValueError(f"The file '{path}' is not a checkpoint of metatrain.")
+    return checkpoint
+
+
+def _check_restart(path: str | Path) -> None:
+    """Only a ``pet_ssh`` can be restarted as one."""
+    name = read_checkpoint(path)["architecture_name"]
+    if name != "pet_ssh":
+        hint = ": give it as `training: finetune: read_from:` to upgrade it"
+        raise ValueError(
+            f"The checkpoint '{path}' holds a {name!r} model and cannot restart a "
+            f"'pet_ssh' training{hint if name == 'pet' else ''}."
+        )
+
+
+def _needs_upgrade(
+    checkpoint: Checkpoint, source: str, wanted: dict[str, Any]
+) -> bool:
+    """Whether a checkpoint to fine-tune from has to become a ``pet_ssh`` first."""
+    name = checkpoint["architecture_name"]
+    if name == "pet":
+        return True
+    if name != "pet_ssh":
+        raise ValueError(
+            f"The checkpoint '{source}' holds a {name!r} model, but 'pet_ssh' can only "
+            "be fine-tuned from 'pet' and 'pet_ssh' models."
+        )
+    has = checkpoint["model_data"]["model_hypers"]["geometry_embedding"]["l_max"]
+    return has is None and wanted.get("l_max") is not None
+
+
+def _write_atomically(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save(checkpoint, unfinished)
+    os.replace(unfinished, path)

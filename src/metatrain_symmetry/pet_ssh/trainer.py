@@ -1,0 +1,111 @@
+"""The trainer: PET's, writing its checkpoints atomically."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from metatrain.pet import Trainer as PETTrainer
+from metatrain.utils.abc import ModelInterface
+
+from . import checkpoints
+
+
+class Trainer(PETTrainer):
+    """PET's trainer.
+
+    :param hypers: hyperparameters of PET's trainer.
+    """
+
+    __checkpoint_version__ = checkpoints.TRAINER_VERSION
+
+    def train(
+        self,
+        model: ModelInterface,
+        dtype: torch.dtype,
+        devices: list[torch.device],
+        train_datasets: Sequence[Any],
+        val_datasets: Sequence[Any],
+        checkpoint_dir: str,
+    ) -> None:
+        """Train as PET does; where the data are at fault, say which structure.
+
+        :param model: model to train.
+        :param dtype: float32 or float64.
+        :param devices: where to train.
+        :param train_datasets: data sets to train on.
+        :param val_datasets: data sets to choose the best model with.
+        :param checkpoint_dir: folder for the checkpoints.
+        :raises ValueError: if a structure has positions that are not finite, or atomic
+            types that the model does not know.
+        """
+        try:
+            super().train(
+                model, dtype, devices, train_datasets, val_datasets, checkpoint_dir
+            )
+        except Exception as error:
+            # only now: reading a large data set once more takes minutes
+            for name, datasets in [
+                ("training", train_datasets),
+                ("validation", val_datasets),
+            ]:
+                fault = _find_fault(datasets, model.dataset_info.atomic_types)
+                if fault is not None:
+                    raise ValueError(f"In the {name} set, {fault}.") from error
+            raise
+
+    def save_checkpoint(self, model: ModelInterface, path: str | Path) -> None:
+        """Write a checkpoint of model and trainer, whole or not at all.
+
+        :param model: model to save.
+        :param path: file to write, ending in ``.ckpt``.
+        """
+        path = Path(path)
+        # a folder, so that no `--restart auto` can pick up an unfinished file
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+            unfinished = Path(folder) / path.name
+            super().save_checkpoint(model, unfinished)
+            # metatrain adds a missing extension by itself
+            (written,) = unfinished.parent.iterdir()
+            os.replace(written, path.with_name(written.name))
+
+    @classmethod
+    def upgrade_checkpoint(cls, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """Bring the trainer's part of a checkpoint to the current version.
+
+        :param checkpoint: checkpoint of an older version, or of a plain PET.
+        :return: the upgraded checkpoint.
+        :raises RuntimeError: if its version is unknown.
+        """
+        return checkpoints.upgrade(
+            checkpoint,
+            "trainer_ckpt_version",
+            cls.__checkpoint_version__,
+            PETTrainer.upgrade_checkpoint,
+        )
+
+
+def _find_fault(datasets: Sequence[Any], atomic_types: list[int]) -> str | None:
+    """First structure that no model could learn from, and what is wrong with it."""
+    for dataset in datasets:
+        for index in range(len(dataset)):
+            system = dataset[index]["system"]
+            where = f"structure {_original_index(dataset, index)} (counting from 0)"
+            if not torch.isfinite(system.positions).all():
+                return f"{where} has positions that are not finite numbers"
+            unknown = sorted(set(system.types.tolist()) - set(atomic_types))
+            if unknown:
+                return (
+                    f"{where} has the atomic types {unknown}, but the model was made "
+                    f"for {atomic_types}"
+                )
+    return None
+
+
+def _original_index(dataset: Any, index: int) -> int:
+    """Index of a structure in the file, before metatrain split it."""
+    while isinstance(dataset, torch.utils.data.Subset):
+        dataset, index = dataset.dataset, dataset.indices[index]
+    return index
