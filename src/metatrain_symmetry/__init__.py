@@ -1,7 +1,13 @@
 """Has my unconstrained atomistic model learned the symmetry of physics?
 
-A plugin of metatrain. This file stays trivial: ``import torch`` loads it (see
-:mod:`metatrain_symmetry.plugin.hook`), so nothing here may import anything.
+A plugin of metatrain. ``import torch`` loads this file (see
+:mod:`metatrain_symmetry.plugin.hook`), so it stays trivial; where that is switched off
+with ``TORCH_DEVICE_BACKEND_AUTOLOAD=0``, importing it before metatrain does the same.
 """
 
+from .plugin.hook import install
+
+
 __version__ = "0.1.0"
+
+install()

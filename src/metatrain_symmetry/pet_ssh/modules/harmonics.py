@@ -17,7 +17,6 @@ products: TorchScript compiles it, and every derivative of any order is autograd
 """
 
 import math
-from typing import List
 
 import numpy as np
 import torch
@@ -84,10 +83,8 @@ class SolidHarmonics(torch.nn.Module):
     def __init__(self, l_max: int) -> None:
         super().__init__()
         self.l_max = l_max
-        matrices = [torch.from_numpy(product_matrix(l)) for l in range(1, l_max + 1)]
-        self.shapes: List[List[int]] = [list(matrix.shape) for matrix in matrices]
-        flat = [matrix.reshape(-1) for matrix in matrices]
-        constants = torch.cat([torch.zeros(0, dtype=torch.float64), *flat])
+        matrices = [product_matrix(l).ravel() for l in range(1, l_max + 1)]
+        constants = torch.from_numpy(np.concatenate([np.zeros(0), *matrices]))
         fixed_point = torch.round(constants * 2.0**52).to(torch.int64)
         self.register_buffer("fixed_point", fixed_point, persistent=False)
 
@@ -105,11 +102,11 @@ class SolidHarmonics(torch.nn.Module):
         values = [current]
         columns = vectors.unsqueeze(2)
         start = 0
-        for shape in self.shapes:
-            size = shape[0] * shape[1]
-            matrix = constants[start : start + size].view(shape[0], shape[1])
-            products = (columns * current.unsqueeze(1)).view(n, shape[0])
-            current = products @ matrix
+        for l in range(1, self.l_max + 1):
+            rows = 3 * (2 * l - 1)
+            stop = start + rows * (2 * l + 1)
+            matrix = constants[start:stop].view(rows, 2 * l + 1)
+            current = (columns * current.unsqueeze(1)).view(n, rows) @ matrix
             values.append(current)
-            start += size
+            start = stop
         return torch.cat(values, dim=1)

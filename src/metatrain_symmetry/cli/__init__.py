@@ -1,0 +1,1 @@
+"""Commands: argument parsing and messages only, no mathematics."""

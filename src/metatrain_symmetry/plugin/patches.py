@@ -1,0 +1,216 @@
+"""Every contact of ours with the internals of metatrain.
+
+One function per module of metatrain, named in :data:`PATCHES`;
+:mod:`metatrain_symmetry.plugin.hook` calls it once that module has been executed.
+Standard library only: this is read while ``import torch`` is running. What each
+function relies on is asserted by name in ``tests/plugin/test_contacts.py``.
+
+``metatrain.__main__`` needs no function: it binds the names of ``metatrain.cli`` after
+we replaced them, and where it was earlier, :func:`_replace` binds them again.
+"""
+
+import argparse
+import functools
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+SHIMS = Path(__file__).parent.resolve() / "shims"
+"""Folder of packages that show up as ``metatrain.NAME``."""
+
+ARCHITECTURES = ("pet_ssh",)
+"""What we add to the architectures of metatrain."""
+
+_MARK = "_metatrain_symmetry"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command of ``mtt``.
+
+    :param name: as typed after ``mtt``
+    :param help: one line for ``mtt --help``
+    :param add_arguments: adds the arguments to the command's own parser
+    :param run: does the work; what it raises ends in ``error.log`` and exit code 1
+    """
+
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
+COMMANDS: list[Command] = []
+"""What we add to the sub-commands of ``mtt``."""
+
+
+def patch_package(metatrain: ModuleType) -> None:
+    """Let ``metatrain.pet_ssh`` be found.
+
+    :param metatrain: the package ``metatrain``
+    """
+    if str(SHIMS) not in metatrain.__path__:
+        metatrain.__path__.append(str(SHIMS))
+
+
+def patch_architectures(architectures: ModuleType) -> None:
+    """Let our architectures be listed, and their folders be known.
+
+    :param architectures: the module ``metatrain.utils.architectures``
+    """
+
+    def find_all(original: Callable[[], list[str]]) -> list[str]:
+        found = original()
+        return found + [name for name in ARCHITECTURES if name not in found]
+
+    def get_path(original: Callable[[str], Path], name: str) -> Path:
+        path = original(name)  # has complained about an unknown name
+        return SHIMS / name if name in ARCHITECTURES else path
+
+    def get_name(original: Callable[[str | Path], str], path: str | Path) -> str:
+        path = Path(path)
+        directory = (path if path.is_dir() else path.parent).resolve()
+        if path.exists() and directory.parent == SHIMS:
+            return directory.name
+        return original(path)
+
+    _replace(architectures, "find_all_architectures", find_all)
+    _replace(architectures, "get_architecture_path", get_path)
+    _replace(architectures, "get_architecture_name", get_name)
+
+
+def patch_pydantic(pydantic: ModuleType) -> None:
+    """Let messages about wrong options point to our documentation.
+
+    metatrain's own links lead to a page of docs.metatensor.org that does not exist.
+
+    :param pydantic: the module ``metatrain.utils.pydantic``
+    """
+
+    def link(original: Callable[[Any, str], str], error: Any, cls: str) -> str:
+        if error._architecture in ARCHITECTURES:
+            return f"metatrain_symmetry.{error._architecture}.documentation.{cls}"
+        return original(error, cls)
+
+    _replace(pydantic.MetatrainArchitectureValidationError, "architecture_link", link)
+
+
+def patch_export(export: ModuleType) -> None:
+    """Let ``mtt`` have our sub-commands.
+
+    ``main()`` knows three sub-commands by name. Ours travel as ``export_model``, and
+    thereby have metatrain's ``--debug``, logging, ``error.log`` and exit codes.
+
+    :param export: the module ``metatrain.cli.export``
+    """
+
+    def add_parsers(original: Callable[[Any], None], subparser: Any) -> None:
+        original(subparser)
+        for command in COMMANDS:
+            _add_parser(subparser, command)
+
+    def prepare(
+        original: Callable[[argparse.Namespace], None], args: argparse.Namespace
+    ) -> None:
+        if not hasattr(args, "_command"):
+            original(args)
+
+    def run(original: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        command = kwargs.pop("_command", None)
+        if command is None:
+            original(*args, **kwargs)
+        else:
+            command.run(argparse.Namespace(**kwargs))
+
+    _replace(export, "_add_export_model_parser", add_parsers)
+    _replace(export, "_prepare_export_model_args", prepare)
+    _replace(export, "export_model", run)
+
+
+def patch_train(train: ModuleType) -> None:
+    """Let options for our architectures be checked and completed before training.
+
+    :param train: the module ``metatrain.cli.train``
+    """
+
+    def checked(original: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        call = inspect.signature(original).bind(*args, **kwargs)
+        call.apply_defaults()
+        if _architecture_name(call.arguments["options"]) in ARCHITECTURES:
+            from metatrain_symmetry.pet_ssh import preflight
+
+            call.arguments["options"] = preflight.check(
+                call.arguments["options"],
+                call.arguments["restart_from"],
+                call.arguments["checkpoint_dir"],
+            )
+        original(*call.args, **call.kwargs)
+
+    _replace(train, "train_model", checked)
+
+
+PATCHES: dict[str, Callable[[ModuleType], None]] = {
+    "metatrain": patch_package,
+    "metatrain.utils.architectures": patch_architectures,
+    "metatrain.utils.pydantic": patch_pydantic,
+    "metatrain.cli.export": patch_export,
+    "metatrain.cli.train": patch_train,
+}
+"""Which function extends which module."""
+
+
+def _add_parser(subparser: Any, command: Command) -> None:
+    """Add one of our sub-commands; should that fail, ``mtt`` lives without it."""
+    try:
+        parser = subparser.add_parser(
+            command.name, help=command.help, description=command.help
+        )
+        parser.set_defaults(callable="export_model", _command=command)
+        command.add_arguments(parser)
+    except Exception as error:
+        warnings.warn(
+            f"'mtt {command.name}' of metatrain_symmetry is not available "
+            f"({type(error).__name__}: {error})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _architecture_name(options: Any) -> Any:
+    """Name in the options; None where they are such that metatrain will complain."""
+    for key in ("architecture", "name"):
+        if not isinstance(options, Mapping):  # DictConfig is one
+            return None
+        options = options.get(key)
+    return options
+
+
+def _replace(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
+    """Replace a function of a module or class, wherever metatrain has bound its name.
+
+    :param owner: the module or class
+    :param name: name of the function
+    :param replacement: called with the original, then with the arguments of the call
+    """
+    original = getattr(owner, name)
+    if hasattr(original, _MARK):
+        return
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return replacement(original, *args, **kwargs)
+
+    setattr(wrapper, _MARK, True)
+    setattr(owner, name, wrapper)
+    # `from .architectures import find_all_architectures` before we came
+    for module_name, module in list(sys.modules.items()):
+        if module_name.startswith("metatrain.") and module is not None:
+            for key, value in list(vars(module).items()):
+                if value is original:
+                    setattr(module, key, wrapper)

@@ -1,0 +1,117 @@
+"""An exported model in a process that knows neither this package nor sphericart."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+import torch
+from common import crystal, energy_info, molecule, pet_ssh, predict, systems
+from metatomic.torch import ModelOutput
+
+
+SCRIPT = Path(__file__).with_name("clean_process.py")
+STEP = 2e-5  # Å
+
+
+@pytest.fixture(params=["molecule", "crystal"])
+def structure(request):
+    return {"molecule": molecule, "crystal": crystal}[request.param]()
+
+
+@pytest.fixture(params=["bounded", "LayerNorm", None])
+def model(request):
+    return pet_ssh(
+        energy_info(), embedding={"l_max": 4, "normalization": request.param}
+    ).double()
+
+
+def in_clean_process(model, structure, folder):
+    model.export().save(str(folder / "model.pt"))
+    ase.io.write(folder / "structure.xyz", structure)
+    # torch would import the plugin's hook by itself
+    environment = os.environ | {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+    environment.pop("PYTHONPATH", None)
+    process = subprocess.run(
+        [sys.executable, SCRIPT, "model.pt", "structure.xyz", "result.npz"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "extension" not in process.stderr  # nor warnings about missing libraries
+    return np.load(folder / "result.npz")
+
+
+def moved(structure, displacement):
+    copy = structure.copy()
+    copy.positions += displacement
+    return copy
+
+
+def strained(structure, strain):
+    copy = structure.copy()
+    copy.set_cell(copy.cell[:] @ strain)
+    copy.positions = copy.positions @ strain
+    return copy
+
+
+def energy(model, structure):
+    with torch.no_grad():
+        return float(predict(model, [structure]).sum())
+
+
+def eager_gradient(model, structure):
+    (system,) = systems([structure], model, gradients=True)
+    outputs = {"energy": ModelOutput(sample_kind="system")}
+    value = model.eval()([system], outputs)["energy"].block().values.sum()
+    return torch.autograd.grad(value, system.positions)[0].numpy()
+
+
+def test_clean_process(model, structure, tmp_path):
+    result = in_clean_process(model, structure, tmp_path)
+    structure = ase.io.read(tmp_path / "structure.xyz")  # as rounded in the file
+
+    assert result["energy"] == pytest.approx(energy(model, structure), rel=1e-10)
+    gradient = eager_gradient(model, structure)
+    np.testing.assert_allclose(result["gradient"], gradient, atol=1e-10)
+    assert np.abs(gradient).max() > 1e-3
+
+    numerical = np.zeros_like(gradient)
+    for atom, axis in np.ndindex(*gradient.shape):
+        step = np.zeros_like(gradient)
+        step[atom, axis] = STEP
+        numerical[atom, axis] = (
+            energy(model, moved(structure, step))
+            - energy(model, moved(structure, -step))
+        ) / (2 * STEP)
+    np.testing.assert_allclose(result["gradient"], numerical, atol=1e-6)
+
+    direction = result["direction"]
+    numerical = (
+        eager_gradient(model, moved(structure, STEP * direction))
+        - eager_gradient(model, moved(structure, -STEP * direction))
+    ) / (2 * STEP)
+    np.testing.assert_allclose(result["hvp"], numerical, rtol=1e-6, atol=1e-6)
+    assert np.abs(numerical).max() > 1e-2
+
+
+def test_stress_in_clean_process(model, tmp_path):
+    structure = crystal()
+    result = in_clean_process(model, structure, tmp_path)
+    structure = ase.io.read(tmp_path / "structure.xyz")
+    numerical = np.zeros((3, 3))
+    for i, j in np.ndindex(3, 3):
+        step = np.zeros((3, 3))
+        step[i, j] = STEP
+        numerical[i, j] = (
+            energy(model, strained(structure, np.eye(3) + step))
+            - energy(model, strained(structure, np.eye(3) - step))
+        ) / (2 * STEP)
+    np.testing.assert_allclose(result["strain_gradient"], numerical, atol=1e-6)
+    assert np.abs(numerical).max() > 1e-2
