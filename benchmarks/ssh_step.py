@@ -51,9 +51,7 @@ L_MAX = {"pet_ssh l_max=1": 1, "pet_ssh l_max=4": 4, "pet_ssh l_max=8": 8}
 
 def molecules() -> list[ase.Atoms]:
     """Sixteen organic molecules of 8 to 15 atoms."""
-    names = [
-        n for n in g2.names if 8 <= len(g2[n]) and set(g2[n].numbers) <= {1, 6, 7, 8}
-    ]
+    names = [n for n in g2.names if len(g2[n]) >= 8 and set(g2[n].numbers) <= {1, 6, 7, 8}]
     return [g2[name] for name in names[:16]]
 
 
@@ -123,9 +121,7 @@ def prepare(structures: list[ase.Atoms], model: PET) -> tuple[list[System], int]
         system.positions.requires_grad_(True)
         get_system_with_neighbor_lists(system, model.requested_neighbor_lists())
     lists = [
-        s.get_neighbor_list(o)
-        for s in systems
-        for o in model.requested_neighbor_lists()
+        s.get_neighbor_list(o) for s in systems for o in model.requested_neighbor_lists()
     ]
     return systems, sum(len(block.samples) for block in lists)
 
@@ -178,14 +174,11 @@ def table(result: dict[str, Any]) -> str:
     for case, values in result["cases"].items():
         for action, seconds in values["seconds"].items():
             cells = [
-                "{:.3f} ({:.3f}-{:.3f})".format(*ratios(seconds, name))
-                for name in L_MAX
+                "{:.3f} ({:.3f}-{:.3f})".format(*ratios(seconds, name)) for name in L_MAX
             ]
             floor = f"{1e3 * np.median(seconds['pet']):.0f} ms"
             title = f"{case}, {values['n_atoms']} atoms, {values['n_edges']} edges"
-            lines.append(
-                f"| {title} | {action} | {floor} | " + " | ".join(cells) + " |"
-            )
+            lines.append(f"| {title} | {action} | {floor} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -89,8 +89,7 @@ def crystal():
 def systems(structures, model, dtype=torch.float64, *, gradients=False) -> list[System]:
     """Systems with the neighbour lists of a model."""
     converted = [
-        system.to(dtype)
-        for system in systems_to_torch(structures, dtype=torch.float64)
+        system.to(dtype) for system in systems_to_torch(structures, dtype=torch.float64)
     ]
     for system in converted:
         system.positions.requires_grad_(gradients)

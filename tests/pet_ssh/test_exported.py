@@ -87,8 +87,7 @@ def test_clean_process(model, structure, tmp_path):
         step = np.zeros_like(gradient)
         step[atom, axis] = STEP
         numerical[atom, axis] = (
-            energy(model, moved(structure, step))
-            - energy(model, moved(structure, -step))
+            energy(model, moved(structure, step)) - energy(model, moved(structure, -step))
         ) / (2 * STEP)
     np.testing.assert_allclose(result["gradient"], numerical, atol=1e-6)
 

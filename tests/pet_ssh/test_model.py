@@ -64,9 +64,7 @@ def test_l_max_null_is_pet(featurizer_type):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_batches_are_the_sum_of_their_systems(options, featurizer_type, dtype):
     """With isolated atoms, no neighbours at all, single-atom cells, empty batches."""
-    model = pet_ssh(
-        energy_info(), embedding=options, featurizer_type=featurizer_type
-    )
+    model = pet_ssh(energy_info(), embedding=options, featurizer_type=featurizer_type)
     structures = [isolated, molecule(), one_atom_cell, crystal(), far_apart]
     together = predict(model, structures, dtype=dtype)
     alone = [predict(model, [structure], dtype=dtype) for structure in structures]
@@ -85,9 +83,12 @@ def test_isolated_atoms_have_no_forces():
     (system,) = systems([far_apart], model, gradients=True)
     outputs = {"energy": ModelOutput(sample_kind="system")}
     energy = model([system], outputs)["energy"].block().values.sum()
-    assert not energy.requires_grad or not torch.autograd.grad(
-        energy, system.positions, allow_unused=True, materialize_grads=True
-    )[0].any()
+    assert (
+        not energy.requires_grad
+        or not torch.autograd.grad(
+            energy, system.positions, allow_unused=True, materialize_grads=True
+        )[0].any()
+    )
 
 
 @pytest.mark.parametrize("o3_lambda", [0, 2, 5, 8])

@@ -256,9 +256,7 @@ class TestTrain:
         "options",
         [{"architecture": {"name": "pet"}}, {"architecture": "pet_ssh"}, {}, None],
     )
-    def test_others(
-        self, train: ModuleType, calls: list[tuple], options: object
-    ) -> None:
+    def test_others(self, train: ModuleType, calls: list[tuple], options: object) -> None:
         train.train_model(options)
         assert calls == [("train", options, ".", None)]
 

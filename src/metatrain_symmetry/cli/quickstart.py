@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 
 PARTS = ("training", "validation", "test")
@@ -32,12 +32,11 @@ BEFORE_MESSAGE = "Thank you!"
 NEXT = """\
 What to try next
   evaluate it on structures of yours (options: systems and targets, as for training)
-      mtt eval {model} eval.yaml -e {run}/extensions
+      mtt eval {model} eval.yaml
   use it in ASE
       from metatomic_ase import MetatomicCalculator
       atoms.calc = MetatomicCalculator("{model}")
-  change `geometry_embedding.l_max` in {config} and run again
-  README.md: symmetry reports during training, and models of your own"""
+  set architecture.model.geometry_embedding.l_max in {config} and run again"""
 
 
 class Stopped(Exception):
@@ -168,7 +167,7 @@ def evaluate(run: Path, outputs: Path) -> dict[str, dict[str, float]]:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     options = OmegaConf.load(outputs / "options_restart.yaml")
     dataset, targets, _ = get_dataset(options["training_set"][0])
-    model = load_model(run / "model.pt", extensions_directory=run / "extensions")
+    model = load_model(run / "model.pt")
     batch_size = options["architecture"]["training"]["batch_size"]
     scores = {}
     for part in tqdm(PARTS, desc="evaluation", leave=False):

@@ -14,7 +14,7 @@ PET's own and documented there.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal
 
 from metatrain.pet.documentation import ModelHypers as PETModelHypers
 from metatrain.pet.documentation import TrainerHypers as PETTrainerHypers
@@ -28,7 +28,7 @@ from .options import check_l_max, check_length_scale
 class GeometryEmbeddingHypers(TypedDict):
     """How an edge vector enters the network."""
 
-    l_max: Annotated[Optional[int], BeforeValidator(check_l_max)] = 4
+    l_max: Annotated[int | None, BeforeValidator(check_l_max)] = 4
     """Largest degree of the solid harmonics, or ``null`` for exactly standard PET.
 
     Choose at least half the ``o3_lambda`` of the highest target: 4 serves energies,

@@ -87,9 +87,7 @@ def _check_restart(path: str | Path) -> None:
         )
 
 
-def _needs_upgrade(
-    checkpoint: Checkpoint, source: str, wanted: dict[str, Any]
-) -> bool:
+def _needs_upgrade(checkpoint: Checkpoint, source: str, wanted: dict[str, Any]) -> bool:
     """Whether a checkpoint to fine-tune from has to become a ``pet_ssh`` first."""
     name = checkpoint["architecture_name"]
     if name == "pet":

@@ -93,9 +93,7 @@ def _silent_parameters(d_pet: int, options: dict[str, Any]) -> dict[str, torch.T
     return {k: v for k, v in state.items() if not k.startswith("cartesian.")}
 
 
-def _with_harmonics(
-    state: dict[str, Any], new: dict[str, torch.Tensor]
-) -> dict[str, Any]:
+def _with_harmonics(state: dict[str, Any], new: dict[str, torch.Tensor]) -> dict[str, Any]:
     """Move PET's edge embedders into place and add the new parameters after them.
 
     :raises ValueError: if an edge embedder is not PET's linear map (LoRA, say).

@@ -84,4 +84,3 @@ class GeometryEmbedding(nn.Module):
         for module in silenced:
             for parameter in module.parameters():
                 parameter.zero_()
-

@@ -80,6 +80,8 @@ class SolidHarmonics(torch.nn.Module):
     :param l_max: largest degree, between 0 and :data:`MAX_L`.
     """
 
+    fixed_point: torch.Tensor
+
     def __init__(self, l_max: int) -> None:
         super().__init__()
         self.l_max = l_max
