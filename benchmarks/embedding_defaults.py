@@ -39,7 +39,7 @@ class Variant(NamedTuple):
 
     l_max: int | None
     length_scale: float = 1.0
-    normalization: str | None = "bounded"
+    normalization: str | None = "harmonics"
     keep_distance: bool = True
 
 
@@ -49,28 +49,21 @@ REFERENCE = "PET"
 VARIANTS: dict[str, Variant | None] = {
     REFERENCE: None,  # architecture `pet`
     "l null": Variant(l_max=None),  # must agree with PET to the last digit
-    "l1 bounded 1.0": Variant(l_max=1),
-    "l2 bounded 1.0": Variant(l_max=2),
-    "l4 bounded 0.5": Variant(l_max=4, length_scale=0.5),
-    "l4 bounded 1.0": Variant(l_max=4),
-    "l4 bounded 1.5": Variant(l_max=4, length_scale=1.5),
-    "l4 bounded 1.0, no r": Variant(l_max=4, keep_distance=False),
-    "l4 LayerNorm 1.0": Variant(l_max=4, normalization="LayerNorm"),
+    "l1 harmonics 1.0": Variant(1),
+    "l4 harmonics 0.5": Variant(4, 0.5),
+    "l4 harmonics 1.0": Variant(4),
+    "l4 harmonics 1.5": Variant(4, 1.5),
+    "l4 harmonics 1.0, no r": Variant(4, keep_distance=False),
+    "l4 LayerNorm 1.0": Variant(4, 1.0, "LayerNorm"),
     "l4 LayerNorm 1.5": Variant(4, 1.5, "LayerNorm"),
-    "l4 LayerNorm 1.5, no r": Variant(4, 1.5, "LayerNorm", keep_distance=False),
-    "l4 RMSNorm 1.5": Variant(4, 1.5, "RMSNorm"),
-    "l4 none 1.5": Variant(4, 1.5, None),
-    "l4 none cutoff": Variant(4, CUTOFF, None),
-    "l8 bounded 0.5": Variant(l_max=8, length_scale=0.5),
-    "l8 bounded 1.0": Variant(l_max=8),
-    "l8 bounded 1.5": Variant(l_max=8, length_scale=1.5),
-    "l8 bounded 1.0, no r": Variant(l_max=8, keep_distance=False),
-    "l8 LayerNorm 1.0": Variant(l_max=8, normalization="LayerNorm"),
-    "l8 LayerNorm 1.5": Variant(8, 1.5, "LayerNorm"),
-    "l8 LayerNorm 1.0, no r": Variant(8, 1.0, "LayerNorm", keep_distance=False),
-    "l8 LayerNorm cutoff": Variant(8, CUTOFF, "LayerNorm"),
-    "l8 none 1.5": Variant(8, 1.5, None),
-    "l8 bounded cutoff": Variant(8, CUTOFF),
+    "l4 RMSNorm 1.0": Variant(4, 1.0, "RMSNorm"),
+    "l4 none 1.0": Variant(4, 1.0, None),
+    "l8 harmonics 1.0": Variant(8),
+    "l8 harmonics 1.5": Variant(8, 1.5),
+    "l8 harmonics cutoff": Variant(8, CUTOFF),
+    "l8 LayerNorm 1.0": Variant(8, 1.0, "LayerNorm"),
+    "l8 none 1.0": Variant(8, 1.0, None),
+    "l8 none cutoff": Variant(8, CUTOFF, None),
 }
 
 MODEL = {

@@ -4,6 +4,9 @@ Every repeat times all models one after the other in the same process, in an ord
 rotates; what is reported is the median over repeats of the ratio to the ``pet`` of the same
 repeat, with its quartiles, so that a slow minute of the machine cancels.
 
+The training step is also timed with sphericart's harmonics in place of ours, to see
+whether they would be worth their compiled extension.
+
 A training step is energy and conservative forces of a batch, loss, backward, optimizer
 step (metatrain's own functions); an evaluation is energy and forces of the same batch by
 the exported model.
@@ -25,6 +28,7 @@ from typing import Any
 
 import ase.build
 import numpy as np
+import sphericart.torch
 import torch
 from ase.collections import g2
 from metatomic.torch import (
@@ -46,7 +50,13 @@ import metatrain_symmetry
 from metatrain_symmetry.pet_ssh import PetSSH
 
 
-L_MAX = {"pet_ssh l_max=1": 1, "pet_ssh l_max=4": 4, "pet_ssh l_max=8": 8}
+L_MAX = {
+    "pet_ssh l_max=1": 1,
+    "pet_ssh l_max=4": 4,
+    "pet_ssh l_max=8": 8,
+    "l_max=4, sphericart": 4,
+    "l_max=8, sphericart": 8,
+}
 
 
 def molecules() -> list[ase.Atoms]:
@@ -71,7 +81,11 @@ def build(name: str, info: DatasetInfo) -> PET:
         return PET(get_default_hypers("pet")["model"], info)
     hypers = get_default_hypers("pet_ssh")["model"]
     hypers["geometry_embedding"]["l_max"] = L_MAX[name]
-    return PetSSH(hypers, info)
+    model = PetSSH(hypers, info)
+    if "sphericart" in name:
+        for layer in model.backend.gnn_layers:
+            layer.edge_embedder.harmonics = sphericart.torch.SolidHarmonics(L_MAX[name])
+    return model
 
 
 def training_step(
@@ -139,9 +153,9 @@ def time_case(structures: list[ase.Atoms], repeats: int, label: str) -> dict[str
         model = build(name, info)
         systems, n_edges = prepare(structures, model)
         actions["training step", name] = training_step(model, systems, info)
-        actions["evaluation", name] = evaluation(
-            build(name, info), prepare(structures, model)[0]
-        )
+        if "sphericart" not in name:  # it cannot be exported
+            systems, _ = prepare(structures, model)
+            actions["evaluation", name] = evaluation(build(name, info), systems)
     for action in [*actions.values()] * 2:  # warm up, and let TorchScript specialise
         action()
     seconds: dict[str, dict[str, list[float]]] = {"training step": {}, "evaluation": {}}
@@ -174,7 +188,10 @@ def table(result: dict[str, Any]) -> str:
     for case, values in result["cases"].items():
         for action, seconds in values["seconds"].items():
             cells = [
-                "{:.3f} ({:.3f}-{:.3f})".format(*ratios(seconds, name)) for name in L_MAX
+                "{:.3f} ({:.3f}-{:.3f})".format(*ratios(seconds, name))
+                if name in seconds
+                else ""
+                for name in L_MAX
             ]
             floor = f"{1e3 * np.median(seconds['pet']):.0f} ms"
             title = f"{case}, {values['n_atoms']} atoms, {values['n_edges']} edges"

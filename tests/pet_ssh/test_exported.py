@@ -22,7 +22,7 @@ def structure(request):
     return {"molecule": molecule, "crystal": crystal}[request.param]()
 
 
-@pytest.fixture(params=["bounded", "LayerNorm", None])
+@pytest.fixture(params=["harmonics", "LayerNorm", None])
 def model(request):
     return pet_ssh(
         energy_info(), embedding={"l_max": 4, "normalization": request.param}

@@ -139,16 +139,18 @@ def test_the_embedding_is_used():
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.5])
-@pytest.mark.parametrize("normalization", ["bounded", None])
+@pytest.mark.parametrize("normalization", ["harmonics", None])
 def test_closed_form_of_the_embedding(scale, normalization):
     """W0 [x, y, z, r] + b + W R(u), written out for degree one."""
     torch.manual_seed(0)
     module = GeometryEmbedding(6, 1, scale, normalization, True).double()
     vectors = torch.randn(3, 5, 3, dtype=torch.float64)
     r = vectors.norm(dim=-1, keepdim=True)
-    u = vectors / (scale**2 + r**2).sqrt() if normalization else vectors / scale
+    u = vectors / scale
     y00, y1 = np.sqrt(1 / (4 * np.pi)), np.sqrt(3 / (4 * np.pi))
     harmonics = torch.cat([torch.full_like(r, y00), y1 * u[..., [1, 2, 0]]], dim=-1)
+    if normalization:  # Unsoeld: a function of r alone
+        harmonics = harmonics / ((1 + 3 * (r / scale) ** 2) / (16 * np.pi)).sqrt()
     edges = torch.cat([vectors, r], dim=-1)
     expected = (
         edges @ module.cartesian.weight.T
@@ -159,10 +161,10 @@ def test_closed_form_of_the_embedding(scale, normalization):
 
 
 @pytest.mark.parametrize("l_max", [1, 3])
-def test_bounded_embedding_holds_the_irreps_up_to_l_max_and_no_other(l_max):
+def test_default_embedding_holds_the_irreps_up_to_l_max_and_no_other(l_max):
     """On a sphere the embedding is a polynomial of degree l_max, exactly."""
     torch.manual_seed(0)
-    module = GeometryEmbedding(4, l_max, 1.5, "bounded", False).double()
+    module = GeometryEmbedding(4, l_max, 1.5, "harmonics", False).double()
     nodes, weights = np.polynomial.legendre.leggauss(12)
     phi = 2 * np.pi * np.arange(24) / 24
     sine = np.sqrt(1 - nodes**2)

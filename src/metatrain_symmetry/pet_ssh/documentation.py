@@ -34,20 +34,21 @@ class GeometryEmbeddingHypers(TypedDict):
     Choose at least half the ``o3_lambda`` of the highest target: 4 serves energies,
     forces, stress and spherical targets up to :math:`\\lambda = 8`.
     """
-    length_scale: Annotated[float, BeforeValidator(check_length_scale)] = 1.5
+    length_scale: Annotated[float, BeforeValidator(check_length_scale)] = 1.0
     """Length that edge vectors are divided by, in the length unit of the structures.
 
-    :math:`r^\\ell` spans many orders of magnitude: the scale decides whose harmonics are
-    of order one. About a bond length is right. Dividing by the cutoff looks safe but
-    makes the high degrees vanish at bond lengths, and with them the method.
+    :math:`r^\\ell` spans many orders of magnitude: at this distance all degrees weigh the
+    same, high ones beyond it, low ones before it. A short bond length is right. Dividing
+    by the cutoff looks safe but makes the high degrees vanish at bond lengths, and with
+    them the method.
     """
-    normalization: Literal["bounded", "LayerNorm", "RMSNorm"] | None = "bounded"
-    """How values of all degrees are kept of order one.
+    normalization: Literal["harmonics", "LayerNorm", "RMSNorm"] | None = "harmonics"
+    """How the values are kept of order one at every distance.
 
-    ``bounded`` takes the harmonics of :math:`\\mathbf r / \\sqrt{s^2 + r^2}`: nothing but a
-    radial factor per degree, so the embedding holds exactly the irreps up to ``l_max``.
-    ``LayerNorm`` and ``RMSNorm`` follow the linear map of the harmonics of
-    :math:`\\mathbf r / s`, and mix degrees. ``null`` leaves them as they are.
+    ``harmonics`` divides the harmonics of an edge by their root mean square: a function
+    of the distance alone, so the embedding holds the irreps up to ``l_max`` and no other.
+    ``LayerNorm`` and ``RMSNorm`` follow the linear map instead, and mix irreps. ``null``
+    leaves the values as they are.
     """
     keep_distance: bool = True
     """Keep PET's own linear map of ``[x, y, z, r]`` and add the harmonics to it.

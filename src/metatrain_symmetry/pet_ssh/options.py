@@ -45,17 +45,14 @@ def check_length_scale(value: Any) -> float:
 def check_range(options: Mapping[str, Any], cutoff: float) -> None:
     """Check that the harmonics of the longest edge fit into float32.
 
-    A norm squares them, so the bound is the square root of float32's range. Bounded
-    vectors need none.
+    Normalisation squares them, so the bound is the square root of float32's range.
 
     :param options: complete ``geometry_embedding`` options.
     :param cutoff: cutoff radius of the model, same unit as the length scale.
     :raises ValueError: if they do not.
     """
     l_max, scale = options["l_max"], options["length_scale"]
-    if options["normalization"] == "bounded" or l_max is None:
-        return
-    if l_max * math.log10(cutoff / scale) > 17:
+    if l_max is not None and l_max * math.log10(cutoff / scale) > 17:
         raise ValueError(
             f"geometry_embedding.length_scale = {scale} is too small for l_max = {l_max} "
             f"and cutoff = {cutoff}: the harmonics would overflow, so raise it above "

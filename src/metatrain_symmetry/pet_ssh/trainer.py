@@ -45,6 +45,8 @@ class Trainer(PETTrainer):
             super().train(
                 model, dtype, devices, train_datasets, val_datasets, checkpoint_dir
             )
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:
             # only now: reading a large data set once more takes minutes
             for name, datasets in [

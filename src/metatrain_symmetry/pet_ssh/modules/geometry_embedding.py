@@ -5,13 +5,14 @@ input, so that nothing else of PET changes:
 
 .. math::
 
-    e(\mathbf r) = W_0 [x, y, z, r] + b + W \bigl[R_{\ell m}(\mathbf u)\bigr]_{\ell \le
-    \ell_\mathrm{max}}, \qquad
-    \mathbf u = \frac{\mathbf r}{s} \quad\text{or}\quad
-    \mathbf u = \frac{\mathbf r}{\sqrt{s^2 + r^2}}
+    e(\mathbf r) = W_0 [x, y, z, r] + b
+        + W \frac{[R_{\ell m}(\mathbf r / s)]}{\mathrm{rms}_{\ell m}\,
+          R_{\ell m}(\mathbf r / s)}, \qquad \ell \le \ell_\mathrm{max}
 
-(arXiv:2603.24638, section III.4; the bounded vector is ours). The first two terms are
-there with ``keep_distance``; a LayerNorm or RMSNorm may follow ``W``.
+(arXiv:2603.24638, section III.4; the division is ours). By Unsoeld's theorem the root
+mean square over all harmonics of an edge depends on r alone, so it mixes no irreps. The
+first two terms are there with ``keep_distance``; a LayerNorm or RMSNorm may follow ``W``
+instead of the division, which does mix them.
 """
 
 import math
@@ -28,8 +29,8 @@ class GeometryEmbedding(nn.Module):
     :param d_pet: number of features of an edge.
     :param l_max: largest degree of the harmonics.
     :param length_scale: length ``s``, in the length unit of the model.
-    :param normalization: ``"bounded"`` (of the vectors, before the harmonics),
-        ``"LayerNorm"`` or ``"RMSNorm"`` (after their linear map), or ``None``.
+    :param normalization: ``"harmonics"`` (before the linear map), ``"LayerNorm"`` or
+        ``"RMSNorm"`` (after it), or ``None``.
     :param keep_distance: also keep PET's own linear map of ``[x, y, z, r]``.
     """
 
@@ -43,14 +44,14 @@ class GeometryEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.length_scale = float(length_scale)
-        self.bounded = normalization == "bounded"
+        self.divide = normalization == "harmonics"
         self.keep_distance = keep_distance
         self.cartesian = nn.Linear(4, d_pet) if keep_distance else nn.Identity()
         self.harmonics = SolidHarmonics(l_max)
         # R_00 is constant, so its column is the bias
         self.linear = nn.Linear((l_max + 1) ** 2, d_pet, bias=False)
-        with torch.no_grad():  # harmonics on the unit sphere have mean square 1 / 4 pi
-            self.linear.weight.mul_(math.sqrt(4 * math.pi))
+        with torch.no_grad():  # mean square one in, mean square one out
+            self.linear.weight.mul_(math.sqrt(3))
         norms = {"LayerNorm": nn.LayerNorm, "RMSNorm": nn.RMSNorm}
         self.norm = norms.get(str(normalization), nn.Identity)(d_pet)
 
@@ -62,11 +63,11 @@ class GeometryEmbedding(nn.Module):
         :return: shape ``(n_atoms, max_neighbors, d_pet)``.
         """
         vectors = edges[:, :, :3].reshape(-1, 3) / self.length_scale
-        if self.bounded:
-            # smooth at zero, where r itself is not
-            squares = (vectors * vectors).sum(dim=1, keepdim=True)
-            vectors = vectors * torch.rsqrt(1.0 + squares)
-        features = self.norm(self.linear(self.harmonics(vectors)))
+        harmonics = self.harmonics(vectors)
+        if self.divide:
+            squares = (harmonics * harmonics).mean(dim=1, keepdim=True)
+            harmonics = harmonics * torch.rsqrt(squares)
+        features = self.norm(self.linear(harmonics))
         # not -1: with zero edges there would be nothing to infer it from
         features = features.view(edges.shape[0], edges.shape[1], features.shape[1])
         if self.keep_distance:
