@@ -34,11 +34,11 @@ class GeometryEmbeddingHypers(TypedDict):
     Choose at least half the ``o3_lambda`` of the highest target: 4 serves energies,
     forces, stress and spherical targets up to :math:`\\lambda = 8`.
     """
-    length_scale: Annotated[float, BeforeValidator(check_length_scale)] = 1.0
+    length_scale: Annotated[float, BeforeValidator(check_length_scale)] = 1.5
     """Length that edge vectors are divided by, in the length unit of the structures.
 
     :math:`r^\\ell` spans many orders of magnitude: at this distance all degrees weigh the
-    same, high ones beyond it, low ones before it. A short bond length is right. Dividing
+    same, high ones beyond it, low ones before it. A bond length is right. Dividing
     by the cutoff looks safe but makes the high degrees vanish at bond lengths, and with
     them the method.
     """
@@ -77,6 +77,11 @@ def complete_options(options: Mapping[str, Any]) -> dict[str, Any]:
     :return: all of them.
     :raises ValueError: if one is unknown or out of range.
     """
-    complete = {**init_with_defaults(GeometryEmbeddingHypers), **options}
-    TypeAdapter(GeometryEmbeddingHypers).validate_python(complete)
-    return complete
+    defaults = init_with_defaults(GeometryEmbeddingHypers)
+    unknown = sorted(set(options) - set(defaults))
+    if unknown:
+        raise ValueError(
+            f"geometry_embedding has no option {unknown[0]!r}, only {', '.join(defaults)}"
+        )
+    validator = TypeAdapter(GeometryEmbeddingHypers)
+    return dict(validator.validate_python({**defaults, **options}))

@@ -11,7 +11,7 @@ from metatrain.utils.hypers import raise_if_hypers_mismatch
 from . import checkpoints
 from .documentation import ModelHypers, complete_options
 from .modules.geometry_embedding import GeometryEmbedding
-from .options import check_l_max, check_length_scale, check_range
+from .options import check_range
 
 
 class PetSSH(PET):
@@ -36,10 +36,9 @@ class PetSSH(PET):
 
     def __init__(self, hypers: ModelHypers, dataset_info: DatasetInfo) -> None:
         super().__init__(hypers, dataset_info)
-        options = self.hypers["geometry_embedding"]
-        if check_l_max(options["l_max"]) is None:
+        options = complete_options(self.hypers["geometry_embedding"])
+        if options["l_max"] is None:
             return
-        check_length_scale(options["length_scale"])
         check_range(options, self.cutoff)
         for layer in self.backend.gnn_layers:
             layer.edge_embedder = GeometryEmbedding(self.d_pet, **options)

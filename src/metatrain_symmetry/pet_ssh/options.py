@@ -1,7 +1,7 @@
 """Checks of the ``geometry_embedding`` options, one sentence each.
 
-Used twice: by pydantic when metatrain validates an options file, and by the model, which
-may be built from Python without any options file.
+pydantic calls them when metatrain validates an options file, and when a model is built from
+Python without one.
 """
 
 import math
