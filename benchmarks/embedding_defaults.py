@@ -56,14 +56,12 @@ VARIANTS: dict[str, Variant | None] = {
     "l4 harmonics 1.0, no r": Variant(4, keep_distance=False),
     "l4 LayerNorm 1.0": Variant(4, 1.0, "LayerNorm"),
     "l4 LayerNorm 1.5": Variant(4, 1.5, "LayerNorm"),
-    "l4 RMSNorm 1.0": Variant(4, 1.0, "RMSNorm"),
     "l4 none 1.0": Variant(4, 1.0, None),
     "l8 harmonics 1.0": Variant(8),
     "l8 harmonics 1.5": Variant(8, 1.5),
     "l8 harmonics cutoff": Variant(8, CUTOFF),
     "l8 LayerNorm 1.0": Variant(8, 1.0, "LayerNorm"),
     "l8 none 1.0": Variant(8, 1.0, None),
-    "l8 none cutoff": Variant(8, CUTOFF, None),
 }
 
 MODEL = {

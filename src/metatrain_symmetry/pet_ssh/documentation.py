@@ -9,6 +9,26 @@ enters the network not as ``[x, y, z, r]`` but through real solid harmonics
 functions, not forced to respect them. Targets of high :math:`\lambda`, where PET
 collapses to predicting zero, become learnable.
 
+How the defaults were chosen
+----------------------------
+
+Validation errors of small models (two seeds, where there is a spread): the (8,+) channel of
+electron densities, relative to predicting zero, and energies and forces of the molecules
+in ``data/``. ``benchmarks/README.md`` has the whole comparison.
+
+======  =============  ======  ================  ===============  ==============
+l_max   normalization  scale   (8,+), relative   energy, meV/at.  forces, meV/Å
+======  =============  ======  ================  ===============  ==============
+null                           1.000 ± 0.000     56.8 ± 1.3       905 ± 72
+4       harmonics      1.0 Å   0.091 ± 0.001     44.9 ± 2.2       829 ± 20
+4       harmonics      1.5 Å   0.141 ± 0.001     32.0 ± 1.4       594 ± 25
+4       LayerNorm      1.0 Å   0.089 ± 0.002     47.5 ± 3.8       1026 ± 130
+4       LayerNorm      1.5 Å   0.146             50.3             798
+8       harmonics      1.0 Å   0.064 ± 0.000     42.0 ± 2.4       680 ± 92
+8       harmonics      1.5 Å   0.095             35.0             498
+8       harmonics      4.5 Å   0.996             33.6             543
+======  =============  ======  ================  ===============  ==============
+
 Everything else (hyperparameters, training, fine-tuning, restarting, LLPR, exporting) is
 PET's own and documented there.
 """
