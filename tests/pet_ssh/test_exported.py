@@ -22,29 +22,39 @@ def structure(request):
     return {"molecule": molecule, "crystal": crystal}[request.param]()
 
 
-@pytest.fixture(params=["harmonics", "LayerNorm", None])
+@pytest.fixture(scope="module", params=["harmonics", "LayerNorm", None])
 def model(request):
     return pet_ssh(
         energy_info(), embedding={"l_max": 4, "normalization": request.param}
     ).double()
 
 
-def in_clean_process(model, structure, folder):
-    model.export().save(str(folder / "model.pt"))
-    ase.io.write(folder / "structure.xyz", structure)
-    # torch would import the plugin's hook by itself
-    environment = os.environ | {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
-    environment.pop("PYTHONPATH", None)
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    """As ``mtt export`` writes it; in this process other tests import sphericart."""
+    folder = tmp_path_factory.mktemp("exported")
+    torch.save(model.get_checkpoint(), folder / "model.ckpt")
+    run([sys.executable, "-m", "metatrain_symmetry", "export", "model.ckpt"], folder)
+    return folder / "model.pt"
+
+
+def run(command, folder, **environment):
+    """Run a command that has to succeed; return its standard error."""
+    variables = os.environ | environment
+    variables.pop("PYTHONPATH", None)
     process = subprocess.run(
-        [sys.executable, SCRIPT, "model.pt", "structure.xyz", "result.npz"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
+        command, cwd=folder, env=variables, capture_output=True, text=True, timeout=300
     )
     assert process.returncode == 0, process.stderr
-    assert "extension" not in process.stderr  # nor warnings about missing libraries
+    return process.stderr
+
+
+def in_clean_process(exported, structure, folder):
+    ase.io.write(folder / "structure.xyz", structure)
+    command = [sys.executable, SCRIPT, exported, "structure.xyz", "result.npz"]
+    # torch would import the plugin's hook by itself
+    errors = run(command, folder, TORCH_DEVICE_BACKEND_AUTOLOAD="0")
+    assert "extension" not in errors  # nor warnings about missing libraries
     return np.load(folder / "result.npz")
 
 
@@ -73,8 +83,8 @@ def eager_gradient(model, structure):
     return torch.autograd.grad(value, system.positions)[0].numpy()
 
 
-def test_clean_process(model, structure, tmp_path):
-    result = in_clean_process(model, structure, tmp_path)
+def test_clean_process(model, exported, structure, tmp_path):
+    result = in_clean_process(exported, structure, tmp_path)
     structure = ase.io.read(tmp_path / "structure.xyz")  # as rounded in the file
 
     assert result["energy"] == pytest.approx(energy(model, structure), rel=1e-10)
@@ -100,9 +110,9 @@ def test_clean_process(model, structure, tmp_path):
     assert np.abs(numerical).max() > 1e-2
 
 
-def test_stress_in_clean_process(model, tmp_path):
+def test_stress_in_clean_process(model, exported, tmp_path):
     structure = crystal()
-    result = in_clean_process(model, structure, tmp_path)
+    result = in_clean_process(exported, structure, tmp_path)
     structure = ase.io.read(tmp_path / "structure.xyz")
     numerical = np.zeros((3, 3))
     for i, j in np.ndindex(3, 3):
