@@ -31,7 +31,7 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory):
-    """As ``mtt export`` writes it; in this process other tests import sphericart."""
+    """As ``mtt export`` writes it, in a process of its own."""
     folder = tmp_path_factory.mktemp("exported")
     torch.save(model.get_checkpoint(), folder / "model.ckpt")
     run([sys.executable, "-m", "metatrain_symmetry", "export", "model.ckpt"], folder)

@@ -80,7 +80,8 @@ def test_agrees_with_sphericart(l_max, sphericart_values):
 def test_agrees_with_scipy():
     l_max, xyz = 6, vectors(20)
     r = xyz.norm(dim=1).numpy()
-    theta, phi = np.arccos(xyz[:, 2] / r), np.arctan2(xyz[:, 1], xyz[:, 0])
+    x, y, z = xyz.numpy().T
+    theta, phi = np.arccos(z / r), np.arctan2(y, x)
     columns = []
     for l in range(l_max + 1):
         for m in range(-l, l + 1):
