@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 
-# helpers of the tests of the architecture, importable by name
+# what the tests of the architecture share, importable by name
 sys.path.insert(0, str(Path(__file__).parent / "pet_ssh"))
 
 # with more threads than idle cores torch is up to thirty times slower
