@@ -222,7 +222,9 @@ def main() -> None:
                 for name, structures in cases.items()
             },
         }
-        args.output.write_text(json.dumps(result, indent=1))
+        unfinished = args.output.with_suffix(".part")
+        unfinished.write_text(json.dumps(result, indent=1))
+        unfinished.replace(args.output)
     print(table(json.loads((args.table or args.output).read_text())))
 
 

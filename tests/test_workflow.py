@@ -207,7 +207,9 @@ def test_upgrade_before_the_first_step(folder, embedding):
     )
     mtt("train", options, "-o", "f.pt")
     assert_same_predictions("f.pt", "pet.pt", 1e-5)
-    assert list(folder.glob("outputs/*/*/pet-upgraded.ckpt"))
+    assert list(folder.glob("outputs/*/*/upgraded/pet.ckpt"))
+    # where `--restart auto` looks
+    assert not list(folder.glob("outputs/*/*/pet*.ckpt"))
 
 
 def test_llpr(folder):

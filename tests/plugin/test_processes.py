@@ -50,6 +50,18 @@ def test_any_order_of_imports(first: str, tmp_path: Path) -> None:
     assert "could not extend" not in result.stderr
 
 
+def test_import_of_the_package_is_a_door(tmp_path: Path) -> None:
+    first = "import metatrain_symmetry"
+    result = run(sys.executable, "-c", first + COMPLETE, cwd=tmp_path, autoload=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_limit_of_the_entry_point(tmp_path: Path) -> None:
+    """As CONTRIBUTING.md says: metatrain alone does not import torch."""
+    result = run(sys.executable, "-c", "import metatrain.pet_ssh", cwd=tmp_path)
+    assert "No module named 'metatrain.pet_ssh'" in result.stderr
+
+
 def test_installed_late(tmp_path: Path) -> None:
     """What was bound by name before has to be bound again."""
     late = (

@@ -44,7 +44,8 @@ def check(
     if not _needs_upgrade(checkpoint, source, wanted):
         return options
     upgraded = upgrade_pet_checkpoint(checkpoint, wanted)
-    path = Path(checkpoint_dir) / f"{Path(source).stem}-upgraded.ckpt"
+    # a folder of its own, or `--restart auto` could take it for a checkpoint of this run
+    path = Path(checkpoint_dir) / "upgraded" / Path(source).name
     _write_atomically(upgraded, path)
     used = upgraded["model_data"]["model_hypers"]["geometry_embedding"]
     logging.info(

@@ -5,7 +5,7 @@ real :math:`Y_{\ell m}` and ``m`` from :math:`-\ell` to :math:`\ell`: the functi
 order and signs of ``sphericart.torch.SolidHarmonics``.
 
 Each degree is the stretched Clebsch-Gordan product of the one below with the vector
-itself (Varshalovich et al., *Quantum Theory of Angular Momentum*, 8.5.1 and 5.6.2):
+itself (Varshalovich et al., *Quantum Theory of Angular Momentum*, chapters 5 and 8):
 
 .. math::
 
@@ -40,7 +40,7 @@ def _complex_to_real(l: int) -> np.ndarray:
 
 
 def _stretched_coefficient(l: int, m: int, q: int) -> float:
-    """Clebsch-Gordan coefficient <1 q; l-1 m-q | l m> (Varshalovich, table 8.2)."""
+    """Clebsch-Gordan coefficient <1 q; l-1 m-q | l m>, in closed form."""
     if q == 0:
         return math.sqrt((l - m) * (l + m) / ((2 * l - 1) * l))
     return math.sqrt((l + q * m - 1) * (l + q * m) / ((2 * l - 1) * 2 * l))
