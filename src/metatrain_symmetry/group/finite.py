@@ -1,0 +1,201 @@
+r"""Finite groups, given by their matrices and their characters.
+
+With the plain average over the group in place of the Haar average,
+
+.. math::
+
+    B_\alpha = \frac{d_\alpha}{|G|^2} \sum_{g, g'} \chi_\alpha(g^{-1} g')\,
+        h(gx) \cdot h(g'x), \qquad \sum_\alpha B_\alpha = \langle |h|^2 \rangle,
+
+exactly: a finite group has no residual. The octahedral group is the example.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations, product
+
+import numpy as np
+import torch
+
+from .orbit import Powers, Transform
+
+
+@dataclass(frozen=True)
+class NamedIrrep:
+    """An irrep known by its name.
+
+    :param name: such as ``T1u``
+    :param dimension: number of components
+    """
+
+    name: str
+    dimension: int
+
+    @property
+    def labels(self) -> dict[str, int | str]:
+        """Columns of a tidy table."""
+        return {"irrep": self.name}
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class FiniteGroup:
+    """A finite group of orthogonal matrices.
+
+    :param matrices: its elements, shape ``(n, 3, 3)``
+    :param characters: for each irrep its real character of every element, ``(n,)``
+    :raises ValueError: if the matrices are no group, or the characters are not those
+        of all its (real) irreps
+    """
+
+    def __init__(
+        self, matrices: torch.Tensor, characters: Mapping[str, Sequence[float]]
+    ) -> None:
+        self._matrices = matrices.to(torch.float64)
+        table = torch.as_tensor(np.array(list(characters.values())), dtype=torch.float64)
+        n = len(matrices)
+        self.products = self._multiplication_table()
+        if table.shape[1:] != (n,) or not torch.allclose(
+            table @ table.T / n, torch.eye(len(table), dtype=torch.float64), atol=1e-8
+        ):
+            raise ValueError(
+                f"the characters are not orthonormal over the {n} elements: give one value "
+                "for each element, for irreducible representations only"
+            )
+        self.characters = table
+        identity = int(torch.argmax(self._matrices.diagonal(dim1=1, dim2=2).sum(1)))
+        dimensions = table[:, identity].round().to(torch.int64).tolist()
+        if sum(d * d for d in dimensions) != n:
+            raise ValueError(
+                f"the squared dimensions of the irreps add up to "
+                f"{sum(d * d for d in dimensions)}, not {n}: some irreps are missing"
+            )
+        self._irreps = tuple(
+            NamedIrrep(name, d) for name, d in zip(characters, dimensions, strict=True)
+        )
+
+    def _multiplication_table(self) -> torch.Tensor:
+        """Index of ``g⁻¹ g'`` for each pair of elements."""
+        m = self._matrices
+        pairs = torch.einsum("gji,hjk->ghik", m, m).flatten(2)
+        distances = torch.cdist(pairs.flatten(0, 1), m.flatten(1))
+        nearest = distances.min(dim=1)
+        if nearest.values.max() > 1e-6:
+            raise ValueError(
+                "the matrices are no group: the product of two of them is not among them"
+            )
+        return nearest.indices.reshape(len(m), len(m))
+
+    @property
+    def matrices(self) -> torch.Tensor:
+        """Elements, float64, shape ``(n, 3, 3)``."""
+        return self._matrices
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """Equal weights, float64, shape ``(n,)``, sum one."""
+        return torch.full((len(self._matrices),), 1 / len(self._matrices)).double()
+
+    @property
+    def irreps(self) -> tuple[NamedIrrep, ...]:
+        """All irreps of the group."""
+        return self._irreps
+
+    def transform(self, widths: Sequence[int], device: torch.device) -> Transform:
+        """Start a transform.
+
+        :param widths: number of channels of each slice
+        :param device: where its sums live
+        :return: the transform, in float64
+        """
+        return GramTransform(self, widths, device)
+
+    def bytes_per_channel(self) -> int:
+        """Memory that a transform takes for each channel, in bytes."""
+        return 8 * len(self._matrices)
+
+
+class GramTransform:
+    """Keeps the values of every element, then contracts their Gram matrix.
+
+    :param group: the group whose values come
+    :param widths: number of channels of each slice
+    :param device: where they are kept
+    """
+
+    def __init__(
+        self, group: FiniteGroup, widths: Sequence[int], device: torch.device
+    ) -> None:
+        self.group = group
+        n = len(group.matrices)
+        self.values = [
+            torch.empty(n, width, dtype=torch.float64, device=device) for width in widths
+        ]
+        self.taken = 0
+
+    def add(self, values: Sequence[torch.Tensor]) -> None:
+        """Take the next elements.
+
+        :param values: for each slice, shape ``(n, channels)``
+        """
+        count = len(values[0])
+        for kept, piece in zip(self.values, values, strict=True):
+            kept[self.taken : self.taken + count] = piece
+        self.taken += count
+
+    def finish(self) -> list[Powers]:
+        """Resolve each slice by irrep.
+
+        :raises RuntimeError: if elements are missing
+        :return: for each slice one replicate
+        """
+        n = len(self.group.matrices)
+        if self.taken != n:
+            raise RuntimeError(f"only {self.taken} of {n} elements were added")
+        dimensions = torch.tensor([irrep.dimension for irrep in self.group.irreps])
+        kernels = self.group.characters[:, self.group.products]
+        results = []
+        for values in self.values:
+            gram = (values @ values.T).cpu()
+            powers = dimensions * (kernels * gram).sum(dim=(1, 2)) / n**2
+            norm2 = gram.diagonal().mean()
+            results.append(Powers(self.group.irreps, powers[None], norm2[None]))
+        return results
+
+
+def octahedral_group() -> FiniteGroup:
+    """Build the full octahedral group: the 48 signed permutation matrices.
+
+    :return: the group, with irreps A1g, A2g, Eg, T1g, T2g and their odd partners
+    """
+    matrices = torch.zeros(48, 3, 3, dtype=torch.float64)
+    elements = product(permutations(range(3)), product((1.0, -1.0), repeat=3))
+    for matrix, (order, signs) in zip(matrices, elements, strict=True):
+        matrix[range(3), order] = torch.tensor(signs, dtype=torch.float64)
+    # classes of the rotations: E, 8 C3, 3 C2, 6 C4, 6 C2'
+    rotations = {
+        "A1": (1, 1, 1, 1, 1),
+        "A2": (1, 1, 1, -1, -1),
+        "E": (2, -1, 2, 0, 0),
+        "T1": (3, 0, -1, 1, -1),
+        "T2": (3, 0, -1, -1, 1),
+    }
+    signs = torch.linalg.det(matrices).round()
+    classes = [_rotation_class(sign * m) for sign, m in zip(signs, matrices, strict=True)]
+    characters = {}
+    for parity, suffix in ((1, "g"), (-1, "u")):
+        for name, row in rotations.items():
+            values = [
+                row[c] * (1 if sign > 0 else parity)
+                for c, sign in zip(classes, signs, strict=True)
+            ]
+            characters[name + suffix] = values
+    return FiniteGroup(matrices, characters)
+
+
+def _rotation_class(rotation: torch.Tensor) -> int:
+    """Class of a rotation of the cube: E, C3, C2 about an axis, C4, C2 about a diagonal."""
+    trace = int(rotation.trace().round())
+    diagonal = int((rotation.diagonal().abs() > 0.5).sum()) == 3
+    return {3: 0, 0: 1, 1: 3}.get(trace, 2 if diagonal else 4)

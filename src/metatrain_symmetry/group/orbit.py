@@ -1,0 +1,63 @@
+"""What an orbit is: group elements, weights, and a way to resolve values by irrep.
+
+Nothing above this room asks which group it is. :class:`~.grid.O3Grid`,
+:class:`~.circles.Circles` and :class:`~.finite.FiniteGroup` are orbits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+
+@dataclass
+class Powers:
+    """Squared norms of the values of one slice of channels, resolved by irrep.
+
+    :param irreps: what the columns of ``powers`` are
+    :param powers: B of each irrep, float64, shape ``(replicates, n_irreps)``; one
+        replicate where the orbit is a quadrature, one for each circle otherwise
+    :param norm2: average of the squared norm, float64, shape ``(replicates,)``
+    """
+
+    irreps: tuple[Any, ...]
+    powers: torch.Tensor
+    norm2: torch.Tensor
+
+
+class Transform(Protocol):
+    """Takes the values along an orbit, in order, and resolves them by irrep."""
+
+    def add(self, values: Sequence[torch.Tensor]) -> None:
+        """Take the next elements: for each slice ``(n, channels)``, any float dtype."""
+
+    def finish(self) -> list[Powers]:
+        """Resolve each slice by irrep, once all elements have been added."""
+
+
+class Orbit(Protocol):
+    """Group elements with weights.
+
+    :param matrices: float64, shape ``(n, 3, 3)``, in the order of evaluation
+    :param weights: float64, shape ``(n,)``, sum one
+    :param irreps: what a transform resolves
+    """
+
+    @property
+    def matrices(self) -> torch.Tensor:
+        """Elements."""
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """Weights."""
+
+    @property
+    def irreps(self) -> tuple[Any, ...]:
+        """What a transform resolves."""
+
+    def transform(self, widths: Sequence[int], device: torch.device) -> Transform:
+        """Start a transform of slices of so many channels each."""
+
+    def bytes_per_channel(self) -> int:
+        """Memory that a transform takes for each channel."""
