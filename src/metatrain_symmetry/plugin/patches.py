@@ -46,7 +46,26 @@ class Command:
     run: Callable[[argparse.Namespace], None]
 
 
-COMMANDS: list[Command] = []
+def _add_symmetry_arguments(parser: argparse.ArgumentParser) -> None:
+    from metatrain_symmetry.cli import symmetry
+
+    symmetry.add_arguments(parser)
+
+
+def _run_symmetry(arguments: argparse.Namespace) -> None:
+    from metatrain_symmetry.cli import symmetry
+
+    symmetry.run(arguments)
+
+
+COMMANDS: list[Command] = [
+    Command(
+        "symmetry",
+        "measure how far a model is from O(3) equivariance, and what its layers hold",
+        _add_symmetry_arguments,
+        _run_symmetry,
+    )
+]
 """What we add to the sub-commands of ``mtt``."""
 
 

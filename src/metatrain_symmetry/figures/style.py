@@ -1,0 +1,225 @@
+"""How every figure looks, and how it is saved."""
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from ..measure.report import Report
+
+
+# Okabe and Ito: told apart by colour-blind readers, also in greyscale with the markers
+PROPER = "#0072B2"
+PSEUDO = "#D55E00"
+RESIDUAL = "#7F7F7F"
+NEEDED = "#F0E442"
+WARNING = "#B22222"
+SECOND = "#E69F00"
+LINE = "#333333"
+MISSING = "#E6E6E6"
+HEATMAP = "viridis"
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+# inches kept free for title and subtitle
+HEADER = 0.72
+
+SETTINGS: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": LINE,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "hatch.linewidth": 0.7,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    # outlines: a reader without the font sees the same figure
+    "svg.fonttype": "path",
+    # names inside a file do not change from run to run without need
+    "svg.hashsalt": "metatrain-symmetry",
+}
+
+
+@contextmanager
+def context() -> Iterator[None]:
+    """Our settings, inside only: also usable as a decorator."""
+    with matplotlib.rc_context(SETTINGS):
+        yield
+
+
+def new_figure(width: float, height: float, title: str, subtitle: str) -> Figure:
+    """Make a figure with a header, away from pyplot's global state.
+
+    :param width: in inches
+    :param height: in inches, without the header
+    :param title: what is seen
+    :param subtitle: of what it was measured
+    :return: the figure; its axes are laid out below the header
+    """
+    total = height + HEADER
+    figure = Figure(figsize=(width, total))
+    FigureCanvasAgg(figure)
+    figure.set_layout_engine(
+        "constrained", rect=(0.005, 0.0, 0.99, 1 - HEADER / total), h_pad=0.06, w_pad=0.06
+    )
+    left = 0.15 / width
+    figure.text(left, 1 - 0.12 / total, title, fontsize=13, fontweight="bold", va="top")
+    figure.text(left, 1 - 0.41 / total, subtitle, fontsize=9, color="#555555", va="top")
+    return figure
+
+
+def describe(report: Report) -> str:
+    """Say which model and how many structures, in one line.
+
+    :param report: what was measured
+    :return: a subtitle
+    """
+    summary = report.summary
+    parts = [shorten(plain(summary.get("model") or "model without a name"), 60)]
+    number = summary.get("n_structures")
+    if number is None and len(report.equivariance):
+        number = int(report.equivariance["structure"].nunique())
+    if number is not None:
+        parts.append(f"{number} structure" + ("" if number == 1 else "s"))
+    if summary.get("estimator"):
+        parts.append(f"estimator: {plain(summary['estimator'])}")
+    if summary.get("dtype"):
+        parts.append(plain(summary["dtype"]))
+    return "  ·  ".join(parts)
+
+
+def shared_legend(figure: Figure) -> None:
+    """Put one legend for all panels below them.
+
+    :param figure: the same label in two panels is written once
+    """
+    handles = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    # lines with markers first: they are what one looks for
+    order = sorted(handles, key=lambda label: not hasattr(handles[label], "has_yerr"))
+    figure.legend(
+        [handles[label] for label in order], order, loc="outside lower center",
+        ncols=min(len(order), max(2, int(figure.get_figwidth() / 2.1))),
+    )  # fmt: skip
+
+
+def unit(text: str) -> str:
+    """Write a unit as in print.
+
+    :param text: such as ``eV/A^3``
+    :return: such as ``eV/Å³``
+    """
+    text = re.sub(r"\bA(ngstrom)?\b", "Å", text)
+    return text.replace("^2", "²").replace("^3", "³")
+
+
+def plain(text: object) -> str:
+    """Keep matplotlib from reading dollars in a name as mathematics.
+
+    :param text: any name
+    :return: the same to the eye
+    """
+    return str(text).replace("$", r"\$")
+
+
+def shorten(text: str, length: int) -> str:
+    """Cut a long name in its middle, where it says least.
+
+    :param text: any name
+    :param length: largest number of characters
+    :return: at most so many
+    """
+    if len(text) <= length:
+        return text
+    left = (length - 1) // 2
+    return text[:left] + "…" + text[len(text) - (length - 1 - left) :]
+
+
+def number(value: float) -> str:
+    """Write a number with three significant digits.
+
+    :param value: may be NaN
+    :return: short text
+    """
+    if math.isnan(value):
+        return "–"
+    if math.isfinite(value) and value and not 1e-3 <= abs(value) < 1e5:
+        digits, power = f"{value:.2e}".split("e")
+        return f"{digits}×10{str(int(power)).translate(RAISED)}"
+    if math.isinf(value):
+        return "∞"
+    return f"{float(f'{value:.3g}'):,.10g}"
+
+
+def positive(values: Any) -> np.ndarray:
+    """Take what can stand on a log axis.
+
+    :param values: numbers, possibly zero, negative, NaN or infinite
+    :return: those that are finite and larger than zero
+    """
+    array = np.asarray(values, dtype=float)
+    return array[np.isfinite(array) & (array > 0)]
+
+
+def save(figure: Figure, stem: str | Path) -> Path:
+    """Write a figure as SVG and PNG; a reader never finds half a file.
+
+    :param figure: to be written
+    :param stem: path without suffix; folders are made
+    :return: path of the SVG file
+    """
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    with context():
+        figure.draw_without_rendering()
+    # laid out once: slow, and both files are to look the same
+    figure.set_layout_engine("none")
+    for kind in ("png", "svg"):
+        path = stem.parent / f"{stem.name}.{kind}"
+        part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+        metadata: Any = {"Date": None} if kind == "svg" else {}
+        try:
+            with context():
+                figure.savefig(part, format=kind, dpi=180, metadata=metadata)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    return stem.parent / f"{stem.name}.svg"
+
+
+def few_ticks(axes: Axes) -> None:
+    """Keep the numbers under a logarithmic axis apart, however short its span.
+
+    :param axes: axes with a logarithmic x axis
+    """
+    low, high = axes.get_xlim()
+    decades = np.log10(high / low)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if decades < 2:  # perhaps no power of ten among them
+        subs = (1.0, 3.0) if decades > 0.7 else (1.0, 2.0, 5.0)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))

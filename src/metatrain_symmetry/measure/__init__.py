@@ -1,0 +1,1 @@
+"""Equivariance error A and character projections B, measured and reported."""

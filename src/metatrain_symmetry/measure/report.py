@@ -1,0 +1,95 @@
+"""The report: labelled tables and a summary, saved and loaded.
+
+Holds numbers, draws nothing. Columns of the tables are listed with each field.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass
+class Report:
+    """Everything that was measured on one model and one set of structures.
+
+    :param equivariance: one row per structure, target and irrep block. Columns
+        ``structure`` (int), ``target``, ``o3_lambda``, ``o3_sigma``, ``A`` (root mean
+        square over the orbit, samples and components), ``error`` (root mean square error
+        of the prediction in the given frame, NaN without a target), ``unit``, then
+        ``A_per_atom``, ``error_per_atom`` (for per-structure targets divided by the
+        number of atoms, otherwise the same), ``norm`` (root mean square of the values
+        over the orbit), ``noise`` (floor of A from rounding), ``atoms``
+    :param atoms: the same per atom, for per-atom targets: ``structure``, ``atom``,
+        ``atomic_type``, ``target``, ``o3_lambda``, ``o3_sigma``, ``A``, ``error``, ``unit``
+    :param characters: one row per probe and irrep and one for its residual. Columns
+        ``probe``, ``chi_lambda``, ``chi_sigma`` (empty in the row of the residual), ``B``,
+        ``share``, ``stderr`` (of the share), then ``channel`` (``(1,+)`` or ``residual``),
+        ``kind`` (``output`` or ``layer``), ``group`` (``GE``, ..., ``predictions``),
+        ``estimator`` (``grid``, ``circles``, ``mixed``), ``converged`` (bool, per probe)
+    :param summary: settings, versions, convergence, medians; can be written as JSON
+    :param diagnosis: sentences, one per finding: ``{"target", "irrep", "status" ("ok",
+        "late", "missing", "contaminated"), "text"}``
+    """
+
+    equivariance: pd.DataFrame
+    atoms: pd.DataFrame
+    characters: pd.DataFrame
+    summary: dict[str, Any]
+    diagnosis: list[dict[str, str]] = field(default_factory=list)
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write the tables and the summary.
+
+        :param folder: an existing folder
+        :return: the files written
+        """
+        tables = self._tables()
+        paths = []
+        for name, table in tables.items():
+            paths.append(folder / f"{name}.csv")
+            table.to_csv(paths[-1], index=False)
+        paths.append(folder / "summary.json")
+        content = {**self.summary, "diagnosis": self.diagnosis}
+        paths[-1].write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+        return paths
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        """Tables by the name of their file; that of atoms only if it has rows."""
+        tables = {"equivariance": self.equivariance, "characters": self.characters}
+        if len(self.atoms):
+            tables["equivariance_per_atom"] = self.atoms
+        return tables
+
+    @classmethod
+    def load(cls, folder: Path) -> "Report":
+        """Read what :meth:`save` wrote.
+
+        :param folder: where to
+        :raises FileNotFoundError: if a file is missing
+        :return: the report
+        """
+        summary = json.loads((folder / "summary.json").read_text())
+        diagnosis = summary.pop("diagnosis")
+        per_atom = folder / "equivariance_per_atom.csv"
+        characters = pd.read_csv(folder / "characters.csv", keep_default_na=True)
+        return cls(
+            pd.read_csv(folder / "equivariance.csv"),
+            pd.read_csv(per_atom) if per_atom.is_file() else pd.DataFrame(),
+            characters.astype({"chi_lambda": "Int64", "chi_sigma": "Int64"}),
+            summary,
+            diagnosis,
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Replace what JSON does not have."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,178 @@
+"""One structure on one orbit: A of its blocks, powers of its blocks and layers.
+
+Where the sums of a structure would not fit the memory budget its widest probes are
+sketched (see :mod:`metatrain_symmetry.group.sketch`), with an error bar.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..group import Irrep, Orbit, Powers, Sketch, Transform, representation
+from ..orbit.engine import Block, Engine, Prepared, Values
+from ..orbit.sweep import sweep
+from .equivariance import Equivariance, EquivarianceSums
+
+
+REPLICATES = 8
+"""Independent sketches: as many as give an error bar worth its name."""
+
+
+@dataclass
+class Spectrum:
+    """Powers of one probe on one structure.
+
+    :param powers: from the orbit; sketches or circles are its replicates
+    :param n_samples: atoms, edges or one, by which sums are divided
+    :param sketched: whether the channels were sketched
+    """
+
+    powers: Powers
+    n_samples: int
+    sketched: bool = False
+
+
+@dataclass
+class Measured:
+    """What one orbit says about one structure."""
+
+    equivariance: dict[Block, Equivariance] = field(default_factory=dict)
+    spectra: dict[Block | str, Spectrum] = field(default_factory=dict)
+
+
+class Representations:
+    """Matrices ``ρ(g)`` of an orbit, computed once for each irrep."""
+
+    def __init__(self, orbit: Orbit, device: torch.device) -> None:
+        self.orbit = orbit
+        self.device = device
+        self._known: dict[Irrep, torch.Tensor] = {}
+
+    def __getitem__(self, irrep: Irrep) -> torch.Tensor:
+        if irrep not in self._known:
+            matrices = representation(irrep, self.orbit.matrices)
+            self._known[irrep] = matrices.to(self.device)
+        return self._known[irrep]
+
+
+def measure_structure(
+    engine: Engine,
+    structure: Prepared,
+    orbit: Orbit,
+    blocks: list[Block],
+    probes: list[str],
+    *,
+    spectra: bool = True,
+    equivariance: bool = True,
+    memory: int = 2**31,
+    seed: int = 0,
+    representations: Representations | None = None,
+    progress: Callable[[int], object] = lambda count: None,
+) -> Measured:
+    """Evaluate a structure along an orbit and accumulate A and the powers.
+
+    :param engine: what evaluates the model
+    :param structure: as prepared by the engine
+    :param orbit: group elements and weights
+    :param blocks: irrep blocks of the targets
+    :param probes: layers
+    :param spectra: whether to resolve by irrep
+    :param equivariance: whether to compute A
+    :param memory: budget of one evaluation, and of the sums, each, in bytes
+    :param seed: of the sketches
+    :param representations: of this orbit, to be shared between structures
+    :param progress: called with the number of elements done
+    :return: A of the blocks, powers of blocks and probes
+    """
+    weights = orbit.weights.to(engine.device)
+    turned = representations or Representations(orbit, engine.device)
+    sums: dict[Block, EquivarianceSums] = {}
+    resolver: _Resolver | None = None
+    matrices = orbit.matrices
+    for start, values in sweep(engine, structure, matrices, blocks, probes, memory):
+        count = len(next(iter([*values.targets.values(), *values.layers.values()])))
+        part = slice(start, start + count)
+        if equivariance:
+            for block, tensor in values.targets.items():
+                accumulator = sums.setdefault(block, EquivarianceSums())
+                accumulator.add(tensor, turned[block.irrep][part], weights[part])
+        if spectra:
+            if resolver is None:
+                resolver = _Resolver(orbit, values, engine.device, memory, seed)
+            resolver.add(values)
+        progress(count)
+    return Measured(
+        {block: accumulator.finish() for block, accumulator in sums.items()},
+        resolver.finish() if resolver is not None else {},
+    )
+
+
+class _Resolver:
+    """Feeds a transform with the channels of every probe, sketched where need be."""
+
+    def __init__(
+        self, orbit: Orbit, first: Values, device: torch.device, memory: int, seed: int
+    ) -> None:
+        tensors = {**first.targets, **first.layers}
+        self.samples = {key: tensor.shape[1] for key, tensor in tensors.items()}
+        channels = {key: t[0].numel() for key, t in tensors.items() if t[0].numel()}
+        width = widest(list(channels.values()), memory // orbit.bytes_per_channel())
+        self.sketches = {
+            key: Sketch(count, max(1, width // REPLICATES), REPLICATES, seed + i, device)
+            for i, (key, count) in enumerate(channels.items())
+            if count > width
+        }
+        self.keys = list(channels)
+        widths: list[int] = []
+        for key, count in channels.items():
+            sketch = self.sketches.get(key)
+            widths += [count] if sketch is None else [sketch.width] * sketch.replicates
+        self.transform: Transform = orbit.transform(widths, device)
+
+    def add(self, values: Values) -> None:
+        tensors = {**values.targets, **values.layers}
+        pieces: list[torch.Tensor] = []
+        for key in self.keys:
+            flat = tensors[key].flatten(1)
+            pieces += self.sketches[key](flat) if key in self.sketches else [flat]
+        if pieces:
+            self.transform.add(pieces)
+
+    def finish(self) -> dict[Block | str, Spectrum]:
+        if not self.keys:
+            return {}
+        found, powers = {}, iter(self.transform.finish())
+        for key in self.keys:
+            sketch = self.sketches.get(key)
+            several = [next(powers) for _ in range(sketch.replicates if sketch else 1)]
+            found[key] = Spectrum(_joined(several), self.samples[key], sketch is not None)
+        return found
+
+
+def _joined(several: list[Powers]) -> Powers:
+    """Join sketches: as replicates, or averaged where circles are the replicates."""
+    if len(several) == 1:
+        return several[0]
+    powers = torch.stack([p.powers for p in several])
+    norms = torch.stack([p.norm2 for p in several])
+    if powers.shape[1] == 1:
+        return Powers(several[0].irreps, powers[:, 0], norms[:, 0])
+    return Powers(several[0].irreps, powers.mean(dim=0), norms.mean(dim=0))
+
+
+def widest(channels: Sequence[int], available: int) -> int:
+    """Find the width to which probes must be cut so that all fit.
+
+    :param channels: channels of each probe
+    :param available: channels that fit in total
+    :return: the largest w with ``Σ min(channels, w) <= available``, at least the number
+        of sketches
+    """
+    remaining, left = available, len(channels)
+    for count in sorted(channels):
+        if count * left > remaining:
+            return max(REPLICATES, remaining // left)
+        remaining -= count
+        left -= 1
+    return max(channels, default=REPLICATES)

@@ -1,0 +1,111 @@
+"""Evaluates plain functions of points: point clouds, and tests with known spectra."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from metatomic.torch import System
+
+from .engine import Block, Prepared, Values
+
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+
+
+class FunctionEngine:
+    """Engine of plain functions.
+
+    :param targets: function of each block: from rotated points ``(n, points, 3)`` to
+        ``(n, samples, 2 λ + 1, properties)``, components ordered ``-λ ... λ``
+    :param layers: function of each probe: to ``(n, samples, channels)``
+    :param dtype: of the points that the functions get
+    :param device: where these are
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[Block, Function] | None = None,
+        layers: Mapping[str, Function] | None = None,
+        dtype: torch.dtype = torch.float64,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.targets = dict(targets or {})
+        self.layers = dict(layers or {})
+        self.blocks = list(self.targets)
+        self.probes = list(self.layers)
+        self.dtype = dtype
+        self.device = torch.device(device)
+
+    def prepare(self, system: Any, name: str = "structure") -> Prepared:
+        """Take a structure, or a cloud of points.
+
+        :param system: structure, or ``(points, 3)``
+        :param name: how messages call it
+        :raises ValueError: if the shape is another
+        :return: the structure
+        """
+        if isinstance(system, torch.Tensor):
+            system = _wrap(system, name)
+        points = system.positions.detach().to(self.device, self.dtype)
+        return Prepared(name, system, len(points), 0, {"points": points})
+
+    def bytes_per_rotation(self, structure: Prepared, probes: list[str]) -> int:
+        """Estimate from one evaluation.
+
+        :param structure: prepared by this engine
+        :param probes: layers that are wanted
+        :return: bytes
+        """
+        values = self._values(structure.data["points"][None], self.blocks, probes)
+        parts = [structure.data["points"], *values.targets.values()]
+        parts += values.layers.values()
+        return 4 * sum(part.numel() * part.element_size() for part in parts)
+
+    def evaluate(
+        self,
+        structure: Prepared,
+        matrices: torch.Tensor,
+        blocks: list[Block],
+        probes: list[str],
+    ) -> Values:
+        """Evaluate rotated points.
+
+        :param structure: prepared by this engine
+        :param matrices: ``(n, 3, 3)``
+        :param blocks: of :attr:`blocks`
+        :param probes: of :attr:`probes`
+        :return: what the functions say
+        """
+        rotations = matrices.to(self.device, self.dtype)
+        points = structure.data["points"] @ rotations.transpose(1, 2)
+        return self._values(points, blocks, probes)
+
+    def _values(
+        self, points: torch.Tensor, blocks: list[Block], probes: list[str]
+    ) -> Values:
+        return Values(
+            {block: self.targets[block](points) for block in blocks},
+            {path: self.layers[path](points) for path in probes},
+        )
+
+    def predict(self, structure: Prepared) -> dict[Block, torch.Tensor]:
+        """Evaluate the points as they are.
+
+        :param structure: prepared by this engine
+        :return: for each block ``(samples, 2 λ + 1, properties)``
+        """
+        points = structure.data["points"][None]
+        return {block: function(points)[0] for block, function in self.targets.items()}
+
+
+def _wrap(points: torch.Tensor, name: str) -> System:
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(
+            f"{name}: points have shape {tuple(points.shape)}, give (points, 3)"
+        )
+    return System(
+        types=torch.ones(len(points), dtype=torch.int32, device=points.device),
+        positions=points.detach(),
+        cell=points.new_zeros(3, 3),
+        pbc=torch.zeros(3, dtype=torch.bool, device=points.device),
+    )

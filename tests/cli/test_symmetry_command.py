@@ -1,0 +1,160 @@
+"""`mtt symmetry` as a new user would call it, and as one who mistypes."""
+
+import subprocess
+import sys
+
+import ase.io
+import common
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from metatrain_symmetry.cli import symmetry
+from metatrain_symmetry.cli.symmetry import symmetry_report
+from metatrain_symmetry.cli.truth import of_atoms
+from metatrain_symmetry.orbit import open_engine
+
+
+QUICK = {"lambda_max": 2, "max_degree": 8, "probes": ["GE", "GNN"], "progress": False}
+
+
+def labelled(count=2):
+    """Molecules with energy and forces that say nothing in particular."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    found = []
+    for i in range(count):
+        atoms = common.molecule()
+        atoms.rattle(0.1, seed=i)
+        forces = np.random.default_rng(i).normal(size=(len(atoms), 3))
+        atoms.calc = SinglePointCalculator(atoms, energy=-3.0 * i, forces=forces)
+        found.append(atoms)
+    return found
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """An exported model, a module and structures."""
+    folder = tmp_path_factory.mktemp("command")
+    model = common.pet_ssh(common.energy_info(gradients=True))
+    model.export().save(str(folder / "model.pt"))
+    ase.io.write(folder / "structures.xyz", labelled())
+    return folder, model
+
+
+def test_three_lines_of_python(files, tmp_path):
+    folder, model = files
+    report = symmetry_report(model, folder / "structures.xyz", tmp_path / "out", **QUICK)
+    out = tmp_path / "out"
+    names = {path.name for path in out.iterdir()}
+    assert names >= {"equivariance.csv", "characters.csv", "summary.json", "index.html"}
+    assert {p.name for p in (out / "figures").glob("*.png")} >= {
+        "spectrum.png", "heatmap.png", "distribution.png",
+    }  # fmt: skip
+    table = pd.read_csv(out / "equivariance.csv")
+    assert list(table.columns[:7]) == [
+        "structure", "target", "o3_lambda", "o3_sigma", "A", "error", "unit",
+    ]  # fmt: skip
+    assert set(table.target) == {"energy", "conservative_force"}
+    assert (table.A > 10 * table.noise).all()
+    assert np.isfinite(table.error).all()
+    characters = pd.read_csv(out / "characters.csv")
+    embedding = characters[characters.group == "GE"].set_index("channel").share
+    assert embedding["(0,-)"].max() < 1e-10  # a single edge makes no pseudotensor
+    assert embedding["(1,-)"].max() < 1e-10
+    assert report.summary["architecture"] == "pet_ssh"
+    assert not [p for p in tmp_path.iterdir() if p.name != "out"]
+
+
+def test_errors_are_those_of_the_model(files):
+    _, model = files
+    report = symmetry_report(model, labelled(), targets=["energy"], **QUICK)
+    predicted = [float(common.predict(model, [a], dtype=torch.float32)) for a in labelled()]
+    expected = [abs(p + 3.0 * i) for i, p in enumerate(predicted)]
+    found = report.equivariance[report.equivariance.target == "energy"].error
+    assert np.allclose(found, expected, rtol=1e-4)
+
+
+def test_truth_of_a_file_is_in_spherical_order(files):
+    _, model = files
+    engine = open_engine(model, None, ())
+    (atoms,) = labelled(1)
+    truth = {b.target: v for b, v in of_atoms(atoms, engine.blocks).items()}
+    forces = torch.from_numpy(atoms.get_forces())
+    assert torch.equal(truth["conservative_force"][:, :, 0], forces.roll(-1, dims=1))
+    assert truth["energy"].shape == (1, 1, 1)
+
+
+def mtt(*arguments, cwd):
+    command = [sys.executable, "-m", "metatrain", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def test_command_on_an_exported_model(files, tmp_path):
+    folder, _ = files
+    options = ["--lambda-max", 2, "--degree", 4, "--dtype", "float32"]
+    call = ["symmetry", folder / "model.pt", folder / "structures.xyz", "-o", "out"]
+    done = mtt(*call, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "out" / "index.html").is_file()
+    assert "energy (0,+): median A" in done.stdout
+    before = (tmp_path / "out" / "summary.json").read_bytes()
+    again = mtt(*call, *options, cwd=tmp_path)
+    assert again.returncode == 1
+    assert "is there already" in again.stdout + again.stderr
+    assert (tmp_path / "out" / "summary.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"targets": ["energie"]}, "energy"),
+        ({"probes": ["gnn_layers.0.edge_embeder"]}, "gnn_layers.0.edge_embedder"),
+        ({"lambda_max": -1}, "lambda_max"),
+        ({"estimator": "magic"}, "estimator"),
+        ({"structures": "nowhere.xyz"}, "nowhere.xyz"),
+        ({"model": "nowhere.ckpt"}, "nowhere.ckpt"),
+        ({"structures": [ase.Atoms("Au")]}, "Au"),
+        ({"structures": []}, "structures"),
+    ],
+)
+def test_bad_input_writes_nothing(files, tmp_path, changes, message):
+    folder, model = files
+    arguments = {"model": model, "structures": folder / "structures.xyz"} | QUICK | changes
+    with pytest.raises(ValueError, match=message) as error:
+        symmetry_report(output=tmp_path / "out", **arguments)
+    assert len(str(error.value).splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_while_writing_leaves_the_old_results(files, tmp_path, monkeypatch):
+    _, model = files
+    out = tmp_path / "out"
+    symmetry_report(model, labelled(1), out, **QUICK)
+    before = (out / "summary.json").read_bytes()
+
+    def fail(*arguments):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("metatrain_symmetry.figures.write_page", fail)
+    with pytest.raises(OSError, match="no space left"):
+        symmetry_report(model, labelled(1), out, overwrite=True, **QUICK)
+    assert (out / "summary.json").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_nan_names_structure_and_layer():
+    broken = common.pet_ssh(common.energy_info())
+    with torch.no_grad():
+        broken.backend.gnn_layers[1].compress[0].weight.fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"structure 0.*gnn_layers\.1"):
+        symmetry_report(broken, labelled(1), **QUICK)
+
+
+def test_every_argument_has_a_help():
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    symmetry.add_arguments(parser)
+    assert all(action.help for action in parser._actions)
