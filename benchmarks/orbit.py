@@ -22,7 +22,6 @@ skipped and listed.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -203,7 +202,9 @@ def compare(
 
 def peak() -> float:
     """Largest resident memory of this process so far, in MiB (on Linux)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # not ru_maxrss, which a child may inherit from a larger parent
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def memory_of(which: str, n_probes: int, lambda_max: int) -> None:

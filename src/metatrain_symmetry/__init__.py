@@ -5,9 +5,20 @@ A plugin of metatrain. ``import torch`` loads this file (see
 with ``TORCH_DEVICE_BACKEND_AUTOLOAD=0``, importing it before metatrain does the same.
 """
 
+from typing import Any
+
 from .plugin.hook import install
 
 
 __version__ = "0.1.0"
 
 install()
+
+
+def __getattr__(name: str) -> Any:
+    """Import :func:`~metatrain_symmetry.cli.symmetry.symmetry_report` when asked for."""
+    if name != "symmetry_report":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from .cli.symmetry import symmetry_report
+
+    return symmetry_report

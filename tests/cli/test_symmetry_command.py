@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
+from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.cli import symmetry
-from metatrain_symmetry.cli.symmetry import symmetry_report
 from metatrain_symmetry.cli.truth import of_atoms
 from metatrain_symmetry.orbit import open_engine
 

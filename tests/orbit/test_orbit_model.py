@@ -1,15 +1,19 @@
 """The engine of any architecture, live or exported."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
-from common import TYPES, crystal, energy_info, hypers, molecule, pet
+from common import TYPES, crystal, energy_info, molecule, pet
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic.torch import ModelOutput, NeighborListOptions, load_atomistic_model
 from metatomic.torch.o3 import O3Transformations
 from metatomic.torch.o3._decompose import decompose_quantity
 from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
-from orbit_common import STRUCTURES, generic, irreps, rich_info, rotations
+from orbit_common import STRUCTURES, generic, rich_info, rotations
 
 from metatrain_symmetry.orbit import open_engine, outputs, read_systems
 
@@ -98,34 +102,12 @@ def test_unknown_architecture():
     assert {"mtt::dipole", "conservative_force", "conservative_stress"} < names
 
 
-def soap():
-    soap_bpnn = pytest.importorskip("metatrain.soap_bpnn", exc_type=ImportError)
-    torch.manual_seed(0)
-    options = hypers("soap_bpnn")
-    for name in set(options) & {"d_pet", "d_head", "d_node", "d_feedforward", "num_heads"}:
-        del options[name]
-    del options["num_attention_layers"]
-    options["bpnn"] |= {"num_neurons_per_layer": 8}
-    options["soap"]["max_angular"] = 3
-    options["soap"]["max_radial"] = 3
-    info = energy_info(gradients=True)
-    target = get_generic_target_info("mtt::density", generic(irreps((0, 1), (2, 1))))
-    targets = dict(info.targets) | {"mtt::density": target}
-    return soap_bpnn.SoapBpnn(options, DatasetInfo("Angstrom", TYPES, targets)).to(
-        torch.float64
-    )
-
-
 def test_equivariant_architecture():
-    engine = open_engine(soap())
-    assert {block.target for block in engine.blocks} == {
-        "energy",
-        "conservative_force",
-        "conservative_stress",
-        "mtt::density",
-    }
-    for structure in (molecule(), crystal()):
-        assert_equivariant(engine, prepared(engine, structure))
+    """SOAP-BPNN has no A; in a process of its own, since it loads sphericart."""
+    script = Path(__file__).parent / "soap_control.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "equivariant" in done.stdout
 
 
 def test_layers_cannot_be_measured():
