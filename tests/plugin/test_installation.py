@@ -180,6 +180,7 @@ def test_wheel(wheel: Path) -> None:
     shim = "metatrain_symmetry/plugin/shims/pet_ssh"
     for module in ("__init__", "model", "trainer", "documentation", "checkpoints"):
         assert f"{shim}/{module}.py" in names
+    assert "metatrain_symmetry/figures/templates/report.html.j2" in names
     folders = {name.split("/")[0] for name in names}
     assert all(folder.startswith("metatrain_symmetry") for folder in folders), folders
 
@@ -197,7 +198,7 @@ def test_uninstall_leaves_nothing(environment: Environment, wheel: Path) -> None
         assert environment.files() > before
         result = environment.run("mtt", "--help")
     assert result.returncode == 0
-    assert "{eval,export,train" in result.stdout
+    assert "{eval,export,symmetry,train" in result.stdout
     assert "could not extend" not in result.stderr
     assert environment.files() == before
     assert not list(environment.site_packages.glob("*metatrain?symmetry*"))
