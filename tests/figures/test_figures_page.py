@@ -273,3 +273,15 @@ def test_the_page_is_not_wider_than_the_screen(folder, page, tmp_path, width):
     dom = browse((tmp_path / "outer.html").as_uri(), tmp_path, "--dump-dom")
     body = next(a for t, a in Reader(dom).tags if t == "body")
     assert body["data-width"] == f"{width}/{width}"
+
+
+def test_headline_of_a_target_with_one_block(tmp_path):
+    report = make_report()
+    table = report.characters
+    table["probe"] = table["probe"].replace({"energy": "energy (0,+)"})
+    page = write_page(report, tmp_path / "index.html", {}).read_text()
+    cards = page[: page.index("Diagnosis")]
+    share = table[(table.probe == "energy (0,+)") & (table.channel == "(0,+)")].share.iloc[
+        0
+    ]
+    assert f"{number(100 * share)} % (0,+)" in " ".join(cards.split())

@@ -150,11 +150,13 @@ def _middle(values: np.ndarray) -> float:
 
 def _headlines(blocks: list[Block], spectra: list[Spectrum]) -> list[dict[str, Any]]:
     """One sentence per target, in pieces that the template joins."""
-    outputs = {s.probe: s for s in spectra if s.kind == "output"}
+    outputs = [s for s in spectra if s.kind == "output"]
     headlines = []
     for target in dict.fromkeys(block.target for block in blocks):
         medians = [_median(block) for block in blocks if block.target == target]
-        spectrum = outputs.get(target)
+        # a probe is a target or one block of it, such as "energy (0,+)"
+        own = [s for s in outputs if s.probe == target or s.probe.startswith(f"{target} (")]
+        spectrum = own[0] if len(own) == 1 else None
         shares = sorted(
             (c for c in spectrum.channels.values() if c.share >= 0.01) if spectrum else (),
             key=lambda c: -c.share,
