@@ -431,6 +431,9 @@ def main() -> None:
         text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
         write_atomically(args.output, lambda path, text=text: Path(path).write_text(text))
     print(table(result))
+    failed = [name for name, case in result["cases"].items() if "failed" in case]
+    if failed:
+        raise SystemExit(f"these cases failed, see {args.output}: {'; '.join(failed)}")
 
 
 if __name__ == "__main__":
