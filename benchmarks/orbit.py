@@ -124,7 +124,7 @@ def floor(engine: Engine, structure: Prepared, degree: int, probes: list[str]) -
     chunk = chunk_size(engine, structure, probes, MEMORY)
     budget = chunk * engine.bytes_per_rotation(structure, [])
     matrices = O3Grid(degree, 0).matrices
-    for _ in sweep(engine, structure, matrices, engine.blocks, [], budget):
+    for _ in sweep(engine, structure, matrices, [], [], budget):
         pass
 
 
@@ -160,6 +160,12 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def distinct(engine: Engine, structure: Prepared, probes: list[str]) -> int:
+    """Number of probes that are a tensor of their own; we resolve only these."""
+    values = engine.evaluate(structure, torch.eye(3, dtype=torch.float64)[None], [], probes)
+    return len({id(part) for part in values.layers.values()})
+
+
 def compare(
     atoms: ase.Atoms, dtype: torch.dtype, lambda_max: int, probes: list[str], repeats: int
 ) -> dict[str, Any]:
@@ -179,6 +185,7 @@ def compare(
         "n_rotations": len(O3Grid(degree, 0).matrices),
         "chunk": chunk_size(engine, structure, probes, MEMORY),
         "coefficient_bytes": needed,
+        "distinct_probes": distinct(engine, structure, probes),
     }
     if needed <= PEER_LIMIT:
         wrapped = peer_model(model, lambda_max)

@@ -52,15 +52,15 @@ class FastTransform:
         self.taken = 0
         self.buffer: torch.Tensor | None = None
         self.sums = [
-            {key: self._zeros(2 * len(rows)) for key, rows in self.rows.items()}
+            {key: self._empty(2 * len(rows)) for key, rows in self.rows.items()}
             for _ in grid.signs
         ]
         self.stops = self._plan()
 
-    def _zeros(self, rows: int) -> torch.Tensor:
+    def _empty(self, rows: int) -> torch.Tensor:
         """Real parts of so many coefficients, then their imaginary parts."""
         shape = (rows, self.ends[-1])
-        return torch.zeros(shape, dtype=torch.float64, device=self.device)
+        return torch.empty(shape, dtype=torch.float64, device=self.device)
 
     def _plan(self) -> list[tuple[int, int, int, int]]:
         """Where each coset of each batch starts and stops, which one it is."""
@@ -124,7 +124,10 @@ class FastTransform:
             turned = _quarter_turns(part, poles, self.grid.lambda_max, turned)
             for (n, q), matrix in table.items():
                 target = self.sums[coset][n, q][:, first : first + CHANNELS_AT_ONCE]
-                target.addmm_(matrix, turned[q, n].flatten(0, 1))
+                if index == 0:  # the first batch of each coset
+                    torch.mm(matrix, turned[q, n].flatten(0, 1), out=target)
+                else:
+                    target.addmm_(matrix, turned[q, n].flatten(0, 1))
 
     def finish(self) -> list[Powers]:
         """Resolve each slice by irrep.

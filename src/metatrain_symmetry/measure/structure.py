@@ -4,7 +4,7 @@ Where the sums of a structure would not fit the memory budget its widest probes 
 sketched (see :mod:`metatrain_symmetry.group.sketch`), with an error bar.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -99,7 +99,7 @@ def measure_structure(
                 accumulator.add(tensor, turned[block.irrep][part], weights[part])
         if spectra:
             if resolver is None:
-                resolver = _Resolver(orbit, values, engine.device, memory, seed)
+                resolver = _Resolver(engine, orbit, values, memory, seed)
             resolver.add(values)
         progress(count)
     return Measured(
@@ -109,17 +109,32 @@ def measure_structure(
 
 
 class _Resolver:
-    """Feeds a transform with the channels of every probe, sketched where need be."""
+    """Feeds a transform with the channels of every probe, sketched where need be.
+
+    Probes that share a tensor are resolved once, those that fill a subspace along a
+    basis of it: neither changes a power.
+    """
 
     def __init__(
-        self, orbit: Orbit, first: Values, device: torch.device, memory: int, seed: int
+        self, engine: Engine, orbit: Orbit, first: Values, memory: int, seed: int
     ) -> None:
         tensors = {**first.targets, **first.layers}
         self.samples = {key: tensor.shape[1] for key, tensor in tensors.items()}
-        channels = {key: t[0].numel() for key, t in tensors.items() if t[0].numel()}
+        leaders: dict[int, Block | str] = {}
+        self.leader = {
+            key: leaders.setdefault(id(tensor), key)
+            for key, tensor in tensors.items()
+            if tensor[0].numel()
+        }
+        self.bases = {
+            key: basis.to(engine.device, engine.dtype)
+            for key, basis in engine.bases.items()
+            if self.leader.get(key) == key
+        }
+        channels = {key: self._flat(key, tensors)[0].numel() for key in leaders.values()}
         width = widest(list(channels.values()), memory // orbit.bytes_per_channel())
         self.sketches = {
-            key: Sketch(count, max(1, width // REPLICATES), REPLICATES, seed + i, device)
+            key: Sketch(count, max(1, width // REPLICATES), REPLICATES, seed + i, engine.device)
             for i, (key, count) in enumerate(channels.items())
             if count > width
         }
@@ -128,13 +143,24 @@ class _Resolver:
         for key, count in channels.items():
             sketch = self.sketches.get(key)
             widths += [count] if sketch is None else [sketch.width] * sketch.replicates
-        self.transform: Transform = orbit.transform(widths, device)
+        self.transform: Transform = orbit.transform(widths, engine.device)
+
+    def _flat(
+        self, key: Block | str, tensors: Mapping[Block | str, torch.Tensor]
+    ) -> torch.Tensor:
+        values = tensors[key]
+        if key in self.bases:
+            values = values @ self.bases[key]
+        return values.flatten(1)
 
     def add(self, values: Values) -> None:
         tensors = {**values.targets, **values.layers}
+        for key, leader in self.leader.items():
+            if tensors[key] is not tensors[leader]:
+                raise RuntimeError(f"'{key}' and '{leader}' were one tensor, and are not now")
         pieces: list[torch.Tensor] = []
         for key in self.keys:
-            flat = tensors[key].flatten(1)
+            flat = self._flat(key, tensors)
             pieces += self.sketches[key](flat) if key in self.sketches else [flat]
         if pieces:
             self.transform.add(pieces)
@@ -147,7 +173,7 @@ class _Resolver:
             sketch = self.sketches.get(key)
             several = [next(powers) for _ in range(sketch.replicates if sketch else 1)]
             found[key] = Spectrum(_joined(several), self.samples[key], sketch is not None)
-        return found
+        return {key: found[leader] for key, leader in self.leader.items()}
 
 
 def _joined(several: list[Powers]) -> Powers:

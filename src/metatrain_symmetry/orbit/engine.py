@@ -4,6 +4,7 @@ The rooms above know this protocol only. Rotations are any orthogonal 3x3 matric
 that an engine serves O(3) and its finite subgroups alike.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -63,7 +64,8 @@ class Values:
         the rotated copy, spherical components ordered ``o3_mu = -λ ... λ``, in the
         target's unit, without the composition baseline
     :param layers: for each probe ``(n, samples, channels)``; the samples of a probe of
-        edges are the real edges, those of a probe of nodes the atoms
+        edges are the real edges, those of a probe of nodes the atoms; probes that are
+        the same tensor of the model share one here
     """
 
     targets: dict[Block, torch.Tensor]
@@ -75,12 +77,16 @@ class Engine(Protocol):
 
     ``blocks`` are those of the targets asked for, ``probes`` the module paths, after
     groups such as ``EE`` have been expanded; both are fixed when the engine is made.
+    ``bases`` holds, for probes that are known to fill a subspace of their channels only,
+    an orthonormal basis of it, ``(channels, rank)``: components along it keep all norms
+    and inner products.
     """
 
     blocks: list[Block]
     probes: list[str]
     dtype: torch.dtype
     device: torch.device
+    bases: Mapping[str, torch.Tensor]
 
     def prepare(self, system: System, name: str = "structure") -> Prepared:
         """Do once what does not depend on the orientation."""

@@ -93,6 +93,7 @@ class ModelEngine:
         self.exported = is_atomistic_model(model)
         self.dtype, self.device = dtype, torch.device(device)
         self.probes: list[str] = []
+        self.bases: dict[str, torch.Tensor] = {}
         self.targets = list(targets)
         self.gradients = {name: set(kinds) for name, kinds in (gradients or {}).items()}
         self._additive = _additive_models(model, self.exported)

@@ -59,6 +59,7 @@ class PETEngine:
         with evaluating(model):
             self.catalogue = Catalogue(model.backend, self.targets)
         self.probes = self.catalogue.expand(probes)
+        self.bases = self.catalogue.bases(model.backend, self.probes)
 
     def prepare(self, system: System, name: str = "structure") -> Prepared:
         """Preprocess a structure.
@@ -138,10 +139,7 @@ class PETEngine:
         where = batch["centers"], batch["nef_to_edges_neighbor"], len(rotations)
         return Values(
             {block: found[block].detach() for block in blocks if block in found},
-            {
-                path: self.catalogue.probes[path].select(layers[path], *where)
-                for path in probes
-            },
+            self.catalogue.select(layers, probes, *where),
         )
 
     def predict(self, structure: Prepared) -> dict[Block, torch.Tensor]:
@@ -174,9 +172,13 @@ class PETEngine:
         singles = [
             self.evaluate(structure, matrix[None], blocks, probes) for matrix in matrices
         ]
+        joined: dict[int, torch.Tensor] = {}  # probes that share a tensor still do
+        for path, first in singles[0].layers.items():
+            if id(first) not in joined:
+                joined[id(first)] = torch.cat([s.layers[path] for s in singles])
         return Values(
             {b: torch.cat([s.targets[b] for s in singles]) for b in singles[0].targets},
-            {p: torch.cat([s.layers[p] for s in singles]) for p in probes},
+            {path: joined[id(first)] for path, first in singles[0].layers.items()},
         )
 
     def _batch(self, geometry: Geometry) -> Batch:

@@ -65,13 +65,15 @@ class Probe:
         :param centers: atom of each real edge of the batch
         :param slots: its slot among the edges of that atom
         :param n: number of copies
-        :return: ``(n, samples, d)``; of tokens, atoms come first
+        :return: ``(n, samples, d)``, edges in any order; of tokens, atoms come first
         """
         channels = output.shape[-1]
         n_atoms, n_edges = len(output) // n, len(centers) // n
         if self.kind == "node":
             return output.reshape(n, n_atoms, channels)
         if self.kind == "edge":
+            if n_edges == n_atoms * output.shape[1]:  # no slot is empty
+                return output.reshape(n, n_edges, channels)
             return output[centers, slots].reshape(n, n_edges, channels)
         # the atom is the first token, so that edges are one further
         nodes = output[:, 0].reshape(n, n_atoms, channels)
@@ -232,6 +234,54 @@ class Catalogue:
         known = [*GROUPS, *self.probes]
         near = difflib.get_close_matches(name, known, 3, 0.5) or list(GROUPS)
         raise ValueError(f"there is no layer '{name}': did you mean {', '.join(near)}?")
+
+    def select(
+        self,
+        outputs: dict[str, torch.Tensor],
+        paths: Iterable[str],
+        centers: torch.Tensor,
+        slots: torch.Tensor,
+        n: int,
+    ) -> dict[str, torch.Tensor]:
+        """The real samples of several probes; equal tensors are returned once.
+
+        :param outputs: as collected
+        :param paths: probes
+        :param centers: see :meth:`Probe.select`
+        :param slots: likewise
+        :param n: number of copies
+        :return: for each probe ``(n, samples, d)``
+        """
+        found: dict[str, torch.Tensor] = {}
+        known: dict[Any, torch.Tensor] = {}
+        for path in paths:
+            probe, output = self.probes[path], outputs[path]
+            # all outputs are alive, so that an address stands for one tensor
+            key = output.data_ptr(), output.shape, output.stride(), probe.kind, probe.part
+            if key not in known:
+                known[key] = probe.select(output, centers, slots, n)
+            found[path] = known[key]
+        return found
+
+    def bases(self, backend: Any, paths: Iterable[str]) -> dict[str, torch.Tensor]:
+        """Subspaces that linear layers with few inputs fill.
+
+        :param backend: PET's backend
+        :param paths: probes
+        :return: for each such layer an orthonormal basis, ``(channels, rank)``, float64
+        """
+        found = {}
+        for path in paths:
+            module = backend.get_submodule(self.probes[path].module)
+            # other classes, inheriting ones too, may do more than W x + b
+            if type(module) is torch.nn.Linear:
+                columns = [module.weight]
+                if module.bias is not None:
+                    columns.append(module.bias[:, None])
+                image = torch.cat([c.detach().to(torch.float64) for c in columns], 1)
+                if image.shape[1] < image.shape[0]:
+                    found[path] = torch.linalg.qr(image).Q
+        return found
 
     @contextmanager
     def collecting(
