@@ -1,5 +1,6 @@
 """`mtt symmetry` as a new user would call it, and as one who mistypes."""
 
+import os
 import subprocess
 import sys
 
@@ -12,8 +13,9 @@ import torch
 
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.cli import symmetry
-from metatrain_symmetry.cli.truth import of_atoms
+from metatrain_symmetry.cli.folder import RESULTS, write
 from metatrain_symmetry.orbit import open_engine
+from metatrain_symmetry.orbit.truth import of_atoms
 
 
 QUICK = {"lambda_max": 2, "max_degree": 8, "probes": ["GE", "GNN"], "progress": False}
@@ -48,6 +50,7 @@ def test_three_lines_of_python(files, tmp_path):
     report = symmetry_report(model, folder / "structures.xyz", tmp_path / "out", **QUICK)
     out = tmp_path / "out"
     names = {path.name for path in out.iterdir()}
+    assert names <= set(RESULTS)
     assert names >= {"equivariance.csv", "characters.csv", "summary.json", "index.html"}
     assert {p.name for p in (out / "figures").glob("*.png")} >= {
         "spectrum.png", "heatmap.png", "distribution.png",
@@ -117,6 +120,7 @@ def test_command_on_an_exported_model(files, tmp_path):
         ({"model": "nowhere.ckpt"}, "nowhere.ckpt"),
         ({"structures": [ase.Atoms("Au")]}, "Au"),
         ({"structures": []}, "structures"),
+        ({"max_structures": 0}, "max_structures"),
     ],
 )
 def test_bad_input_writes_nothing(files, tmp_path, changes, message):
@@ -142,6 +146,41 @@ def test_a_failure_while_writing_leaves_the_old_results(files, tmp_path, monkeyp
         symmetry_report(model, labelled(1), out, overwrite=True, **QUICK)
     assert (out / "summary.json").read_bytes() == before
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_failure_while_replacing_leaves_the_old_results(files, tmp_path, monkeypatch):
+    _, model = files
+    out = tmp_path / "out"
+    report = symmetry_report(model, labelled(1), out, **QUICK)
+    before = (out / "summary.json").read_bytes()
+    replace = os.replace
+
+    def fail(source, target):
+        if target == out and (source / "index.html").is_file() and out not in gone:
+            gone.append(out)
+            raise OSError("no space left")
+        replace(source, target)
+
+    gone = []
+    monkeypatch.setattr("metatrain_symmetry.cli.folder.os.replace", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write(report, out)
+    assert (out / "summary.json").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_only_results_are_replaced(files, tmp_path):
+    _, model = files
+    out = tmp_path / "out"
+    symmetry_report(model, labelled(1), out, **QUICK)
+    link = tmp_path / "link"
+    link.symlink_to(out)
+    symmetry_report(model, labelled(1), link, overwrite=True, **QUICK)
+    assert link.is_symlink()
+    (out / "model.ckpt").touch()
+    with pytest.raises(ValueError, match=r"model\.ckpt"):
+        symmetry_report(model, labelled(1), out, overwrite=True, **QUICK)
+    assert {path.name for path in tmp_path.iterdir()} == {"link", "out"}
 
 
 def test_nan_names_structure_and_layer():

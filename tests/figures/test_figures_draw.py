@@ -17,7 +17,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from metatrain_symmetry.figures import draw_report, style, write_page
-from metatrain_symmetry.figures.distribution import draw_distribution, read_blocks
+from metatrain_symmetry.figures.blocks import read_blocks
+from metatrain_symmetry.figures.distribution import draw_distribution
 from metatrain_symmetry.figures.heatmap import draw_heatmap
 from metatrain_symmetry.figures.spectrum import (
     draw_spectrum,
@@ -278,6 +279,11 @@ def test_zeros_are_counted():
 def test_extensive_targets_are_per_atom():
     energy, force, *_ = read_blocks(make_report(structures=5))
     assert (energy.unit, force.unit) == ("eV/atom", "eV/A")
+    report = make_report(structures=5)
+    report.equivariance[["A", "A_per_atom"]] = 0.0
+    exact, *_ = read_blocks(report)
+    assert exact.unit == "eV/atom"
+    assert np.array_equal(exact.norm, energy.norm)
 
 
 def test_nothing_measured(tmp_path):

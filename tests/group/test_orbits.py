@@ -234,3 +234,11 @@ def test_missing_elements_are_noticed(orbit):
     transform.add([torch.zeros(3, 1)])
     with pytest.raises(RuntimeError, match="only 3 of"):
         transform.finish()
+
+
+@pytest.mark.parametrize(
+    "orbit", [Circles(3, 2), octahedral_group()], ids=["circles", "finite"]
+)
+def test_equal_weights_are_exact(orbit):
+    n = len(orbit.matrices)
+    assert orbit.weights.tolist() == [1 / n] * n

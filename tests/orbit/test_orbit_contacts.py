@@ -19,7 +19,8 @@ from metatrain.utils.neighbor_lists import (
     get_system_with_neighbor_lists,
 )
 
-from metatrain_symmetry.orbit.probes import Catalogue, trial_batch
+from metatrain_symmetry.orbit.catalogue import Catalogue
+from metatrain_symmetry.orbit.trial import trial_batch
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from metatrain.utils.data.target_info import get_generic_target_info
 from orbit_common import generic, rich_info
 
 from metatrain_symmetry.orbit import GROUPS, group_of
-from metatrain_symmetry.orbit.probes import Catalogue
+from metatrain_symmetry.orbit.catalogue import Catalogue
 
 
 @pytest.fixture(scope="module")

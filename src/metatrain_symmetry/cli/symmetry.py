@@ -2,14 +2,13 @@
 
 import argparse
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .folder import check_folder, write
 
 
 if TYPE_CHECKING:
@@ -146,7 +145,9 @@ def symmetry_report(
     from ..orbit import group_of
 
     checked = _checked_settings(settings)
-    folder = None if output is None else _free_folder(Path(output), overwrite)
+    if max_structures is not None and max_structures < 1:
+        raise ValueError(f"max_structures: take one or more, not {max_structures}")
+    folder = None if output is None else check_folder(Path(output), overwrite)
     engine = _engine(model, targets, probes, gradients, dtype, device, extensions)
     prepared, truths = _prepare(engine, structures, max_structures, checked.seed)
     report = analyze(engine, prepared, checked, truths, group_of, progress)
@@ -173,18 +174,6 @@ def _checked_settings(settings: dict[str, Any]) -> Any:
         ) from None
 
 
-def _free_folder(folder: Path, overwrite: bool) -> Path:
-    """Make sure, before any work, that the results can be written."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"'{folder}' is a file: name another folder with -o")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise ValueError(
-            f"the folder '{folder}' is there already: name another one, or replace it "
-            "with --overwrite"
-        )
-    return folder
-
-
 def _engine(
     model: Any,
     targets: Iterable[str] | None,
@@ -197,16 +186,17 @@ def _engine(
     """Open the model; the usual probes only where it has layers that we know."""
     import torch
 
-    from ..orbit import ModelEngine, open_engine
+    from ..orbit import PETEngine, open_engine
 
     chosen = getattr(torch, dtype) if dtype else None
     options = (gradients, chosen, device, extensions)
     if probes is not None:
         return open_engine(model, targets, probes, *options)
     engine = open_engine(model, targets, (), *options)
-    if isinstance(engine, ModelEngine):
+    if not isinstance(engine, PETEngine):
         return engine
-    return open_engine(model, targets, PROBES, *options)
+    # the model that is open already: reading a checkpoint takes a while
+    return open_engine(engine.model, targets, PROBES, *options)
 
 
 def _prepare(
@@ -215,8 +205,7 @@ def _prepare(
     """Read the structures and what is known of their targets."""
     import numpy as np
 
-    from ..orbit import read_systems
-    from . import truth
+    from ..orbit import read_systems, truth
 
     options = isinstance(structures, str | Path) and str(structures).endswith(
         (".yaml", ".yml")
@@ -224,14 +213,17 @@ def _prepare(
     if options:
         systems, tensors, infos = truth.of_options(Path(structures))
         pairs = read_systems(systems, engine)
-        truths = [truth.of_tensors(t, infos, engine.blocks) for t in tensors]
+        truths = [
+            truth.of_tensors(system, parts, infos, engine.blocks)
+            for system, parts in zip(systems, tensors, strict=True)
+        ]
     else:
         pairs = read_systems(structures, engine)
         truths = [truth.of_atoms(atoms, engine.blocks) for atoms, _ in pairs]
     chosen = np.arange(len(pairs))
     if limit is not None and limit < len(pairs):
         random = np.random.default_rng(seed)
-        chosen = np.sort(random.choice(len(pairs), max(1, limit), replace=False))
+        chosen = np.sort(random.choice(len(pairs), limit, replace=False))
     prepared = [engine.prepare(pairs[i][1], f"structure {i}") for i in chosen]
     return prepared, [truths[i] for i in chosen]
 
@@ -251,28 +243,3 @@ def _about(engine: Any, model: Any, structures: Any) -> dict[str, Any]:
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": {package: version(package) for package in packages},
     }
-
-
-def write(report: "Report", folder: Path) -> None:
-    """Write tables, figures and page, all or nothing.
-
-    :param report: what was measured
-    :param folder: replaced if it is there
-    """
-    from ..figures import draw_report, write_page
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        report.save(scratch)
-        write_page(report, scratch / "index.html", draw_report(report, scratch))
-        scratch.chmod(0o755)
-        old = None
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            os.replace(folder, old)
-        os.replace(scratch, folder)
-        if old is not None:
-            shutil.rmtree(old)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -2,88 +2,19 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from ..group.irreps import Irrep
 from ..measure.report import Report
 from . import style
+from .blocks import Block, read_blocks
 
 
 COLUMNS = 4
 MANY = 2000
-
-
-@dataclass(frozen=True)
-class Block:
-    """One irrep block of one target; one value per structure.
-
-    :param target: its name
-    :param irrep: of the block
-    :param unit: of all values
-    :param A: equivariance errors
-    :param error: errors of the model, NaN where unknown
-    :param norm: size of the prediction
-    :param noise: what rounding alone makes of A
-    """
-
-    target: str
-    irrep: Irrep
-    unit: str
-    A: np.ndarray
-    error: np.ndarray
-    norm: np.ndarray
-    noise: np.ndarray
-
-    @property
-    def has_errors(self) -> bool:
-        """Whether the error of the model is known anywhere."""
-        return bool(np.isfinite(self.error).any())
-
-    @property
-    def ratio(self) -> np.ndarray:
-        """A over the error, or over the norm without errors; may hold 0 and infinity."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = self.A / (self.error if self.has_errors else self.norm)
-        return ratio[~np.isnan(ratio)]
-
-
-def read_blocks(report: Report) -> list[Block]:
-    """Collect the structures of each block; extensive targets per atom.
-
-    :param report: what was measured
-    :return: blocks in the order of the table
-    """
-    blocks = []
-    keys = ["target", "o3_lambda", "o3_sigma"]
-    for key, rows in report.equivariance.groupby(keys, sort=False):
-        target, degree, sigma = map(str, key)
-        columns = {
-            name: rows[name].to_numpy(dtype=float)
-            for name in ("A", "A_per_atom", "error_per_atom", "norm", "noise", "atoms")
-        }
-        # a target per structure is one whose value was divided by the number of atoms
-        shared = ~np.isclose(columns["A"], columns["A_per_atom"], rtol=1e-6, atol=0)
-        shared &= np.isfinite(columns["A"]) & (columns["A"] != 0)
-        scale = columns["atoms"] if shared.any() else 1.0
-        units = rows["unit"].dropna()
-        unit = str(units.iloc[0]) if len(units) else ""
-        blocks.append(
-            Block(
-                target=target,
-                irrep=Irrep(int(float(degree)), int(float(sigma))),
-                unit=f"{unit or '1'}/atom" if shared.any() else unit,
-                A=columns["A_per_atom"],
-                error=np.abs(columns["error_per_atom"]),
-                norm=columns["norm"] / scale,
-                noise=columns["noise"] / scale,
-            )
-        )
-    return blocks
 
 
 @style.context()
@@ -98,10 +29,9 @@ def draw_distribution(report: Report) -> Figure | None:
         return None
     columns = min(len(blocks), COLUMNS)
     rows = math.ceil(len(blocks) / columns)
-    title = (
-        "How far from equivariant, beside how far from the truth"
-        if any(block.has_errors for block in blocks)
-        else "How far from equivariant, beside the size of the prediction"
+    known = any(block.has_errors for block in blocks)
+    title = "How far from equivariant, beside " + (
+        "how far from the truth" if known else "the size of the prediction"
     )
     figure = style.new_figure(
         max(3.2 * columns, 7.5), 5.4 * rows, title, style.describe(report)

@@ -11,14 +11,12 @@ from uuid import uuid4
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.colors import LogNorm, to_hex
 
-from ..group.irreps import Irrep
 from ..measure.report import Report
 from . import style
-from .distribution import Block, read_blocks
-from .heatmap import colormap
-from .spectrum import FLOOR, RESIDUAL, Channel, Spectrum, largest_degree, read_spectra
+from .blocks import Block, read_blocks
+from .cells import legend, row
+from .spectrum import RESIDUAL, Spectrum, largest_degree, read_spectra
 
 
 STATUS = {
@@ -101,8 +99,8 @@ def _content(report: Report, path: Path, figures: dict[str, Path]) -> dict[str, 
         "figures": [_figure(name, file) for name, file in figures.items()],
         "degrees": range(degree + 1),
         "groups": groups,
-        "rows": [_row(s, degree) for s in spectra],
-        "scale": _scale(),
+        "rows": [row(s, degree) for s in spectra],
+        "scale": legend(),
         "medians": [_median(block) for block in blocks],
         "characters": [(s, c) for s in spectra for c in s.channels.values()],
         "facts": _facts(report.summary),
@@ -190,52 +188,6 @@ def _figure(name: str, file: Path) -> dict[str, str]:
     title, caption = CAPTIONS.get(name, (name, ""))
     address = f"data:image/{kind};base64,{data}"
     return {"name": name, "title": title, "caption": caption, "address": address}
-
-
-def _row(spectrum: Spectrum, degree: int) -> dict[str, Any]:
-    """One row of the interactive heatmap."""
-    irreps = [Irrep(d, sigma) for sigma in (1, -1) for d in range(degree + 1)]
-    names = [*map(str, irreps), RESIDUAL]
-    return {
-        "probe": spectrum.probe,
-        "group": spectrum.group,
-        "converged": spectrum.converged,
-        "cells": [_cell(name, spectrum.channels.get(name)) for name in names],
-    }
-
-
-def _cell(name: str, channel: Channel | None) -> dict[str, Any]:
-    """Colour and tooltip of one cell."""
-    if channel is None or math.isnan(channel.share):
-        return {
-            "irrep": name,
-            "text": "",
-            "color": style.MISSING,
-            "dark": False,
-            "known": False,
-        }
-    shown = min(max(channel.share, FLOOR), 1.0)
-    level = float(LogNorm(FLOOR, 1.0)(shown))
-    return {
-        "irrep": name,
-        "known": True,
-        "text": str(round(math.log10(shown))).replace("-", "−") if shown > FLOOR else "",
-        "color": to_hex(colormap()(level)),
-        "dark": level < 0.6,
-        "within": channel.within_error,
-        "share": style.number(channel.share),
-        "stderr": style.number(channel.stderr),
-        "strength": style.number(channel.strength),
-    }
-
-
-def _scale() -> list[dict[str, str]]:
-    """Colours of the decades, for the legend."""
-    decades = range(round(math.log10(FLOOR)), 1)
-    return [
-        {"text": str(d).replace("-", "−"), "color": to_hex(colormap()(1 - d / decades[0]))}
-        for d in decades
-    ]
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -10,14 +10,14 @@ from matplotlib.ticker import LogLocator
 
 from ..group.irreps import Irrep
 from ..measure.report import Report
+from ..orbit import probes
 from . import style
 
 
 FLOOR = 1e-10
 RESIDUAL = "residual"
 # the way through the network; an unknown group comes before the predictions
-GROUPS = ("GE", "CE", "NE", "EE", "transformer", "GNN", "BBF", "LLF")
-LAST = "predictions"
+*GROUPS, LAST = probes.GROUPS
 OFFSET = {1: -0.13, -1: 0.13}
 
 

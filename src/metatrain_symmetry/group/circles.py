@@ -21,14 +21,14 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from .irreps import Irrep, irreps_up_to
-from .orbit import Powers, Transform
+from .orbit import Powers, Transform, UniformOrbit
 
 
 GUARD = 4
 """Angles beyond the ``2 λmax + 3`` needed, so that what lies above hardly folds back."""
 
 
-class Circles:
+class Circles(UniformOrbit):
     """Random circles on O(3).
 
     Elements come circle by circle: the rotations, then the same times -1.
@@ -53,22 +53,17 @@ class Circles:
         for start, axis in zip(starts, axes, strict=True):
             circle = (Rotation.from_rotvec(np.outer(theta, axis)) * start).as_matrix()
             elements += [circle, -circle]
-        self._matrices = torch.from_numpy(np.concatenate(elements))
-
-    @property
-    def matrices(self) -> torch.Tensor:
-        """Elements, float64, shape ``(n, 3, 3)``."""
-        return self._matrices
-
-    @property
-    def weights(self) -> torch.Tensor:
-        """Equal weights, float64, shape ``(n,)``, sum one."""
-        return torch.full((len(self._matrices),), 1 / len(self._matrices)).double()
+        super().__init__(torch.from_numpy(np.concatenate(elements)))
 
     @property
     def irreps(self) -> tuple[Irrep, ...]:
         """What the transform resolves."""
         return irreps_up_to(self.lambda_max)
+
+    @property
+    def replicates(self) -> int:
+        """The circles."""
+        return self.n_circles
 
     def transform(self, widths: Sequence[int], device: torch.device) -> Transform:
         """Start a transform.

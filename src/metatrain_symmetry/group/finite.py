@@ -17,7 +17,7 @@ from itertools import permutations, product
 import numpy as np
 import torch
 
-from .orbit import Powers, Transform
+from .orbit import Powers, Transform, UniformOrbit
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class NamedIrrep:
         return self.name
 
 
-class FiniteGroup:
+class FiniteGroup(UniformOrbit):
     """A finite group of orthogonal matrices.
 
     :param matrices: its elements, shape ``(n, 3, 3)``
@@ -52,7 +52,7 @@ class FiniteGroup:
     def __init__(
         self, matrices: torch.Tensor, characters: Mapping[str, Sequence[float]]
     ) -> None:
-        self._matrices = matrices.to(torch.float64)
+        super().__init__(matrices)
         table = torch.as_tensor(np.array(list(characters.values())), dtype=torch.float64)
         n = len(matrices)
         self.products = self._multiplication_table()
@@ -64,7 +64,7 @@ class FiniteGroup:
                 "for each element, for irreducible representations only"
             )
         self.characters = table
-        identity = int(torch.argmax(self._matrices.diagonal(dim1=1, dim2=2).sum(1)))
+        identity = int(torch.argmax(self.matrices.diagonal(dim1=1, dim2=2).sum(1)))
         dimensions = table[:, identity].round().to(torch.int64).tolist()
         if sum(d * d for d in dimensions) != n:
             raise ValueError(
@@ -77,7 +77,7 @@ class FiniteGroup:
 
     def _multiplication_table(self) -> torch.Tensor:
         """Index of ``g⁻¹ g'`` for each pair of elements."""
-        m = self._matrices
+        m = self.matrices
         pairs = torch.einsum("gji,hjk->ghik", m, m).flatten(2)
         distances = torch.cdist(pairs.flatten(0, 1), m.flatten(1))
         nearest = distances.min(dim=1)
@@ -88,19 +88,14 @@ class FiniteGroup:
         return nearest.indices.reshape(len(m), len(m))
 
     @property
-    def matrices(self) -> torch.Tensor:
-        """Elements, float64, shape ``(n, 3, 3)``."""
-        return self._matrices
-
-    @property
-    def weights(self) -> torch.Tensor:
-        """Equal weights, float64, shape ``(n,)``, sum one."""
-        return torch.full((len(self._matrices),), 1 / len(self._matrices)).double()
-
-    @property
     def irreps(self) -> tuple[NamedIrrep, ...]:
         """All irreps of the group."""
         return self._irreps
+
+    @property
+    def replicates(self) -> int:
+        """None: all elements are there."""
+        return 0
 
     def transform(self, widths: Sequence[int], device: torch.device) -> Transform:
         """Start a transform.
@@ -113,7 +108,7 @@ class FiniteGroup:
 
     def bytes_per_channel(self) -> int:
         """Memory that a transform takes for each channel, in bytes."""
-        return 8 * len(self._matrices)
+        return 8 * len(self.matrices)
 
 
 class GramTransform:

@@ -144,6 +144,11 @@ class O3Grid:
             return irreps_up_to(self.lambda_max)
         return tuple(Irrep(degree) for degree in range(self.lambda_max + 1))
 
+    @property
+    def replicates(self) -> int:
+        """None: a quadrature."""
+        return 0
+
     def transform(self, widths: Sequence[int], device: torch.device) -> Transform:
         """Start a transform.
 

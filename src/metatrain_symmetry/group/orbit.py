@@ -56,8 +56,24 @@ class Orbit(Protocol):
     def irreps(self) -> tuple[Any, ...]:
         """What a transform resolves."""
 
+    @property
+    def replicates(self) -> int:
+        """Random samples of equal size, one after the other; 0 for a quadrature."""
+
     def transform(self, widths: Sequence[int], device: torch.device) -> Transform:
         """Start a transform of slices of so many channels each."""
 
     def bytes_per_channel(self) -> int:
         """Memory that a transform takes for each channel."""
+
+
+class UniformOrbit:
+    """An orbit whose elements all weigh the same.
+
+    :param matrices: its elements, shape ``(n, 3, 3)``
+    """
+
+    def __init__(self, matrices: torch.Tensor) -> None:
+        n = len(matrices)
+        self.matrices = matrices.to(torch.float64)
+        self.weights = torch.full((n,), 1 / n, dtype=torch.float64)

@@ -6,6 +6,10 @@ r"""Equivariance error A of one block on one structure.
 
 (arXiv:2603.24638, equation for A; the second form). Where the mean is large that
 difference cancels, so sums are taken about the first value turned back, in float64.
+
+On replicates, such as independent random circles r of means ``m_r`` and mean squared
+deviations ``w_r``, the unbiased estimate is ``A² = mean_r w_r + Σ_r |m_r - m|² / (R - 1)``:
+the second term is what the deviations within a replicate miss.
 """
 
 from dataclasses import dataclass
@@ -19,10 +23,13 @@ class Equivariance:
 
     :param squared: A² per component, float64, shape ``(samples, properties)``
     :param norm2: average of the squared values per component, same shape
+    :param replicates: A² over samples and properties as each replicate says, float64,
+        shape ``(replicates,)``; their mean is that of ``squared``
     """
 
     squared: torch.Tensor
     norm2: torch.Tensor
+    replicates: torch.Tensor
 
     @property
     def A(self) -> float:
@@ -41,10 +48,13 @@ class Equivariance:
 
 
 class EquivarianceSums:
-    """Accumulates the first two moments of the values turned back."""
+    """Accumulates the first two moments of the values turned back.
 
-    def __init__(self) -> None:
-        self.reference: torch.Tensor | None = None
+    :param reference: about which to take them, None for the first value
+    """
+
+    def __init__(self, reference: torch.Tensor | None = None) -> None:
+        self.reference = reference
         self.weight = 0.0
         self.first: torch.Tensor | float = 0.0
         self.second: torch.Tensor | float = 0.0
@@ -75,11 +85,39 @@ class EquivarianceSums:
         :raises RuntimeError: if nothing was added
         :return: A² and the squared norm
         """
+        return pooled([self])
+
+    def moments(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Mean about the reference, squared deviation from it, squared norm.
+
+        :raises RuntimeError: if nothing was added
+        :return: shapes ``(samples, 2 λ + 1, properties)`` and, per component, twice
+            ``(samples, properties)``
+        """
         if self.reference is None:
             raise RuntimeError("no values were added: there is no orbit to average over")
+        dimension = self.reference.shape[1]
         first = torch.as_tensor(self.first) / self.weight
         second = torch.as_tensor(self.second) / self.weight
         norm2 = torch.as_tensor(self.norm2) / self.weight
-        dimension = self.reference.shape[1]
-        squared = (second - first.square().sum(dim=1)) / dimension
-        return Equivariance(squared.cpu(), (norm2 / dimension).cpu())
+        return (
+            first.cpu(),
+            ((second - first.square().sum(dim=1)) / dimension).cpu(),
+            (norm2 / dimension).cpu(),
+        )
+
+
+def pooled(sums: list[EquivarianceSums]) -> Equivariance:
+    """Combine replicates, or the one sum of a quadrature.
+
+    :param sums: one for each replicate, all about the same reference
+    :raises RuntimeError: if nothing was added to one of them
+    :return: A² and the squared norm
+    """
+    parts = [part.moments() for part in sums]
+    means, within, norm2 = (torch.stack(part) for part in zip(*parts, strict=True))
+    if len(sums) > 1:
+        between = (means - means.mean(dim=0)).square().mean(dim=2)
+        within = within + between * (len(sums) / (len(sums) - 1))
+    replicates = within.flatten(1).mean(dim=1)
+    return Equivariance(within.mean(dim=0), norm2.mean(dim=0), replicates)

@@ -12,7 +12,7 @@ import torch
 from ..group import Irrep, Orbit, Powers, Sketch, Transform, representation
 from ..orbit.engine import Block, Engine, Prepared, Values
 from ..orbit.sweep import sweep
-from .equivariance import Equivariance, EquivarianceSums
+from .equivariance import Equivariance, EquivarianceSums, pooled
 
 
 REPLICATES = 8
@@ -78,7 +78,7 @@ def measure_structure(
     :param blocks: irrep blocks of the targets
     :param probes: layers
     :param spectra: whether to resolve by irrep
-    :param equivariance: whether to compute A
+    :param equivariance: whether to compute A; on circles this takes two or more
     :param memory: budget of one evaluation, and of the sums, each, in bytes
     :param seed: of the sketches
     :param representations: of this orbit, to be shared between structures
@@ -87,7 +87,7 @@ def measure_structure(
     """
     weights = orbit.weights.to(engine.device)
     turned = representations or Representations(orbit, engine.device)
-    sums: dict[Block, EquivarianceSums] = {}
+    sums: dict[Block, _Replicates] = {}
     resolver: _Resolver | None = None
     matrices = orbit.matrices
     for start, values in sweep(engine, structure, matrices, blocks, probes, memory):
@@ -95,7 +95,7 @@ def measure_structure(
         part = slice(start, start + count)
         if equivariance:
             for block, tensor in values.targets.items():
-                accumulator = sums.setdefault(block, EquivarianceSums())
+                accumulator = sums.setdefault(block, _Replicates(orbit))
                 accumulator.add(tensor, turned[block.irrep][part], weights[part])
         if spectra:
             if resolver is None:
@@ -106,6 +106,32 @@ def measure_structure(
         {block: accumulator.finish() for block, accumulator in sums.items()},
         resolver.finish() if resolver is not None else {},
     )
+
+
+class _Replicates:
+    """Sums for A, one for each replicate of an orbit."""
+
+    def __init__(self, orbit: Orbit) -> None:
+        if orbit.replicates == 1:
+            raise ValueError("one circle does not tell A: take two or more")
+        self.size = len(orbit.matrices) // max(1, orbit.replicates)
+        self.sums: list[EquivarianceSums] = []
+        self.taken = 0
+
+    def add(
+        self, values: torch.Tensor, matrices: torch.Tensor, weights: torch.Tensor
+    ) -> None:
+        while len(values):
+            if self.taken % self.size == 0:
+                reference = self.sums[0].reference if self.sums else None
+                self.sums.append(EquivarianceSums(reference))
+            take = min(len(values), self.size - self.taken % self.size)
+            self.sums[-1].add(values[:take], matrices[:take], weights[:take])
+            self.taken += take
+            values, matrices, weights = values[take:], matrices[take:], weights[take:]
+
+    def finish(self) -> Equivariance:
+        return pooled(self.sums)
 
 
 class _Resolver:
@@ -134,7 +160,9 @@ class _Resolver:
         channels = {key: self._flat(key, tensors)[0].numel() for key in leaders.values()}
         width = widest(list(channels.values()), memory // orbit.bytes_per_channel())
         self.sketches = {
-            key: Sketch(count, max(1, width // REPLICATES), REPLICATES, seed + i, engine.device)
+            key: Sketch(
+                count, max(1, width // REPLICATES), REPLICATES, seed + i, engine.device
+            )
             for i, (key, count) in enumerate(channels.items())
             if count > width
         }
@@ -157,7 +185,9 @@ class _Resolver:
         tensors = {**values.targets, **values.layers}
         for key, leader in self.leader.items():
             if tensors[key] is not tensors[leader]:
-                raise RuntimeError(f"'{key}' and '{leader}' were one tensor, and are not now")
+                raise RuntimeError(
+                    f"'{key}' and '{leader}' were one tensor, and are not now"
+                )
         pieces: list[torch.Tensor] = []
         for key in self.keys:
             flat = self._flat(key, tensors)

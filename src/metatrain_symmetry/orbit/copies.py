@@ -6,14 +6,16 @@ from typing import Any
 import torch
 from metatensor.torch import TensorBlock
 from metatomic.torch import System, register_autograd_neighbors
+from metatrain.pet import PET
 
-from . import outputs
 from .engine import Block, Prepared
-from .model import gradient_of
+from .gradients import forces_and_stress, gradient_of
 
 
 Batch = dict[str, torch.Tensor]
 
+# sizes of chunks whose index tensors are kept: the usual one, and the last one
+_KEPT_TILES = 3
 # tensors of a batch that are the same for all copies
 _SAME = (
     "element_indices_nodes",
@@ -48,6 +50,28 @@ class Geometry:
         if grad:
             self.positions = self.positions.clone().requires_grad_(True)
             self.strains = self.strains.clone().requires_grad_(True)
+
+    def batch(self, model: PET) -> Batch:
+        """Batch of rotated copies.
+
+        :param model: PET, or what inherits from it
+        :return: what its ``preprocess`` returns, with edge vectors turned
+        """
+        structure, n = self.structure, self.n
+        tiles = structure.data["tiles"]
+        if n not in tiles:
+            while len(tiles) >= _KEPT_TILES:
+                tiles.pop(next(iter(tiles)))
+            tiles[n] = tile(structure.data["batch"], n, structure.n_atoms)
+        batch = dict(tiles[n])
+        if self.grad:
+            width = model.cutoff_width_adaptive
+            batch |= model.backend.preprocess(*self.arrays(), width)
+        vectors = batch["edge_vectors"]
+        shape = (n, -1, 3) if vectors.numel() else (n, 0, 3)
+        turned = vectors.reshape(shape) @ self.rotations.transpose(1, 2)
+        batch["edge_vectors"] = turned.reshape(vectors.shape)
+        return batch
 
     def arrays(self) -> tuple[torch.Tensor, ...]:
         """What ``preprocess`` needs, for unrotated copies."""
@@ -98,16 +122,13 @@ class Geometry:
     ) -> dict[Block, torch.Tensor]:
         """Forces and stresses, in the frame of the rotated copies."""
         forces, strain = gradient_of(energy, [self.positions, self.strains])
-        found: dict[Block, torch.Tensor] = {}
         turn = self.rotations
-        for block in kinds.get("positions", []):
-            turned = torch.einsum("nij,najp->naip", turn, forces).flatten(0, 1)
-            found |= outputs.convert_forces(block, turned, self.n)
-        if "strain" in kinds:
-            strain = torch.einsum("nij,njkp,nlk->nilp", turn, strain, turn)
-            size = self.structure.data["volume"]
-            found |= outputs.convert_stress(kinds["strain"], strain, size)
-        return found
+        gradients = {
+            "positions": torch.einsum("nij,najp->naip", turn, forces).flatten(0, 1),
+            "strain": torch.einsum("nij,njkp,nlk->nilp", turn, strain, turn),
+        }
+        size = self.structure.data["volume"]
+        return forces_and_stress(kinds, gradients, self.n, size)
 
 
 def _offset(indices: torch.Tensor, n: int, step: int) -> torch.Tensor:

@@ -33,7 +33,7 @@ class FunctionEngine:
         self.layers = dict(layers or {})
         self.blocks = list(self.targets)
         self.probes = list(self.layers)
-        self.bases: dict[str, torch.Tensor] = {}
+        self.bases: Mapping[str, torch.Tensor] = {}
         self.dtype = dtype
         self.device = torch.device(device)
 

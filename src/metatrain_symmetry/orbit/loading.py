@@ -17,6 +17,7 @@ from metatrain.utils.io import load_model
 
 from . import outputs
 from .engine import Engine
+from .interface import atomic_types
 from .model import ModelEngine
 from .pet import PETEngine
 
@@ -231,11 +232,7 @@ def _symbols(numbers: set[int]) -> list[str]:
 
 def _atomic_types(engine: Engine) -> set[int] | None:
     model = getattr(engine, "model", None)
-    if model is None:
-        return None
-    if is_atomistic_model(model):
-        return set(model.capabilities().atomic_types)
-    return set(model.dataset_info.atomic_types)
+    return None if model is None else set(atomic_types(model))
 
 
 def _add_conditions(atoms: ase.Atoms, system: System) -> None:

@@ -5,69 +5,22 @@ the architecture. What the additive models of metatrain (composition, ZBL) contr
 the values is evaluated once and subtracted; their part of the gradients, if any, stays.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from metatensor.torch import TensorMap
-from metatomic.torch import (
-    ModelEvaluationOptions,
-    ModelOutput,
-    System,
-    is_atomistic_model,
-)
-from metatrain.utils.neighbor_lists import get_requested_neighbor_lists
+from metatomic.torch import ModelOutput, System
 
-from . import outputs
+from . import interface, outputs
 from .engine import Block, Prepared, Values
-from .structures import differentiable, rotate, volume, with_neighbors
+from .gradients import by_target, forces_and_stress, gradient_of
+from .interface import evaluating
+from .structures import differentiable, rotate, trial_system, volume, with_neighbors
 
 
-# Å between the made-up atoms that tell which blocks an exported model returns
-TRIAL_SPACING = 2.0
 # floats that a model keeps for an edge or an atom: generous for the architectures we know
 FLOATS_PER_SAMPLE = 20_000
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Put a model in eval mode for a while.
-
-    :param model: any module; every submodule gets its own mode back
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            # train() would be recursive
-            module.training = training
-
-
-def gradient_of(energy: torch.Tensor, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Derivatives of energies, one property after the other.
-
-    :param energy: ``(..., properties)``, summed over everything but the properties
-    :param inputs: what to differentiate by
-    :return: for each input its shape and ``properties``; zeros where nothing depends
-    """
-    n = energy.shape[-1]
-    if not energy.requires_grad:
-        return [torch.zeros(*part.shape, n).to(part) for part in inputs]
-    columns = []
-    for index in range(n):
-        gradients = torch.autograd.grad(
-            energy[..., index].sum(), inputs, retain_graph=True, allow_unused=True
-        )
-        columns.append(
-            [
-                torch.zeros_like(part) if gradient is None else gradient
-                for gradient, part in zip(gradients, inputs, strict=True)
-            ]
-        )
-    return [torch.stack(parts, -1) for parts in zip(*columns, strict=True)]
 
 
 class ModelEngine:
@@ -90,16 +43,16 @@ class ModelEngine:
         device: str | torch.device = "cpu",
     ) -> None:
         self.model = model
-        self.exported = is_atomistic_model(model)
         self.dtype, self.device = dtype, torch.device(device)
         self.probes: list[str] = []
-        self.bases: dict[str, torch.Tensor] = {}
+        self.bases: Mapping[str, torch.Tensor] = {}
         self.targets = list(targets)
         self.gradients = {name: set(kinds) for name, kinds in (gradients or {}).items()}
-        self._additive = _additive_models(model, self.exported)
+        self._additive = interface.additive_models(model)
         self.baseline = "composition of the model" if self._additive else "none"
-        self.kinds = {name: self._sample_kind(name) for name in self.targets}
-        self.units = {name: self._supported()[name].unit for name in self.targets}
+        self.kinds = {name: interface.sample_kind(model, name) for name in self.targets}
+        supported = interface.supported_outputs(model)
+        self.units = {name: supported[name].unit for name in self.targets}
         self.gradient_kinds: dict[Block, tuple[str, str]] = {}
         self.blocks = self._find_blocks()
 
@@ -110,11 +63,7 @@ class ModelEngine:
         :param name: how messages call it
         :return: the prepared structure
         """
-        requests = (
-            self.model.requested_neighbor_lists()
-            if self.exported
-            else get_requested_neighbor_lists(self.model)
-        )
+        requests = interface.neighbor_requests(self.model)
         system = with_neighbors(system, requests, self.dtype, self.device)
         edges = sum(
             len(system.get_neighbor_list(options).samples)
@@ -172,14 +121,7 @@ class ModelEngine:
         self, systems: list[System], blocks: list[Block], cell_volume: float
     ) -> dict[Block, torch.Tensor]:
         """Values of ``blocks`` for copies of one structure."""
-        wanted: dict[str, dict[str, list[Block]]] = {}
-        for block in blocks:
-            if block in self.gradient_kinds:
-                target, kind = self.gradient_kinds[block]
-                if kind == "positions" or cell_volume > 0:
-                    wanted.setdefault(target, {}).setdefault(kind, []).append(block)
-            else:
-                wanted.setdefault(block.target, {})
+        wanted = by_target(blocks, self.gradient_kinds, cell_volume)
         grad = any(wanted.values())
         positions, strains = [], []
         if grad:
@@ -192,26 +134,24 @@ class ModelEngine:
         for target, tensor in returned.items():
             found |= self._convert(target, tensor, len(systems))
             if wanted[target]:
-                found |= _differentiate(
-                    tensor, wanted[target], positions, strains, cell_volume
-                )
+                energy, n = tensor.block().values, len(systems)
+                parts = gradient_of(energy, [*positions, *strains])
+                gradients = {
+                    "positions": torch.cat(parts[:n]),
+                    "strain": torch.stack(parts[n:]),
+                }
+                found |= forces_and_stress(wanted[target], gradients, n, cell_volume)
         kept = outputs.drop_missing(found, cell_volume)
         return {block: kept[block].detach() for block in blocks if block in kept}
 
     def _call(self, systems: list[System], names: list[str]) -> dict[str, TensorMap]:
-        if not names:
-            return {}
-        requested = {
+        return interface.call(self.model, systems, self._requested(names))
+
+    def _requested(self, names: Iterable[str]) -> dict[str, ModelOutput]:
+        return {
             name: ModelOutput(unit=self.units[name], sample_kind=self.kinds[name])
             for name in names
         }
-        if not self.exported:
-            returned = self.model(systems, requested)
-        else:
-            unit = self.model.capabilities().length_unit
-            options = ModelEvaluationOptions(length_unit=unit, outputs=requested)
-            returned = self.model(systems, options, check_consistency=False)
-        return {name: returned[name] for name in names}
 
     def _convert(self, target: str, tensor: TensorMap, n: int) -> dict[Block, torch.Tensor]:
         parts = outputs.convert(target, tensor, self.kinds[target], self.units[target])
@@ -225,44 +165,22 @@ class ModelEngine:
         if "baseline" not in structure.data:
             total: dict[Block, torch.Tensor] = {}
             for additive in self._additive:
-                requested = {
-                    name: ModelOutput(unit=self.units[name], sample_kind=self.kinds[name])
-                    for name in self.targets
-                    if name in additive.outputs
-                }
+                names = [name for name in self.targets if name in additive.outputs]
                 with evaluating(additive), torch.no_grad():
-                    returned = additive([structure.system], requested, None)
+                    returned = additive([structure.system], self._requested(names), None)
                 for name, tensor in returned.items():
                     for block, part in self._convert(name, tensor, 1).items():
                         total[block] = total.get(block, 0) + part.to(self.dtype)
             structure.data["baseline"] = total
         return structure.data["baseline"]
 
-    def _supported(self) -> dict[str, ModelOutput]:
-        if self.exported:
-            return self.model.capabilities().outputs
-        return self.model.supported_outputs()
-
-    def _info(self, target: str) -> Any:
-        """What a live model knows of its target, None if it is an exported one."""
-        information = getattr(self.model, "dataset_info", None)
-        return None if information is None else information.targets.get(target)
-
-    def _sample_kind(self, target: str) -> str:
-        info = None if self.exported else self._info(target)
-        if info is not None:
-            return info.sample_kind
-        # an exported model can give both, and says "atom"
-        if outputs.base_name(target) == "energy" or outputs.is_stress(target):
-            return "system"
-        return self._supported()[target].sample_kind
-
     def _find_blocks(self) -> list[Block]:
-        infos = {} if self.exported else {name: self._info(name) for name in self.targets}
-        if infos and all(info is not None for info in infos.values()):
+        infos = {name: interface.target_info(self.model, name) for name in self.targets}
+        if all(info is not None for info in infos.values()):
             layouts = {name: info.layout for name, info in infos.items()}
         else:
-            trial = self.prepare(self._trial_system(), "trial structure")
+            made_up = trial_system(interface.atomic_types(self.model))
+            trial = self.prepare(made_up, "trial structure")
             with evaluating(self.model), torch.no_grad():
                 layouts = self._call([trial.system], self.targets)
         blocks: list[Block] = []
@@ -275,50 +193,3 @@ class ModelEngine:
                 self.gradient_kinds[block] = (name, kind)
                 blocks.append(block)
         return blocks
-
-    def _trial_system(self) -> System:
-        """A zigzag of one atom of each type in a large periodic cell."""
-        known = (
-            self.model.capabilities().atomic_types
-            if self.exported
-            else self.model.dataset_info.atomic_types
-        )
-        index = torch.arange(len(known), dtype=torch.float64)
-        positions = torch.stack([index, index % 2, 0 * index], 1) * TRIAL_SPACING
-        edge = TRIAL_SPACING * (len(known) + 5)
-        return System(
-            types=torch.tensor(known, dtype=torch.int32),
-            positions=positions,
-            cell=torch.eye(3, dtype=torch.float64) * edge,
-            pbc=torch.ones(3, dtype=torch.bool),
-        )
-
-
-def _additive_models(model: Any, exported: bool) -> list[Any]:
-    """Additive models by metatrain's convention, perhaps below a wrapper such as LLPR."""
-    module = model.module if exported else model
-    for candidate in (module, getattr(module, "model", None)):
-        found = getattr(candidate, "additive_models", None)
-        if found is not None:
-            # a scripted list cannot be iterated over
-            return [part for part in found.children() if len(part.outputs)]
-    return []
-
-
-def _differentiate(
-    tensor: TensorMap,
-    wanted: Mapping[str, list[Block]],
-    positions: list[torch.Tensor],
-    strains: list[torch.Tensor],
-    cell_volume: float,
-) -> dict[Block, torch.Tensor]:
-    """Forces and stresses of an energy."""
-    n = len(positions)
-    gradients = gradient_of(tensor.block().values, [*positions, *strains])
-    found: dict[Block, torch.Tensor] = {}
-    for block in wanted.get("positions", []):
-        found |= outputs.convert_forces(block, torch.cat(gradients[:n]), n)
-    if "strain" in wanted:
-        strain = torch.stack(gradients[n:])
-        found |= outputs.convert_stress(wanted["strain"], strain, cell_volume)
-    return found

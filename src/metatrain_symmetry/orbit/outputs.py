@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 import torch
-from metatensor.torch import TensorMap
+from metatensor.torch import LabelsEntry, TensorMap
 
 from ..group.irreps import Irrep
 from .engine import Block
@@ -27,6 +27,15 @@ def base_name(target: str) -> str:
     :return: such as ``energy``
     """
     return target.split("/", 1)[0]
+
+
+def key_values(entry: LabelsEntry) -> dict[str, int]:
+    """Names and values of a key.
+
+    :param entry: key of one block
+    :return: values as plain integers
+    """
+    return dict(zip(entry.names, map(int, entry.values), strict=True))
 
 
 def _vector(values: torch.Tensor) -> torch.Tensor:
@@ -103,7 +112,7 @@ def convert(
     """
     converted = {}
     for labels, block in tensor.items():
-        key = dict(zip(labels.names, (int(value) for value in labels.values), strict=True))
+        key = key_values(labels)
         components = [name for axis in block.components for name in axis.names]
         values = block.values
         if "system" in block.samples.names and len(block.samples) > 1:

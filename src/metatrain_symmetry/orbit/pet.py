@@ -1,31 +1,27 @@
 """Evaluates PET on rotated copies of a structure, by rotating inside the model.
 
 Neighbour lists, species, distances and cutoffs do not change under rotations: a structure
-is preprocessed once, and only its edge vectors are rotated. With ``copies.py`` and
-``probes.py`` this is all of the measuring side that knows the inside of PET.
+is preprocessed once, and only its edge vectors are rotated. With ``copies.py``,
+``labelling.py``, ``catalogue.py`` and ``trial.py`` this is all of the measuring side that
+knows the inside of PET.
 """
 
-import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
-from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic.torch import System
 from metatrain.pet import PET
 from metatrain.pet.model import _extract_charge_spin_multiplicity
 from metatrain.pet.modules.structures import concatenate_structures
-from metatrain.utils.data.atomic_basis_helpers import sparsify_atomic_basis_target
 
 from . import outputs
-from .copies import Batch, Geometry, tile
+from .catalogue import Catalogue
+from .copies import Batch, Geometry
 from .engine import Block, Prepared, Values
-from .model import ModelEngine, evaluating
-from .probes import Catalogue
-
-
-# sizes of chunks whose index tensors are kept: the usual one, and the last one
-_KEPT_TILES = 3
+from .gradients import by_target
+from .interface import evaluating
+from .labelling import Place, find_places, scale_factors
+from .model import ModelEngine
 
 
 class PETEngine:
@@ -49,9 +45,8 @@ class PETEngine:
         gradients: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
         self.model = model
-        self.generic = ModelEngine(
-            model, targets, gradients, *_dtype_and_device(model.backend)
-        )
+        weight = next(model.backend.parameters())
+        self.generic = ModelEngine(model, targets, gradients, weight.dtype, weight.device)
         self.dtype, self.device = self.generic.dtype, self.generic.device
         self.targets = self.generic.targets
         self.blocks = self.generic.blocks
@@ -59,7 +54,9 @@ class PETEngine:
         with evaluating(model):
             self.catalogue = Catalogue(model.backend, self.targets)
         self.probes = self.catalogue.expand(probes)
-        self.bases = self.catalogue.bases(model.backend, self.probes)
+        self.bases: Mapping[str, torch.Tensor] = self.catalogue.bases(
+            model.backend, self.probes
+        )
 
     def prepare(self, system: System, name: str = "structure") -> Prepared:
         """Preprocess a structure.
@@ -80,8 +77,8 @@ class PETEngine:
         prepared.data |= {
             "arrays": arrays,
             "batch": batch,
-            "scales": self._scales(system, arrays[7]),
-            "rows": self._rows(system, arrays[7]),
+            "scales": scale_factors(self.model, self.targets, system, arrays[7]),
+            "places": find_places(self.model, self.targets, system, arrays[7]),
             "tiles": {},
         }
         return prepared
@@ -120,12 +117,13 @@ class PETEngine:
         :param probes: of :attr:`probes`
         :return: values without composition
         """
-        wanted = self._wanted(blocks, structure.data["volume"] > 0)
+        size = structure.data["volume"]
+        wanted = by_target(blocks, self.generic.gradient_kinds, size)
         grad = any(wanted.values())
         rotations = matrices.to(device=self.device, dtype=self.dtype)
         with evaluating(self.model), torch.set_grad_enabled(grad):
             geometry = Geometry(structure, len(rotations), rotations, grad)
-            batch = self._batch(geometry)
+            batch = geometry.batch(self.model)
             if len(batch["centers"]) != len(rotations) * structure.n_edges:
                 # an edge right at the cutoff: rounding decides, and depends on the batch
                 return self._one_by_one(structure, matrices, blocks, probes)
@@ -135,7 +133,7 @@ class PETEngine:
             found: dict[Block, torch.Tensor] = {}
             for target, kinds in wanted.items():
                 found |= self._finish(target, raw[target], geometry, kinds)
-        found = outputs.drop_missing(found, structure.data["volume"])
+        found = outputs.drop_missing(found, size)
         where = batch["centers"], batch["nef_to_edges_neighbor"], len(rotations)
         return Values(
             {block: found[block].detach() for block in blocks if block in found},
@@ -150,18 +148,6 @@ class PETEngine:
         """
         return self.generic.predict(structure)
 
-    def _wanted(
-        self, blocks: list[Block], periodic: bool
-    ) -> dict[str, dict[str, list[Block]]]:
-        """Targets to evaluate, and the blocks of their gradients by kind."""
-        wanted: dict[str, dict[str, list[Block]]] = {}
-        for block in blocks:
-            target, kind = self.generic.gradient_kinds.get(block, (block.target, ""))
-            kinds = wanted.setdefault(target, {})
-            if kind == "positions" or (kind == "strain" and periodic):
-                kinds.setdefault(kind, []).append(block)
-        return wanted
-
     def _one_by_one(
         self,
         structure: Prepared,
@@ -169,6 +155,7 @@ class PETEngine:
         blocks: list[Block],
         probes: list[str],
     ) -> Values:
+        """Evaluate copies that would not have the same edges in one batch."""
         singles = [
             self.evaluate(structure, matrix[None], blocks, probes) for matrix in matrices
         ]
@@ -180,25 +167,6 @@ class PETEngine:
             {b: torch.cat([s.targets[b] for s in singles]) for b in singles[0].targets},
             {path: joined[id(first)] for path, first in singles[0].layers.items()},
         )
-
-    def _batch(self, geometry: Geometry) -> Batch:
-        """Batch of rotated copies."""
-        structure, n = geometry.structure, geometry.n
-        tiles = structure.data["tiles"]
-        if n not in tiles:
-            while len(tiles) >= _KEPT_TILES:
-                tiles.pop(next(iter(tiles)))
-            tiles[n] = tile(structure.data["batch"], n, structure.n_atoms)
-        batch = dict(tiles[n])
-        if geometry.grad:
-            batch |= self.model.backend.preprocess(
-                *geometry.arrays(), self.model.cutoff_width_adaptive
-            )
-        vectors = batch["edge_vectors"]
-        shape = (n, -1, 3) if vectors.numel() else (n, 0, 3)
-        turned = vectors.reshape(shape) @ geometry.rotations.transpose(1, 2)
-        batch["edge_vectors"] = turned.reshape(vectors.shape)
-        return batch
 
     def _run(
         self, geometry: Geometry, batch: Batch, names: list[str]
@@ -232,23 +200,22 @@ class PETEngine:
             for part, shape, scale in zip(raw, shapes, data["scales"][target], strict=True)
         ]
         found: dict[Block, torch.Tensor] = {}
-        for dense, rows, columns, key, components in data["rows"][target]:
-            part = values[dense]
-            if rows is not None:
-                part = part[:, rows][..., columns]
+        for place in data["places"][target]:
+            part = place.take(values)
             if self.generic.kinds[target] == "system":
                 part = part.sum(1, keepdim=True)
-            found |= self._split(target, key, components, part)
+            found |= self._split(target, place, part)
         if kinds:
             found |= geometry.differentiate(values[0], kinds)
         return found
 
     def _split(
-        self, target: str, key: dict[str, int], components: list[str], part: torch.Tensor
+        self, target: str, place: Place, part: torch.Tensor
     ) -> dict[Block, torch.Tensor]:
+        """Irrep parts of a returned block, for all copies at once."""
         kind, unit = self.generic.kinds[target], self.generic.units[target]
         n, samples = part.shape[:2]
-        parts = outputs.split(target, key, components, part.flatten(0, 1))
+        parts = outputs.split(target, place.key, place.components, part.flatten(0, 1))
         return {
             Block(target, irrep, kind, unit, detail): values.reshape(
                 n, samples, *values.shape[1:]
@@ -264,82 +231,3 @@ class PETEngine:
             charge, spin = _extract_charge_spin_multiplicity([system], self.device)
             conditioning.validate(charge, spin)
             batch |= {"charge": charge, "spin_multiplicity": spin}
-
-    def _dense(self, target: str, samples: Labels, values: list[torch.Tensor]) -> TensorMap:
-        """Values of the dense blocks of a target, labelled as PET labels them."""
-        components = self.model.component_labels[target]
-        properties = self.model.property_labels[target]
-        blocks = [
-            TensorBlock(
-                part, samples, [axis.to(part.device) for axis in axes], last.to(part.device)
-            )
-            for part, axes, last in zip(values, components, properties, strict=True)
-        ]
-        return TensorMap(self.model.key_labels[target].to(values[0].device), blocks)
-
-    def _scales(self, system: System, samples: Labels) -> dict[str, list[torch.Tensor]]:
-        """Factors of the raw predictions, ``(atoms, *components, properties)``."""
-        ones = {}
-        for target in self.targets:
-            shapes = self.model.output_shapes[target].values()
-            values = [system.positions.new_ones(len(system), *shape) for shape in shapes]
-            ones[target] = self._dense(target, samples, values)
-        # a copy, since applying scales casts them in place
-        scaled = copy.deepcopy(self.model.scaler).apply_scales([system], ones)
-        return {
-            target: [block.values for block in tensor.blocks()]
-            for target, tensor in scaled.items()
-        }
-
-    def _rows(self, system: System, samples: Labels) -> dict[str, list[tuple]]:
-        """For each returned block: dense block, atoms, properties, key, components."""
-        rows = {}
-        for target in self.targets:
-            info = self.model.dataset_info.targets[target]
-            if info.is_atomic_basis:
-                rows[target] = self._sparse_rows(target, info, system, samples)
-                continue
-            rows[target] = [
-                (index, None, None, _key(labels), [n for axis in axes for n in axis.names])
-                for index, (labels, axes) in enumerate(
-                    zip(
-                        self.model.key_labels[target],
-                        self.model.component_labels[target],
-                        strict=True,
-                    )
-                )
-            ]
-        return rows
-
-    def _sparse_rows(
-        self, target: str, info: Any, system: System, samples: Labels
-    ) -> list[tuple]:
-        """Where metatrain puts the entries of an atomic basis, seen on numbered ones."""
-        shapes = list(self.model.output_shapes[target].values())
-        width, atoms = max(shape[-1] for shape in shapes), len(system)
-        values = []
-        for index, shape in enumerate(shapes):
-            first = torch.arange(index * atoms, (index + 1) * atoms, dtype=torch.float64)
-            numbers = first[:, None] * width + torch.arange(shape[-1])
-            wide = numbers.reshape(atoms, *[1] * (len(shape) - 1), shape[-1])
-            values.append(wide.expand(atoms, *shape).contiguous().to(self.device))
-        dense = self._dense(target, samples, values)
-        sparse = sparsify_atomic_basis_target([system], dense, info.layout, system.types)
-        found = []
-        for labels, block in sparse.items():
-            if block.values.numel():
-                numbers = block.values[:, 0].long()
-                rows, columns = numbers[:, 0] // width, numbers[0] % width
-                names = [name for axis in block.components for name in axis.names]
-                place = (int(rows[0]) // atoms, rows % atoms, columns)
-                found.append((*place, _key(labels), names))
-        return found
-
-
-def _dtype_and_device(backend: Any) -> tuple[torch.dtype, torch.device]:
-    weight = next(backend.parameters())
-    return weight.dtype, weight.device
-
-
-def _key(labels: Any) -> dict[str, int]:
-    return dict(zip(labels.names, (int(value) for value in labels.values), strict=True))

@@ -7,6 +7,10 @@ from metatomic.torch.o3 import O3Transformations
 from metatrain.utils.neighbor_lists import get_system_with_neighbor_lists
 
 
+# Å between the atoms of a made-up structure
+TRIAL_SPACING = 2.0
+
+
 def copy_system(system: System) -> System:
     """Copy of a structure that can be given more neighbour lists.
 
@@ -100,3 +104,20 @@ def differentiable(system: System) -> tuple[System, torch.Tensor, torch.Tensor]:
     for name in system.known_data():
         copy.add_data(name, system.get_data(name))
     return copy, positions, strain
+
+
+def trial_system(types: list[int]) -> System:
+    """Make up a structure, to see which blocks a model returns.
+
+    :param types: atomic types that the model knows
+    :return: a zigzag of one atom of each type in a large periodic cell
+    """
+    index = torch.arange(len(types), dtype=torch.float64)
+    positions = torch.stack([index, index % 2, 0 * index], 1) * TRIAL_SPACING
+    edge = TRIAL_SPACING * (len(types) + 5)
+    return System(
+        types=torch.tensor(types, dtype=torch.int32),
+        positions=positions,
+        cell=torch.eye(3, dtype=torch.float64) * edge,
+        pbc=torch.ones(3, dtype=torch.bool),
+    )

@@ -43,6 +43,7 @@ from metatrain.utils.hypers import init_with_defaults
 from pydantic import BeforeValidator, TypeAdapter
 from typing_extensions import TypedDict
 
+from ..monitor.options import SymmetryHypers, complete
 from .options import check_l_max, check_length_scale
 
 
@@ -88,7 +89,16 @@ class ModelHypers(PETModelHypers):
 
 
 class TrainerHypers(PETTrainerHypers):
-    """Hyperparameters for training; all of them are PET's."""
+    """Hyperparameters for training: PET's, and what is watched meanwhile."""
+
+    symmetry: Annotated[SymmetryHypers | None, BeforeValidator(complete)] = None
+    """Watch the symmetry of the model while it is trained; ``{}`` is a good choice.
+
+    Equivariance errors and character spectra of outputs and layers on held-out structures
+    go to the folder ``symmetry`` of the run and, where a run is on, to Weights & Biases.
+    The training itself is not changed by one bit. See
+    :class:`metatrain_symmetry.monitor.options.SymmetryHypers` for all options.
+    """
 
 
 def complete_options(options: Mapping[str, Any]) -> dict[str, Any]:

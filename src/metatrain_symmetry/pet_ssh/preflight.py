@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from ..monitor.continuation import remember
 from .checkpoints import Checkpoint
 from .upgrade import upgrade_pet_checkpoint
 
@@ -34,6 +35,8 @@ def check(
     options = OmegaConf.create(OmegaConf.to_container(OmegaConf.create(options)))
     if restart_from is not None:
         _check_restart(restart_from)
+        if OmegaConf.select(options, "architecture.training.symmetry") is not None:
+            remember(checkpoint_dir, restart_from)
         return options
     source = OmegaConf.select(options, "architecture.training.finetune.read_from")
     if source is None:

@@ -10,16 +10,24 @@ import torch
 from metatrain.pet import Trainer as PETTrainer
 from metatrain.utils.abc import ModelInterface
 
+from ..monitor import Monitor, complete
 from . import checkpoints
 
 
 class Trainer(PETTrainer):
-    """PET's trainer.
+    """PET's trainer, which can be watched.
 
-    :param hypers: hyperparameters of PET's trainer.
+    :param hypers: hyperparameters of PET's trainer, and ``symmetry``. The latter stays out
+        of checkpoints: watching a training does not change what it writes.
+    :raises ValueError: if an option of ``symmetry`` is unknown or out of range.
     """
 
     __checkpoint_version__ = checkpoints.TRAINER_VERSION
+
+    def __init__(self, hypers: Any) -> None:
+        own = {key: value for key, value in hypers.items() if key != "symmetry"}
+        super().__init__(own)
+        self.symmetry = complete(hypers.get("symmetry"))
 
     def train(
         self,
@@ -41,10 +49,14 @@ class Trainer(PETTrainer):
         :raises ValueError: if a structure has positions that are not finite, or atomic
             types that the model does not know.
         """
+        start = 0 if self.epoch is None else self.epoch + 1
+        last = self.hypers["num_epochs"]
+        options = self.symmetry
         try:
-            super().train(
-                model, dtype, devices, train_datasets, val_datasets, checkpoint_dir
-            )
+            with Monitor(options, model, val_datasets, checkpoint_dir, start, last):
+                super().train(
+                    model, dtype, devices, train_datasets, val_datasets, checkpoint_dir
+                )
         except torch.OutOfMemoryError:
             raise
         except Exception as error:

@@ -1,0 +1,129 @@
+"""A series of measurements along a training: tables that grow row by row.
+
+Epochs are counted as completed passes over the training set: 0 is the model before its
+first step, 1 what ``Epoch 0`` of metatrain's log leaves.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .tables import CHARACTERS
+
+
+FOLDER = "symmetry"
+"""Name of the folder of a series inside the folder of a run."""
+
+COLUMNS = {
+    "equivariance": [
+        "epoch", "target", "o3_lambda", "o3_sigma", "unit", "A", "A_stderr", "rmse",
+        "A_over_rmse", "norm_ratio", "n_structures", "estimator",
+    ],
+    "characters": ["epoch", *CHARACTERS],
+    "measurements": [
+        "epoch", "evaluations", "seconds", "training_seconds", "n_structures", "circles",
+        "n_grid", "note",
+    ],
+    "events": ["epoch", "first_epoch", "probe", "channel", "factor", "text"],
+}  # fmt: skip
+"""Columns of each table, that is of ``NAME.csv``."""
+
+_TYPES = {"chi_lambda": "Int64", "chi_sigma": "Int64"}
+
+
+@dataclass
+class Series:
+    """All measurements of one training.
+
+    :param equivariance: one row per epoch, target and irrep: ``A`` with its standard error
+        (root mean squares over structures, samples and components), ``rmse`` of the same
+        components in the given frame, ``norm_ratio`` (root mean square of the prediction
+        over that of the target, both without composition); NaN without targets
+    :param characters: as in a report, with the epoch
+    :param measurements: one row per epoch: what it cost, and what was done
+    :param events: sudden transitions, in words
+    :param summary: settings and versions
+    """
+
+    equivariance: pd.DataFrame
+    characters: pd.DataFrame
+    measurements: pd.DataFrame
+    events: pd.DataFrame
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> list[int]:
+        """Epochs that were measured wholly, ascending."""
+        return sorted(int(epoch) for epoch in self.measurements.epoch)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Series":
+        """Read a series.
+
+        :param folder: the folder of the series
+        :raises FileNotFoundError: if there is none
+        :return: its complete measurements; a half-written one is left out
+        """
+        if not (folder / "measurements.csv").is_file():
+            raise FileNotFoundError(f"there are no measurements in '{folder}'")
+        tables = {name: _read(folder, name) for name in COLUMNS}
+        complete = set(tables["measurements"].epoch)
+        kept = {name: table[table.epoch.isin(complete)] for name, table in tables.items()}
+        path = folder / "summary.json"
+        summary = json.loads(path.read_text()) if path.is_file() else {}
+        return cls(
+            **{n: t.reset_index(drop=True) for n, t in kept.items()}, summary=summary
+        )
+
+
+def _read(folder: Path, name: str) -> pd.DataFrame:
+    path, columns = folder / f"{name}.csv", COLUMNS[name]
+    if not path.is_file():
+        return pd.DataFrame(columns=columns)
+    # a killed run may leave half a line at the end
+    text = path.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    table = pd.read_csv(StringIO(whole)) if whole.strip() else pd.DataFrame(columns=columns)
+    types = {key: kind for key, kind in _TYPES.items() if key in table}
+    return table.astype(types)
+
+
+def append(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+    """Add rows to the tables of a folder, ``measurements`` last.
+
+    A measurement counts once its row in ``measurements`` is whole.
+
+    :param folder: the folder of the series; made if need be
+    :param tables: rows by the name of the table
+    :raises OSError: if the disk is full or the folder cannot be written
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in sorted(tables, key=lambda name: name == "measurements"):
+        rows = tables[name][COLUMNS[name]]
+        if not len(rows):
+            continue
+        path = folder / f"{name}.csv"
+        empty = not path.is_file() or path.stat().st_size == 0
+        with path.open("a", newline="") as file:
+            file.write(rows.to_csv(index=False, header=empty, lineterminator="\n"))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def rewrite(folder: Path, series: Series) -> None:
+    """Write whole tables, each atomically: what a continued run starts from.
+
+    :param folder: the folder of the series; made if need be
+    :param series: what to write
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in sorted(COLUMNS, key=lambda name: name == "measurements"):
+        table: pd.DataFrame = getattr(series, name)
+        unfinished = folder / f".{name}.csv.{os.getpid()}"
+        table[COLUMNS[name]].to_csv(unfinished, index=False, lineterminator="\n")
+        os.replace(unfinished, folder / f"{name}.csv")
