@@ -4,6 +4,7 @@ import argparse
 import importlib
 import importlib.resources
 import inspect
+import logging
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
@@ -37,6 +38,7 @@ REPLACED = [
     ("cli.export", "_prepare_export_model_args", ["args"], "patch_export"),
     ("cli.export", "export_model", None, "patch_export"),
     ("cli.train", "train_model", TRAIN_PARAMETERS, "patch_train"),
+    ("cli.train", "_setup_wandb_logging", ["logger", "args"], "patch_train"),
 ]
 BOUND_BY_NAME = [
     ("utils.io", "utils.architectures", "find_all_architectures"),
@@ -44,6 +46,7 @@ BOUND_BY_NAME = [
     ("__main__", "cli.export", "_prepare_export_model_args"),
     ("__main__", "cli.export", "export_model"),
     ("__main__", "cli.train", "train_model"),
+    ("__main__", "cli.train", "_setup_wandb_logging"),
 ]
 FUNCTIONS = [row[:2] for row in REPLACED] + [row[::2] for row in BOUND_BY_NAME]
 
@@ -221,8 +224,12 @@ class TestTrain:
                         checkpoint_dir=".", restart_from=None):  # fmt: skip
             calls.append(("train", options, checkpoint_dir, restart_from))
 
+        def setup_wandb(logger, args):
+            raise OSError("no network,\nno run")
+
         module = ModuleType("train")
         module.train_model = train_model
+        module._setup_wandb_logging = setup_wandb
         patches.patch_train(module)
         return module
 
@@ -244,6 +251,25 @@ class TestTrain:
     def test_others(self, train: ModuleType, calls: list[tuple], options: object) -> None:
         train.train_model(options)
         assert calls == [("train", options, ".", None)]
+
+    @pytest.mark.parametrize("written", [True, False])
+    def test_a_training_of_ours_survives_without_wandb(
+        self,
+        train: ModuleType,
+        written: bool,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        options = OmegaConf.create({"architecture": {"name": "pet_ssh"}})
+        if written:
+            OmegaConf.save(options, tmp_path / "o.yaml")
+            options = tmp_path / "o.yaml"
+        logger = logging.getLogger("some")
+        train._setup_wandb_logging(logger, argparse.Namespace(options=options))
+        assert "goes on without it: no network, no run" in caplog.text
+        other = OmegaConf.create({"architecture": {"name": "pet"}})
+        with pytest.raises(OSError, match="no network"):
+            train._setup_wandb_logging(logger, argparse.Namespace(options=other))
 
 
 def toy_command(parser_fails: bool = False) -> patches.Command:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,12 @@ RESULTS = (
 """What a folder of results holds."""
 
 
-def check_folder(folder: Path, overwrite: bool) -> Path:
+def check_folder(folder: Path, overwrite: bool, results: Iterable[str] = ()) -> Path:
     """Make sure, before any work, that the results can be written.
 
     :param folder: where to
     :param overwrite: whether older results may be replaced
+    :param results: files that belong to the results, beside the usual ones
     :raises ValueError: if there is a file, or a folder that must not be replaced
     :return: the folder, with links resolved
     """
@@ -39,7 +41,7 @@ def check_folder(folder: Path, overwrite: bool) -> Path:
             "with --overwrite"
         )
     # replacing a folder deletes everything in it
-    others = sorted(found.difference(RESULTS))
+    others = sorted(found.difference(RESULTS, results))
     if others:
         raise ValueError(
             f"the folder '{folder}' holds more than results ('{others[0]}'), which "

@@ -23,14 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     :param parser: of the sub-command
     """
-    parser.add_argument("model", metavar="MODEL", help="checkpoint or exported model")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="checkpoint or exported model, or the folder of a run that was watched",
+    )
     parser.add_argument(
         "structures",
         metavar="STRUCTURES",
+        nargs="?",
         help="file that ASE reads, or an options file with systems and targets",
     )
     add = parser.add_argument
-    add("-o", "--output", required=True, metavar="DIR", help="folder for the results")
+    add("-o", "--output", metavar="DIR",
+        help="folder for the results (of a run's folder: default is its own)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace DIR if it is there")
     add("--targets", nargs="+", metavar="NAME", help="targets (default: all)")
     add(
@@ -62,6 +68,12 @@ def run(arguments: argparse.Namespace) -> None:
     :param arguments: as parsed
     :raises ValueError: with one sentence for the user
     """
+    if Path(arguments.model).is_dir():
+        _draw_run(arguments)
+        return
+    if arguments.structures is None or arguments.output is None:
+        missing = "STRUCTURES" if arguments.structures is None else "-o DIR"
+        raise ValueError(f"give {missing} too: mtt symmetry MODEL STRUCTURES -o DIR")
     settings = {
         name: getattr(arguments, name)
         for name in ("lambda_max", "estimator", "degree", "tolerance", "circles", "seed")
@@ -86,6 +98,20 @@ def run(arguments: argparse.Namespace) -> None:
     for line in lines(report):
         logging.info(line)
     logging.info(f"page: {Path(arguments.output) / 'index.html'}")
+
+
+def _draw_run(arguments: argparse.Namespace) -> None:
+    """Draw the series of a run's folder."""
+    from .series import draw_run
+
+    if arguments.structures is not None:
+        raise ValueError(
+            f"'{arguments.model}' is a folder, which is drawn without STRUCTURES: leave "
+            "them out, or give a checkpoint"
+        )
+    output = None if arguments.output is None else Path(arguments.output)
+    page = draw_run(Path(arguments.model), output, arguments.overwrite)
+    logging.info(f"page: {page}")
 
 
 def lines(report: "Report") -> list[str]:

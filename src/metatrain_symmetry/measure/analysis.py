@@ -152,9 +152,10 @@ class _Run:
         n_circles = self._circles()
         per_circle = len(Circles(1, settings.lambda_max).matrices) * n_circles
         others = [i for i in range(len(self.structures)) if i != self.pilot]
+        # without outputs there is no A to ask for
+        alone = len(small.matrices) if engine.blocks else 0
         self.bar.total = self.bar.n + sum(
-            len(grid.matrices) if i in self.gridded else len(small.matrices) + per_circle
-            for i in others
+            len(grid.matrices) if i in self.gridded else alone + per_circle for i in others
         )
         for i in range(len(self.structures)):
             options: dict[str, Any] = {
@@ -162,7 +163,7 @@ class _Run:
                 "progress": self._progress,
             }
             arguments = (engine, self.structures[i])
-            if i != self.pilot:
+            if i != self.pilot and (i in self.gridded or engine.blocks):
                 orbit = grid if i in self.gridded else small
                 self.grids[i] = measure_structure(
                     *arguments,
@@ -212,7 +213,8 @@ class _Run:
         rows = []
         for i, structure in enumerate(self.structures):
             measured = self.grids[i]
-            assert measured is not None  # every structure has a grid for A
+            if measured is None:  # there are no outputs
+                continue
             blocks = list(measured.equivariance)
             noise = noise_floor(self.engine, structure, blocks, self.settings.seed)
             truth = truths[i] if truths is not None else {}

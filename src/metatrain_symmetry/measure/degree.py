@@ -85,7 +85,7 @@ def choose_degrees(
             break
         degree += STEP
     smaller = degree
-    if settings.degree is None:
+    if settings.degree is None and blocks:
         smaller = _degree_for_equivariance(
             engine, pilot, blocks, measured, degree, progress
         )

@@ -17,8 +17,10 @@ def summary(options: dict[str, Any], engine: Engine) -> dict[str, Any]:
     :param engine: of the model
     :return: can be written as JSON
     """
+    model: Any = getattr(engine, "model", None)
     packages = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
     return {
+        "model": f"{type(model).__name__} in training",
         "settings": dict(options),
         "versions": {package: version(package) for package in packages},
         "probes": list(engine.probes),

@@ -155,8 +155,21 @@ def patch_export(export: ModuleType) -> None:
 def patch_train(train: ModuleType) -> None:
     """Let options for our architectures be checked and completed before training.
 
+    A training of theirs also goes on where Weights & Biases does not start.
+
     :param train: the module ``metatrain.cli.train``
     """
+
+    def survive(original: Callable[..., None], logger: Any, args: Any) -> None:
+        try:
+            original(logger, args)
+        except Exception as error:
+            if not _is_ours(args):
+                raise
+            logger.warning(
+                "Weights & Biases does not start, so the training goes on without it: "
+                f"{' '.join(str(error).split()) or type(error).__name__}"
+            )
 
     def checked(original: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         call = inspect.signature(original).bind(*args, **kwargs)
@@ -172,6 +185,7 @@ def patch_train(train: ModuleType) -> None:
         original(*call.args, **call.kwargs)
 
     _replace(train, "train_model", checked)
+    _replace(train, "_setup_wandb_logging", survive)
 
 
 PATCHES: dict[str, Callable[[ModuleType], None]] = {
@@ -199,6 +213,16 @@ def _add_parser(subparser: Any, command: Command) -> None:
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def _is_ours(args: argparse.Namespace) -> bool:
+    """Whether ``mtt train`` is about to train one of our architectures."""
+    from omegaconf import OmegaConf
+
+    options = getattr(args, "options", None)
+    if isinstance(options, str | Path):
+        options = OmegaConf.load(options)
+    return _architecture_name(options) in ARCHITECTURES
 
 
 def _architecture_name(options: Any) -> Any:

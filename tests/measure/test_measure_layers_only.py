@@ -1,0 +1,20 @@
+"""A report on layers alone: nothing is spent on A."""
+
+import torch
+
+from metatrain_symmetry.measure.analysis import analyze
+from metatrain_symmetry.measure.settings import Settings
+from metatrain_symmetry.orbit import FunctionEngine
+
+
+def test_no_outputs():
+    engine = FunctionEngine(layers={"x": lambda points: points})
+    clouds = [torch.randn(4, 3, dtype=torch.float64) for _ in range(3)]
+    structures = [engine.prepare(points) for points in clouds]
+    settings = Settings(lambda_max=2, estimator="circles", circles=2)
+    report = analyze(engine, structures, settings, progress=False)
+    assert len(report.equivariance) == 0
+    assert set(report.characters.probe) == {"x"}
+    # the grid of the pilot, and two circles of 11 angles in two cosets on each structure
+    assert report.summary["evaluations"] == 140 + 3 * 2 * 11 * 2
+    assert report.summary["medians"] == []

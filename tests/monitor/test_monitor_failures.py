@@ -1,0 +1,268 @@
+"""A training goes on whatever happens to its watching."""
+
+import copy
+import os
+import random
+import signal
+import subprocess
+import time
+
+import ase.io
+import numpy as np
+import pytest
+import torch
+from common import SMALL, hypers
+from metatrain.pet import PET
+from metatrain.pet import Trainer as PETTrainer
+from metatrain.utils.architectures import get_default_hypers
+from metatrain.utils.data import DatasetInfo, get_dataset
+from metatrain.utils.logging import ROOT_LOGGER
+from metatrain.utils.omegaconf import expand_dataset_config, expand_loss_config
+from monitor_common import MOLECULES, OPTIONS, SYMMETRY, command, inside, options
+from omegaconf import OmegaConf
+
+from metatrain_symmetry.measure.series import Series
+from metatrain_symmetry.monitor import Monitor, complete, watch
+from metatrain_symmetry.monitor import monitor as monitor_module
+from metatrain_symmetry.monitor.isolation import refresh, replica, undisturbed
+from metatrain_symmetry.orbit import open_engine
+
+
+class Watched(PETTrainer):
+    """Another architecture's trainer, watched without further ado."""
+
+    symmetry = None
+
+    def train(self, model, dtype, devices, train_datasets, val_datasets, checkpoint_dir):
+        last = self.hypers["num_epochs"]
+        with Monitor(self.symmetry, model, val_datasets, checkpoint_dir, 0, last):
+            super().train(
+                model, dtype, devices, train_datasets, val_datasets, checkpoint_dir
+            )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Eight molecules as a data set, and what it holds."""
+    with inside(tmp_path_factory.mktemp("data")):
+        ase.io.write("molecules.xyz", ase.io.read(MOLECULES, ":8"))
+        section = OmegaConf.create(copy.deepcopy(OPTIONS["training_set"]))
+        section = expand_dataset_config(section)
+        dataset, infos, _ = get_dataset(section[0])
+        training = get_default_hypers("pet")["training"]
+        expanded = {"architecture": {"training": training}, "training_set": section}
+        loss = expand_loss_config(OmegaConf.create(expanded)).architecture.training.loss
+    types = sorted({int(t) for i in range(8) for t in dataset[i]["system"].types})
+    info = DatasetInfo("Angstrom", types, infos)
+    return dataset, info, OmegaConf.to_container(loss, resolve=True)
+
+
+def run(data, folder, symmetry, epochs=3, val=None):
+    """Train a plain PET; return its weights."""
+    dataset, info, loss = data
+    for seed in (random.seed, np.random.seed, torch.manual_seed):
+        seed(3)
+    model = PET(hypers("pet", num_gnn_layers=1, **{"d_node": SMALL["d_node"]}), info)
+    training = get_default_hypers("pet")["training"] | {
+        "num_epochs": epochs,
+        "batch_size": 4,
+        "num_workers": 0,
+        "loss": copy.deepcopy(loss),
+    }
+    trainer = Watched(training)
+    trainer.symmetry = complete(symmetry)
+    before = {name: p.requires_grad for name, p in model.named_parameters()}
+    subset = torch.utils.data.Subset(dataset, range(2))
+    devices = [torch.device("cpu")]
+    trainer.train(model, torch.float32, devices, [dataset], val or [subset], str(folder))
+    assert before == {name: p.requires_grad for name, p in model.named_parameters()}
+    assert not model._forward_pre_hooks
+    assert not any(type(h).__name__ == "EpochHandler" for h in ROOT_LOGGER.handlers)
+    assert model.training
+    # composition and scales stay in double precision
+    assert model.additive_models[0].dummy_buffer.dtype == torch.float64
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def unwatched(data, tmp_path_factory):
+    return run(data, tmp_path_factory.mktemp("plain"), None)
+
+
+def assert_same(weights, others):
+    for name, value in others.items():
+        if "type_to_index" not in name:  # partly uninitialised
+            assert torch.equal(weights[name], value), name
+
+
+def test_any_trainer(data, unwatched, tmp_path):
+    """Plain PET: one class, unchanged, and the same weights in the end."""
+    weights = run(data, tmp_path, SYMMETRY | {"probes": ["EE"]})
+    assert_same(weights, unwatched)
+    series = Series.load(tmp_path / "symmetry")
+    assert series.epochs == [0, 1, 2, 3]
+    assert set(series.characters.group) == {"EE", "predictions"}
+
+
+def warnings_of(caplog):
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if "Symmetry is not measured" in record.getMessage()
+    ]
+
+
+def test_an_error_is_told_once(data, unwatched, tmp_path, monkeypatch, caplog):
+    def fail(*arguments, **keywords):
+        torch.rand(3)  # even then the random numbers of the training stay
+        raise RuntimeError("the stars\nare wrong")
+
+    monkeypatch.setattr(watch, "measure_snapshot", fail)
+    assert_same(run(data, tmp_path, SYMMETRY), unwatched)
+    assert warnings_of(caplog) == [
+        "Symmetry is not measured this time: the stars are wrong"
+    ]
+    with pytest.raises(RuntimeError, match="the stars"):
+        run(data, tmp_path / "second", SYMMETRY | {"on_error": "raise"})
+    assert not any(type(h).__name__ == "EpochHandler" for h in ROOT_LOGGER.handlers)
+
+
+def test_a_full_disk(data, unwatched, tmp_path, monkeypatch, caplog):
+    original, calls = watch.append, []
+
+    def full(*arguments):
+        calls.append(1)
+        if 1 < len(calls) < 4:
+            raise OSError(28, "No space left on device")
+        original(*arguments)
+
+    monkeypatch.setattr(watch, "append", full)
+    assert_same(run(data, tmp_path, SYMMETRY), unwatched)
+    assert len(warnings_of(caplog)) == 1
+    assert "No space left on device" in warnings_of(caplog)[0]
+    # what could be written is there
+    assert Series.load(tmp_path / "symmetry").epochs[0] == 0
+
+
+def other_elements(folder):
+    ase.io.write(folder / "gold.xyz", ase.Atoms("Au2", [[0, 0, 0], [0, 0, 2.5]]))
+    return {"structures": str(folder / "gold.xyz")}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: {"structures": str(folder / "gone.xyz")}, "there is no file"),
+        (other_elements, "the element Au, which the model does not know"),
+        (lambda folder: {"probes": ["gnn_layers.0.compres"]}, "did you mean gnn_layers.0"),
+        (lambda folder: {"structures": "test"}, "options_restart.yaml"),
+    ],
+)
+def test_what_cannot_be_watched(data, unwatched, tmp_path, caplog, change, message):
+    assert_same(run(data, tmp_path, SYMMETRY | change(tmp_path)), unwatched)
+    (warning,) = warnings_of(caplog)
+    assert message in warning
+
+
+def test_an_empty_held_out_set(data, tmp_path):
+    empty = torch.utils.data.Subset(data[0], [])
+    symmetry = complete(SYMMETRY | {"on_error": "raise"})
+    model = PET(hypers("pet", num_gnn_layers=1), data[1])
+    monitor = Monitor(symmetry, model, [empty], tmp_path, 0, 3)
+    with pytest.raises(ValueError, match="validation set is empty"):
+        monitor.__enter__()
+
+
+def test_only_the_main_process_watches(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(monitor_module, "is_main_process", lambda: False)
+    run(data, tmp_path, SYMMETRY | {"on_error": "raise"}, epochs=1)
+    assert not (tmp_path / "symmetry").exists()
+
+
+def test_a_training_without_a_logged_end(data, tmp_path, monkeypatch):
+    """Epochs that metatrain does not log wait for the next one; the end does not."""
+    original = get_default_hypers
+
+    def rarely(name):
+        found = original(name)
+        found["training"]["log_interval"] = 3
+        return found
+
+    monkeypatch.setitem(globals(), "get_default_hypers", rarely)
+    run(data, tmp_path, SYMMETRY | {"probes": []}, epochs=6)
+    assert Series.load(tmp_path / "symmetry").epochs == [0, 1, 4, 6]
+
+
+def numbers(generator):
+    """State of a legacy generator, with how much of it is used."""
+    return [
+        part.tolist() if hasattr(part, "tolist") else part for part in generator.get_state()
+    ]
+
+
+def test_random_states_and_copies(data):
+    legacy = np.random.mtrand._rand  # what np.random.rand uses
+    states = random.getstate(), numbers(legacy), torch.get_rng_state()
+    with undisturbed():
+        random.random(), legacy.rand(), torch.rand(3)
+        assert numbers(legacy) != states[1]
+    assert random.getstate() == states[0]
+    assert numbers(legacy) == states[1]
+    assert torch.equal(torch.get_rng_state(), states[2])
+    model = PET(hypers("pet", num_gnn_layers=1), data[1]).train()
+    twin = replica(model)
+    assert not twin.training
+    assert model.training
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    assert not torch.equal(next(twin.parameters()), next(model.parameters()))
+    refresh(twin, model)
+    for mine, its in zip(twin.parameters(), model.parameters(), strict=True):
+        assert torch.equal(mine, its)
+        assert mine.data_ptr() != its.data_ptr()
+    assert open_engine(twin).model is twin  # no further copy
+    with pytest.raises(RuntimeError, match="changed its shape"):
+        refresh(twin, PET(hypers("pet", num_gnn_layers=2), data[1]))
+
+
+def test_wrong_options():
+    assert complete({})["max_overhead"] == 0.05
+    for wrong, message in (
+        ({"intervall": 2}, "no option 'intervall'"),
+        ({"interval": 0}, "symmetry.interval: .* greater than or equal to 1, got 0"),
+        ({"estimator": "all"}, "symmetry.estimator"),
+        ("yes", "takes options or"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            complete(wrong)
+
+
+def test_killed_at_random_moments(tmp_path):
+    """kill -9: every measurement that was logged is there, and the run can go on."""
+    symmetry = SYMMETRY | {"structures": "test", "probes": ["LLF"]}
+    moments = random.Random(1)
+    with inside(tmp_path):
+        content = options(symmetry, num_epochs=400)
+        for _ in range(2):
+            known = set(tmp_path.glob("outputs/*/*"))
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            process = subprocess.Popen(command(content), env=environment)
+            deadline, measured = time.time() + 120, []
+            while not measured and time.time() < deadline:
+                time.sleep(0.2)
+                runs = set(tmp_path.glob("outputs/*/*")) - known
+                measured = [p for r in runs for p in r.glob("symmetry/measurements.csv")]
+            time.sleep(moments.uniform(2, 6))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            (folder,) = {path.parent for path in measured}
+            series = Series.load(folder)
+            assert series.epochs == list(range(len(series.epochs)))
+            log = (folder.parent / "train.log").read_text()
+            # the line comes after the files
+            told = log.count("Symmetry after")
+            assert told <= len(series.epochs) <= told + 1
+            sizes = series.characters.groupby("epoch").size()
+            assert sizes.nunique() <= 1
+            assert sizes.index.tolist() == series.epochs
