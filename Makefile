@@ -36,7 +36,7 @@ $(BIN)/python:
 # the stamps make a second call install nothing until what they depend on changes
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) (a few minutes, once)"
-	$(INSTALL) -e .
+	$(INSTALL) -e ".[wandb]"
 	@touch $@
 
 $(VENV)/.installed-tests: pyproject.toml constraints.txt | $(BIN)/python

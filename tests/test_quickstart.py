@@ -63,6 +63,10 @@ def test_table_and_files(config, tmp_path):
     assert "What to try next" in result.stdout
     for name in ("model.pt", "model.ckpt", "train.log", "options.yaml"):
         assert (tmp_path / "run" / name).stat().st_size > 0
+    (page,) = (tmp_path / "run").glob("outputs/*/*/symmetry/index.html")
+    assert str(page) in result.stdout
+    (record,) = (tmp_path / "run").glob("wandb/offline-run-*/*.wandb")
+    assert record.stat().st_size > 0
     # nothing of metatrain's own lands beside the run folder
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "few.xyz",

@@ -26,6 +26,8 @@ BEFORE_MESSAGE = "Thank you!"
 
 NEXT = """\
 What to try next
+  measure how far the model is from O(3) equivariance
+      mtt symmetry {model} data/xtb_molecules.xyz -o report --max-structures 20
   evaluate it on structures of yours (options: systems and targets, as for training)
       mtt eval {model} eval.yaml
   use it in ASE
@@ -178,6 +180,9 @@ def run_quickstart(config: Path, run: Path) -> None:
     print("\n" + table(evaluate(run, outputs)) + "\n")
     print(f"checkpoint      {run / 'model.ckpt'}")
     print(f"exported model  {run / 'model.pt'}")
+    page = outputs / "symmetry" / "index.html"
+    if page.is_file():
+        print(f"symmetry        {page}")
     print(f"log             {log}\n")
     print(NEXT.format(model=run / "model.pt", run=run, config=config))
 

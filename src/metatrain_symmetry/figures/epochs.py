@@ -118,7 +118,8 @@ def _subtitle(series: Series) -> str:
     parts.append(f"{number} measurement" + ("" if number == 1 else "s"))
     counts = series.measurements["n_structures"].dropna()
     if len(counts):
-        parts.append(f"{int(counts.iloc[-1])} structures")
+        number = int(counts.iloc[-1])
+        parts.append(f"{number} structure{'s' * (number != 1)}")
     return "  ·  ".join(parts)
 
 
@@ -230,4 +231,4 @@ def _legend(figure: Figure, series: Series, histories: list[History]) -> None:
     if any(np.isnan(h.shares).any() for h in histories):
         marks.append(Patch(fc=style.MISSING, label="not measured"))
     handles, names = [*handles, *marks], [*names, *(str(m.get_label()) for m in marks)]
-    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 4))
+    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 3))

@@ -196,8 +196,9 @@ def save(figure: Figure, stem: str | Path) -> Path:
     stem.parent.mkdir(parents=True, exist_ok=True)
     with context():
         figure.draw_without_rendering()
-    # laid out once: slow, and both files are to look the same
-    figure.set_layout_engine("none")
+    # laid out once: slow, and both files are to look the same; "none" would leave a
+    # placeholder, for which every file is drawn twice
+    figure.set_layout_engine(None)
     for kind in ("png", "svg"):
         path = stem.parent / f"{stem.name}.{kind}"
         part = path.with_name(f".{path.name}.{uuid4().hex}.part")

@@ -41,9 +41,10 @@ class Series:
     """All measurements of one training.
 
     :param equivariance: one row per epoch, target and irrep: ``A`` with its standard error
-        (root mean squares over structures, samples and components), ``rmse`` of the same
-        components in the given frame, ``norm_ratio`` (root mean square of the prediction
-        over that of the target, both without composition); NaN without targets
+        (root mean squares over ``n_structures`` structures, samples and components); in the
+        given frame and over all structures ``rmse`` and ``norm_ratio`` (root mean square of
+        the prediction over that of the target, both without composition), NaN without
+        targets
     :param characters: as in a report, with the epoch
     :param measurements: one row per epoch: what it cost, and what was done
     :param events: sudden transitions, in words

@@ -148,7 +148,7 @@ def measure_snapshot(
     """
     used = subjects[: plan.n_structures]
     turned = Representations(orbits.grid, engine.device)
-    found, count = [], len(used)
+    found, count = [], len(subjects)
     for i, one in enumerate(used):
         orbit = orbits.of(plan, i)
         measured = measure_structure(
@@ -163,10 +163,11 @@ def measure_snapshot(
         )
         found.append(measured)
         count += len(orbit.matrices)
-    values = [_raw(engine, one.prepared, engine.blocks) for one in used]
+    # one evaluation each: errors are those of all structures, whatever the plan
+    values = [_raw(engine, one.prepared, engine.blocks) for one in subjects]
     shares = _shares(engine, found, plan, orbits.lambda_max)
     tables = {
-        "equivariance": _equivariance(engine, used, found, values, plan),
+        "equivariance": _equivariance(engine, subjects, found, values, plan),
         "characters": characters_table(shares, group_of, tolerance),
     }
     return tables, count
@@ -197,7 +198,7 @@ def _equivariance(
     values: Sequence[dict[Block, torch.Tensor]],
     plan: Plan,
 ) -> pd.DataFrame:
-    """A, errors and norms of every output, over all structures."""
+    """A over the structures of the plan, errors and norms over all of them."""
     kinds = {0: "circles", len(found): "grid"}
     rows = []
     for block in engine.blocks:
@@ -205,7 +206,9 @@ def _equivariance(
         if not having:
             continue
         A, error = _root_mean([found[i].equivariance[block] for i in having])
-        known = [i for i in having if block in subjects[i].truth]
+        known = [
+            i for i, one in enumerate(subjects) if block in one.truth and block in values[i]
+        ]
         rmse, ratio = _errors(
             [values[i][block] for i in known], [subjects[i].truth[block] for i in known]
         )

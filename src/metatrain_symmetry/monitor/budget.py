@@ -130,8 +130,7 @@ def work(plan: Plan, subjects: Sequence[Subject], orbits: Orbits) -> float:
     :param orbits: how they are turned
     :return: the sum over structures
     """
-    total = 0.0
-    for index, one in enumerate(subjects[: plan.n_structures]):
-        size = one.prepared.n_atoms + one.prepared.n_edges
-        total += size * (orbits.count(plan, index) + 1)
-    return total
+    sizes = [one.prepared.n_atoms + one.prepared.n_edges for one in subjects]
+    turned = sizes[: plan.n_structures]
+    total = sum(size * orbits.count(plan, i) for i, size in enumerate(turned))
+    return float(total + sum(sizes))  # errors take one evaluation of every structure

@@ -25,7 +25,7 @@ from .schedule import epochs_to_measure
 from .wandb_sink import WandbSink, find_run
 
 
-PAGE, FIGURE = 1.5, 0.7
+PAGE, FIGURE = 1.5, 0.6
 """Seconds set aside for the page, and for each figure, at the end."""
 
 
