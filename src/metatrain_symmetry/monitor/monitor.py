@@ -74,8 +74,9 @@ class Monitor(AbstractContextManager["Monitor"]):
         ROOT_LOGGER.handlers.insert(0, self.handler)
 
     def _first_forward(self, module: torch.nn.Module, inputs: Any) -> None:
-        self._unhook()
-        self._guard(self._begin)
+        if module.training:  # not for evaluations that a trainer makes before
+            self._unhook()
+            self._guard(self._begin)
 
     def _begin(self) -> None:
         if self.watch is not None:

@@ -63,6 +63,7 @@ class Watch:
         self.due = [epoch for epoch in schedule if epoch not in self.series.epochs]
         self.plans = ladder(len(self.held_out), options["estimator"])
         self.plan: Plan | None = None
+        self.done: Plan | None = None
         groups = {group_of(probe) for probe in engine.probes}
         figures = len(engine.blocks) + len(groups)
         self.budget = Budget(options["max_overhead"], PAGE + FIGURE * figures)
@@ -95,10 +96,12 @@ class Watch:
             if self.start in self.due:
                 self._measure(self.start, epoch, training, "initial ")
         if completed >= self.last or (self.due and completed >= self.due[0]):
-            self._update()
-            if completed >= self.last or self._affordable(training):
-                self._measure(completed, epoch, training)
+            worth_it = self._affordable(training) or completed >= self.last
+            # even if it fails: what is wrong now may be right at the next one
             self.due = [due for due in self.due if due > completed]
+            if worth_it:
+                self._update()
+                self._measure(completed, epoch, training)
         if completed >= self.last:
             self._finish(epoch, commit=False)
 
@@ -146,12 +149,11 @@ class Watch:
     ) -> None:
         """One measurement, its files, its line in the log, its place in W&B."""
         assert self.engine is not None
-        before, skipped = self.plan, self.passed - 1
-        if self.plan is None or completed in (self.start, self.last):
+        if self.plan is None:
             self._affordable(training)
-        plan = self.plan
+        plan, before, skipped = self.plan, self.done, max(0, self.passed - 1)
         assert plan is not None
-        self.passed = 0
+        self.passed, self.done = 0, plan
         started = time.perf_counter()
         tables, evaluations = measure_snapshot(
             self.engine,
@@ -197,14 +199,17 @@ class Watch:
 
         :param finished: whether the training came to its end
         """
-        if finished and not self.closed and self.last > self.start:
-            if self.engine is None or not self.subjects:
-                self._prepare()
-            training = self._training(self.last)
+        if not finished or self.closed or self.last <= self.start:
+            return
+        try:
             if self.last not in self.series.epochs:
+                if self.engine is None or not self.subjects:
+                    self._prepare()
                 self._update()
-                self._measure(self.last, self.last - 1, training)
-            self._finish(self.last - 1, commit=True)
+                self._measure(self.last, self.last - 1, self._training(self.last))
+        finally:
+            if self.series.epochs:
+                self._finish(self.last - 1, commit=True)
 
     def _finish(self, step: int, commit: bool) -> None:
         self.closed = True
