@@ -179,3 +179,29 @@ def test_saved_and_loaded(tmp_path):
     assert loaded.diagnosis == report.diagnosis
     assert loaded.characters.chi_lambda.isna().sum() == 2
     assert loaded.summary["medians"][0]["target"] == "force"
+
+
+def test_what_grows_with_the_structure_is_given_per_atom():
+    """A stress is one number of the structure too, but is not divided."""
+    energy = Block("energy", Irrep(0), "system", "eV")
+    stress = Block("non_conservative_stress", Irrep(0), "system", "eV/A^3")
+
+    def first(points):
+        return (1 + points[:, 0, 2]).reshape(-1, 1, 1, 1)
+
+    engine = FunctionEngine(targets={energy: first, stress: first})
+    points = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 3)))
+    settings = Settings(lambda_max=1, estimator="grid")
+    report = analyze(engine, [engine.prepare(points)], settings, progress=False)
+    table = report.equivariance.set_index("target")
+    assert table.A["energy"] == pytest.approx(table.A["non_conservative_stress"])
+    assert table.A_per_atom["energy"] == pytest.approx(table.A["energy"] / 5)
+    assert table.A_per_atom["non_conservative_stress"] == pytest.approx(table.A["energy"])
+
+
+def test_targets_of_another_shape_are_refused():
+    engine, structures = engine_and_structures(1)
+    wrong = [{VECTOR: torch.zeros(4, 3, 2, dtype=torch.float64)}]
+    settings = Settings(lambda_max=1, estimator="grid")
+    with pytest.raises(ValueError, match=r"cloud 0: target 'force' has the shape"):
+        analyze(engine, structures, settings, wrong, progress=False)

@@ -223,7 +223,14 @@ class _Run:
                 difference = None
                 if block in truth and block in predicted:
                     reference = truth[block].to(torch.float64)
-                    difference = predicted[block].cpu().to(torch.float64) - reference
+                    value = predicted[block].cpu().to(torch.float64)
+                    if value.shape != reference.shape:
+                        raise ValueError(
+                            f"{structure.name}: target '{block.name}' has the shape "
+                            f"{tuple(reference.shape)}, the prediction {tuple(value.shape)}: "
+                            "give targets of the kind that the model was made for"
+                        )
+                    difference = value - reference
                 found = measured.equivariance[block]
                 rows.append(Row(i, structure, block, found, difference, noise[block]))
         return rows

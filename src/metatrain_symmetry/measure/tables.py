@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from ..orbit.engine import Block, Prepared
+from ..orbit.outputs import is_stress
 from .combine import Share
 from .equivariance import Equivariance
 
@@ -73,7 +74,9 @@ def equivariance_table(rows: Sequence[Row]) -> pd.DataFrame:
     entries = []
     for row in rows:
         n_atoms = row.structure.n_atoms
-        share = 1 / n_atoms if row.block.sample_kind == "system" else 1.0
+        # a stress is a property of the structure, but does not grow with it
+        extensive = row.block.sample_kind == "system" and not is_stress(row.block.target)
+        share = 1 / n_atoms if extensive else 1.0
         entries.append(
             {
                 "structure": row.index,
