@@ -224,13 +224,20 @@ class _Run:
                 if block in truth and block in predicted:
                     reference = truth[block].to(torch.float64)
                     value = predicted[block].cpu().to(torch.float64)
-                    if value.shape != reference.shape:
-                        raise ValueError(
-                            f"{structure.name}: target '{block.name}' has the shape "
-                            f"{tuple(reference.shape)}, the prediction {tuple(value.shape)}: "
-                            "give targets of the kind that the model was made for"
-                        )
+                    _check_shapes(structure, block, value, reference)
                     difference = value - reference
                 found = measured.equivariance[block]
                 rows.append(Row(i, structure, block, found, difference, noise[block]))
         return rows
+
+
+def _check_shapes(
+    structure: Prepared, block: Block, value: torch.Tensor, reference: torch.Tensor
+) -> None:
+    """Refuse what would broadcast without a word."""
+    if value.shape != reference.shape:
+        raise ValueError(
+            f"{structure.name}: target '{block.name}' has the shape "
+            f"{tuple(reference.shape)}, the prediction {tuple(value.shape)}: give targets "
+            "of the kind that the model was made for"
+        )

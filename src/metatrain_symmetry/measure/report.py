@@ -19,9 +19,9 @@ class Report:
         ``structure`` (int), ``target``, ``o3_lambda``, ``o3_sigma``, ``A`` (root mean
         square over the orbit, samples and components), ``error`` (root mean square error
         of the prediction in the given frame, NaN without a target), ``unit``, then
-        ``A_per_atom``, ``error_per_atom`` (for per-structure targets but
-        stresses divided by the number of atoms, otherwise the same), ``norm`` (root mean square of the values
-        over the orbit), ``noise`` (floor of A from rounding), ``atoms``
+        ``A_per_atom``, ``error_per_atom`` (for per-structure targets but stresses
+        divided by the number of atoms, otherwise the same), ``norm`` (root mean square of
+        the values over the orbit), ``noise`` (floor of A from rounding), ``atoms``
     :param atoms: the same per atom, for per-atom targets: ``structure``, ``atom``,
         ``atomic_type``, ``target``, ``o3_lambda``, ``o3_sigma``, ``A``, ``error``, ``unit``
     :param characters: one row per probe and irrep and one for its residual. Columns
