@@ -1,21 +1,17 @@
 """The page: one file that tells the whole story, without a network."""
 
 import base64
-import json
 import math
-import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-from uuid import uuid4
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..measure.report import Report
 from . import style
 from .blocks import Block, read_blocks
 from .cells import legend, row
+from .html import facts, links, write_html
 from .spectrum import RESIDUAL, Spectrum, largest_degree, read_spectra
 
 
@@ -52,6 +48,12 @@ CAPTIONS = {
 }
 
 
+FACTS = (
+    "architecture", "structures", "n_structures", "lambda_max", "estimator",
+    "grid_degree", "dtype", "evaluations", "seconds", "created",
+)  # fmt: skip
+
+
 def write_page(report: Report, path: str | Path, figures: dict[str, Path]) -> Path:
     """Write a page that needs nothing but itself.
 
@@ -61,24 +63,7 @@ def write_page(report: Report, path: str | Path, figures: dict[str, Path]) -> Pa
     :return: the path
     """
     path = Path(path)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("report.html.j2").render(
-        _content(report, path, figures)
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return write_html("report.html.j2", _content(report, path, figures), path)
 
 
 def _content(report: Report, path: Path, figures: dict[str, Path]) -> dict[str, Any]:
@@ -103,8 +88,8 @@ def _content(report: Report, path: Path, figures: dict[str, Path]) -> dict[str, 
         "scale": legend(),
         "medians": [_median(block) for block in blocks],
         "characters": [(s, c) for s in spectra for c in s.channels.values()],
-        "facts": _facts(report.summary),
-        "links": _links(path),
+        "facts": facts(report.summary, FACTS),
+        "links": links(path),
         "number": style.number,
         "exact": lambda value: "" if math.isnan(value) else repr(float(value)),
     }
@@ -188,22 +173,3 @@ def _figure(name: str, file: Path) -> dict[str, str]:
     title, caption = CAPTIONS.get(name, (name, ""))
     address = f"data:image/{kind};base64,{data}"
     return {"name": name, "title": title, "caption": caption, "address": address}
-
-
-def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Settings and versions, as lines of a list."""
-    names = ("architecture", "structures", "n_structures", "lambda_max", "estimator",
-             "grid_degree", "dtype", "evaluations", "seconds", "created")  # fmt: skip
-    facts = [(k.replace("_", " "), summary[k]) for k in names if summary.get(k) is not None]
-    for key in ("settings", "versions"):
-        facts += [(f"{key}: {name}", value) for name, value in summary.get(key, {}).items()]
-    return [
-        (name, value if isinstance(value, str) else json.dumps(value, default=str))
-        for name, value in facts
-    ]
-
-
-def _links(path: Path) -> list[tuple[str, str]]:
-    """Tables that lie beside the page."""
-    files = [*path.parent.glob("*.csv"), *path.parent.glob("*.json")]
-    return [(quote(f"./{file.name}"), file.name) for file in sorted(files)]

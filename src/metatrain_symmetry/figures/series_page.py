@@ -1,20 +1,16 @@
 """The page of a training: one file with plots to look around in, without a network."""
 
-import json
 import math
-import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-from uuid import uuid4
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..measure.series import Series
 from . import style
 from .history import Curve, History, read_curves, read_histories
+from .html import NESTED, facts, links, write_html
 from .series_cells import probe_data
 from .series_plot import draw_plot, script
 from .spectrum import FLOOR
@@ -32,23 +28,8 @@ def write_series_page(series: Series, path: str | Path) -> Path:
     :return: the path
     """
     path = Path(path)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     content = _content(series, path) | _plots(series)
-    text = environment.get_template("series.html.j2").render(content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return write_html("series.html.j2", content, path)
 
 
 def _content(series: Series, path: Path) -> dict[str, Any]:
@@ -62,8 +43,8 @@ def _content(series: Series, path: Path) -> dict[str, Any]:
         "notes": _texts(series, "measurements", "note"),
         "last": [_last(curve) for curve in curves],
         "costs": _costs(series),
-        "facts": _facts(series.summary),
-        "links": _links(path),
+        "facts": facts(series.summary, _others(series)),
+        "links": links(path),
         "number": style.number,
     }
 
@@ -166,20 +147,6 @@ def _costs(series: Series) -> list[dict[str, float]]:
     ]
 
 
-def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Settings and versions, as lines of a list."""
-    nested = ("settings", "versions")
-    facts = [(k.replace("_", " "), v) for k, v in summary.items() if k not in nested]
-    for key in nested:
-        facts += [(f"{key}: {name}", v) for name, v in (summary.get(key) or {}).items()]
-    return [
-        (name, value if isinstance(value, str) else json.dumps(value, default=str))
-        for name, value in facts
-        if value is not None
-    ]
-
-
-def _links(path: Path) -> list[tuple[str, str]]:
-    """Tables that lie beside the page."""
-    files = [*path.parent.glob("*.csv"), *path.parent.glob("*.json")]
-    return [(quote(f"./{file.name}"), file.name) for file in sorted(files)]
+def _others(series: Series) -> tuple[str, ...]:
+    """Everything in the summary but what is shown entry by entry."""
+    return tuple(key for key in series.summary if key not in NESTED)

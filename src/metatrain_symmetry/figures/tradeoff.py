@@ -1,0 +1,104 @@
+"""The trade-off: equivariance error against RMSE along α, on held-out structures."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from . import style
+
+
+COLUMNS = 3
+KEYS = ["state", "target", "o3_lambda", "o3_sigma"]
+
+
+@style.context()
+def draw_tradeoff(curve: pd.DataFrame, summary: dict[str, Any]) -> Figure:
+    """Draw one panel per model state, target and irrep.
+
+    :param curve: ``curve.csv`` of a purification
+    :param summary: ``summary.json`` of it
+    :return: the figure
+    """
+    panels = list(curve.groupby(KEYS, sort=False))
+    columns = min(COLUMNS, max(1, len(panels)))
+    rows = max(1, math.ceil(len(panels) / columns))
+    counts = summary["structures"]
+    subtitle = (
+        f"{style.shorten(style.plain(summary['model']), 60)}  ·  {counts['training']} "
+        f"structures solved for, {counts['validation']} held out  ·  grid of degree "
+        f"{summary['grid_degree']}"
+    )
+    limit = 100 * summary["settings"]["max_rmse_increase"]
+    figure = style.new_figure(
+        max(6.0, 3.4 * columns), 2.9 * rows + 0.3, "What symmetry costs", subtitle
+    )
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, (key, part) in zip(grid.flat, panels, strict=False):
+        _panel(axes, key, part, limit, curve["state"].nunique() > 1)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.remove()
+    style.shared_legend(figure)
+    return figure
+
+
+def _panel(axes: Axes, key: Any, part: pd.DataFrame, limit: float, several: bool) -> None:
+    """Changes of RMSE and A in per cent of the trained readout, labelled by α."""
+    state, target, degree, sigma = key
+    trained = part[part["alpha"].isna()].iloc[0]
+    points = part[part["alpha"].notna()].sort_values("alpha")
+    name = style.shorten(style.plain(target), 34)
+    sign = "+" if sigma == 1 else "-"
+    axes.set_title(f"{name} ({degree},{sign})" + f"\n{style.plain(state)}" * several)
+    x, y = _percent(points["rmse"], trained["rmse"]), _percent(points["A"], trained["A"])
+    axes.axhline(0, color=style.LINE, lw=0.8)
+    axes.axvspan(-1e6, limit, color=style.MISSING, lw=0, alpha=0.6,
+                 label=f"RMSE increase up to {limit:g} %")  # fmt: skip
+    axes.plot(x, y, "o-", color=style.PROPER, ms=4, lw=1.2, label="solutions along α")
+    axes.plot([0], [0], "s", color=style.LINE, ms=6, label="trained readout")
+    if not trained["chosen"]:
+        chosen = points["chosen"].to_numpy(bool)
+        axes.plot(x[chosen], y[chosen], "*", color=style.PSEUDO, ms=13, label="chosen")
+    _limits(axes, x, y, limit)
+    for xi, yi, alpha in zip(x, y, points["alpha"], strict=True):
+        inside = axes.get_xlim()[0] <= xi <= axes.get_xlim()[1]
+        if inside and _round(alpha):
+            axes.annotate(
+                f"{alpha:g}", (xi, yi), (4, 3), textcoords="offset points", fontsize=7,
+                clip_on=True,
+            )  # fmt: skip
+    axes.set_xlabel(f"RMSE, change in % of {_with_unit(trained, 'rmse')}")
+    axes.set_ylabel(f"A, change in % of {_with_unit(trained, 'A')}")
+    axes.grid()
+
+
+def _round(alpha: float) -> bool:
+    """Whether an α gets a label: zero, powers of ten, infinity."""
+    return alpha in (0, math.inf) or math.log10(alpha).is_integer()
+
+
+def _percent(values: pd.Series, before: float) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 100 * (values.to_numpy(float) / before - 1)
+
+
+def _limits(axes: Axes, x: np.ndarray, y: np.ndarray, limit: float) -> None:
+    """Show what matters: a cheap readout, not those that lose everything."""
+    shown = x[np.isfinite(x) & (x < max(20.0, 10 * limit))]
+    low = min([0.0, *shown])
+    high = max([limit, *shown])
+    margin = 0.08 * (high - low) or 1.0
+    axes.set_xlim(low - margin, high + 2 * margin)
+    inside = y[np.isfinite(y) & np.isin(x, shown)]
+    bottom, top = min([0.0, *inside]), max([0.0, *inside])
+    margin = 0.12 * (top - bottom) or 1.0
+    axes.set_ylim(bottom - margin, top + margin)
+
+
+def _with_unit(row: pd.Series, name: str) -> str:
+    unit = row["unit"]
+    text = style.number(row[name])
+    return f"{text} {style.unit(style.plain(unit))}" if isinstance(unit, str) else text
