@@ -3,7 +3,7 @@
 import inspect
 
 import torch
-from common import energy_info, hypers, molecule, pet, systems
+from common import energy_info, molecule, pet, systems
 from metatomic.torch import ModelOutput
 from metatrain.pet import PET, Trainer
 from metatrain.utils.architectures import get_default_hypers

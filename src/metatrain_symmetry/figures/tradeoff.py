@@ -57,7 +57,11 @@ def _panel(axes: Axes, key: Any, part: pd.DataFrame, limit: float, several: bool
     axes.axhline(0, color=style.LINE, lw=0.8)
     axes.axvspan(-1e6, limit, color=style.MISSING, lw=0, alpha=0.6,
                  label=f"RMSE increase up to {limit:g} %")  # fmt: skip
-    axes.plot(x, y, "o-", color=style.PROPER, ms=4, lw=1.2, label="solutions along α")
+    # the chosen point may have another ridge than the curve has at its α
+    line = ~(points["chosen"] & points["alpha"].duplicated(keep=False)).to_numpy(bool)
+    axes.plot(
+        x[line], y[line], "o-", color=style.PROPER, ms=4, lw=1.2, label="solutions along α"
+    )
     axes.plot([0], [0], "s", color=style.LINE, ms=6, label="trained readout")
     if not trained["chosen"]:
         chosen = points["chosen"].to_numpy(bool)

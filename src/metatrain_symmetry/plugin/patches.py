@@ -58,13 +58,31 @@ def _run_symmetry(arguments: argparse.Namespace) -> None:
     symmetry.run(arguments)
 
 
+def _add_purify_arguments(parser: argparse.ArgumentParser) -> None:
+    from metatrain_symmetry.cli import purify
+
+    purify.add_arguments(parser)
+
+
+def _run_purify(arguments: argparse.Namespace) -> None:
+    from metatrain_symmetry.cli import purify
+
+    purify.run(arguments)
+
+
 COMMANDS: list[Command] = [
     Command(
         "symmetry",
         "measure how far a model is from O(3) equivariance, and what its layers hold",
         _add_symmetry_arguments,
         _run_symmetry,
-    )
+    ),
+    Command(
+        "purify",
+        "solve for readouts of a checkpoint that break the symmetry less, at a known cost",
+        _add_purify_arguments,
+        _run_purify,
+    ),
 ]
 """What we add to the sub-commands of ``mtt``."""
 

@@ -1,0 +1,162 @@
+"""``mtt purify MODEL.ckpt OPTIONS.yaml -o PURIFIED.ckpt``: parsing, messages and files."""
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from ..purify.run import Purified
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command.
+
+    :param parser: of the sub-command
+    """
+    add = parser.add_argument
+    add("model", metavar="MODEL.ckpt", help="checkpoint of a pet or pet_ssh")
+    add(
+        "options",
+        metavar="OPTIONS.yaml",
+        help="training_set and validation_set as for mtt train, and a section purify",
+    )
+    add("-o", "--output", metavar="PURIFIED.ckpt", help="checkpoint to write")
+    add(
+        "--report",
+        metavar="DIR",
+        help="folder for curve and tables (default: beside the output; none in a dry run)",
+    )
+    add("--dry-run", action="store_true", help="show the trade-off, write no checkpoint")
+    add("--overwrite", action="store_true", help="replace output and report if there")
+    add("--device", help="cpu or cuda (default: that of the options)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command.
+
+    :param arguments: as parsed
+    :raises ValueError: with one sentence for the user
+    """
+    try:
+        purify_checkpoint(
+            arguments.model,
+            arguments.options,
+            arguments.output,
+            report=arguments.report,
+            dry_run=arguments.dry_run,
+            overwrite=arguments.overwrite,
+            device=arguments.device,
+        )
+    except KeyboardInterrupt:
+        logging.error("interrupted: nothing was written, the input is as it was")
+        raise SystemExit(130) from None
+
+
+def purify_checkpoint(
+    model: str | Path,
+    options: str | Path | Mapping[str, Any],
+    output: str | Path | None = None,
+    *,
+    report: str | Path | None = None,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    device: str | None = None,
+    progress: bool = True,
+) -> "Purified | None":
+    """Purify the readouts of a checkpoint and write what was found.
+
+    :param model: checkpoint of a ``pet`` or ``pet_ssh``
+    :param options: options file, or its content
+    :param output: checkpoint to write; may be left out in a dry run only
+    :param report: folder for curve and tables; None for one beside ``output``
+    :param dry_run: write no checkpoint
+    :param overwrite: replace checkpoint and report if they are there, the input included
+    :param device: where to evaluate, None for that of the options
+    :param progress: whether to show a progress bar
+    :raises ValueError: if something is wrong with the input; nothing has been written then
+    :return: what was found; None in all but the first of several processes
+    """
+    from ..purify.files import check_checkpoint, check_report, write_all
+    from ..purify.run import purify
+
+    if output is None and not dry_run:
+        raise ValueError("name the checkpoint to write with -o, or ask for a --dry-run")
+    target = None
+    if output is not None and not dry_run:
+        target = check_checkpoint(Path(output), Path(model), overwrite)
+        report = report or target.with_name(f"{target.stem}-report")
+    folder = None if report is None else check_report(Path(report), overwrite)
+    found = purify(model, options, dry_run=dry_run, device=device, progress=progress)
+    if found is None:
+        return None
+    for line in lines(found, dry_run):
+        logging.info(line)
+    write_all(folder, lambda path: write_report(found, path), target, found.checkpoint)
+    for path, what in ((target, "checkpoint"), (folder, "report")):
+        if path is not None:
+            logging.info(f"{what}: {path}")
+    return found
+
+
+def lines(found: "Purified", dry_run: bool) -> list[str]:
+    """Say what was found in a few lines.
+
+    :param found: the result
+    :param dry_run: whether nothing is written
+    :return: curves and choices
+    """
+    text = []
+    for state, parts in found.results.items():
+        for result in parts:
+            unit, before = result.part.unit, result.before.held_out
+            text.append(
+                f"{result.part} ({state}): A {before.A:.4g} {unit}, RMSE {before.rmse:.4g} "
+                f"{unit} on {result.held_out[1]} validation structures"
+            )
+            text += [
+                f"    alpha {point.alpha:<8g} {_changes(result, point)}"
+                for point in (result.curve() if dry_run else [])
+            ]
+            if result.chosen is None:
+                text.append(f"    nothing to be gained: {result.reason}, the weights stay")
+            else:
+                text.append(f"    chosen: {_changes(result, result.chosen, True)}")
+    return text
+
+
+def _changes(result: Any, point: Any, with_alpha: bool = False) -> str:
+    """Changes of A and RMSE that a candidate brings."""
+    before, after = result.before.held_out, point.held_out
+    parts = [
+        f"{name} {100 * (new / old - 1):+.2f} %" if old > 0 else f"{name} {new:.3g}"
+        for name, old, new in (
+            ("A", before.A, after.A), ("RMSE", before.rmse, after.rmse),
+        )
+    ]  # fmt: skip
+    if point.gradients == point.gradients:
+        more = 100 * (point.gradients - 1)
+        parts.append(f"RMSE and A of gradients {more:+.2f} % at most")
+    text = ", ".join(parts)
+    return f"{text} (alpha {point.alpha:g}, ridge {point.ridge:g})" if with_alpha else text
+
+
+def write_report(found: "Purified", folder: Path) -> None:
+    """Write tables and figure.
+
+    :param found: the result
+    :param folder: an existing folder
+    """
+    from ..figures.style import save
+    from ..figures.tradeoff import draw_tradeoff
+
+    found.curve.to_csv(folder / "curve.csv", index=False)
+    found.accuracy.to_csv(folder / "accuracy.csv", index=False)
+    if len(found.characters):
+        found.characters.to_csv(folder / "characters.csv", index=False)
+    text = json.dumps(found.summary, indent=2, allow_nan=False) + "\n"
+    (folder / "summary.json").write_text(text)
+    save(draw_tradeoff(found.curve, found.summary), folder / "tradeoff")

@@ -1,0 +1,150 @@
+"""The sweep: moments of a whole set, streamed over structures and rotations."""
+
+from collections.abc import Sequence
+
+import torch
+from tqdm import tqdm
+
+from ..group import O3Grid
+from ..measure.structure import Representations
+from ..orbit.sweep import sweep
+from .data import Source
+from .features import FeatureEngine
+from .moments import Moments, OrbitSums
+from .processes import Processes
+from .samples import Reader, Sample, targets_of
+from .unknowns import Problem, sample_weights
+
+
+class Sweep:
+    """Evaluates structures along a grid and sums the moments of all problems.
+
+    :param engine: of the model
+    :param problems: what is solved afterwards
+    :param grid: the orbit
+    :param memory: budget of one evaluation, in bytes
+    :param whole: per-structure targets that do not count per atom
+    :param processes: which share the structures
+    """
+
+    def __init__(
+        self,
+        engine: FeatureEngine,
+        problems: Sequence[Problem],
+        grid: O3Grid,
+        memory: int,
+        whole: frozenset[str] = frozenset(),
+        processes: Processes | None = None,
+    ) -> None:
+        self.engine, self.problems, self.grid = engine, list(problems), grid
+        self.memory, self.whole = memory, whole
+        self.processes = processes or Processes()
+        self.turned = Representations(grid, engine.device)
+        self.weights = grid.weights.to(engine.device)
+
+    def run(self, source: Source, reader: Reader, bar: tqdm) -> list[Moments]:
+        """Sweep over a set.
+
+        :param source: the structures
+        :param reader: of their targets
+        :param bar: shows the rotations done
+        :raises ValueError: see :meth:`Reader.read`, or if a feature is not finite
+        :return: for each problem its moments, of all processes
+        """
+        found = [
+            Moments.zeros(
+                p.part.irrep.dimension,
+                self.engine.width,
+                len(p.properties),
+                self.engine.device,
+            )
+            for p in self.problems
+        ]
+        for index in self.processes.mine(len(source)):
+            self.add(found, reader.read(source, index), bar)
+        self.processes.add_up(tensor for one in found for tensor in one.tensors)
+        return found
+
+    def add(self, moments: list[Moments], sample: Sample, bar: tqdm | None = None) -> None:
+        """Take one structure.
+
+        :param moments: of each problem
+        :param sample: structure and targets
+        :param bar: shows the rotations done
+        """
+        chosen = {}
+        for i, problem in enumerate(self.problems):
+            whole = problem.part.target in self.whole
+            wanted = targets_of(self.engine, sample, problem, whole)
+            if wanted is not None:
+                chosen[i] = wanted
+        if not chosen:
+            return
+        sums = self._orbit(sample, {i: atoms for i, (atoms, _) in chosen.items()}, bar)
+        for i, (_, y) in chosen.items():
+            group, turned = sums[i]
+            moments[i].add(
+                torch.as_tensor(group.S), group.turned(turned), y.to(self.engine.device)
+            )
+
+    def _orbit(
+        self, sample: Sample, atoms: dict[int, torch.Tensor], bar: tqdm | None
+    ) -> dict[int, tuple[OrbitSums, int]]:
+        """Sums of one orbit, shared where features and irrep are the same."""
+        groups: dict[object, list[int]] = {}
+        for i in atoms:
+            groups.setdefault(self.problems[i].group, []).append(i)
+        weights = {
+            group: self._atom_weights(sample, self.problems[members[0]])
+            for group, members in groups.items()
+        }
+        sums = {group: OrbitSums() for group in groups}
+        # problems of one group and irrep share T: the first of them names it
+        leader = {
+            i: self._leader(i, members) for members in groups.values() for i in members
+        }
+        targets = list(dict.fromkeys(self.problems[i].part.target for i in atoms))
+        steps = sweep(
+            self.engine, sample.prepared, self.grid.matrices, [], targets, self.memory
+        )
+        for start, values in steps:
+            n = len(values.layers[targets[0]])
+            part = slice(start, start + n)
+            for group, members in groups.items():
+                features = self._features(values.layers, members[0], atoms, weights[group])
+                sums[group].add_square(features, self.weights[part])
+                for i in dict.fromkeys(leader[i] for i in members):
+                    rho = self.turned[self.problems[i].part.irrep][part]
+                    sums[group].add_turned(i, features, self.weights[part], rho)
+            if bar is not None:
+                bar.update(n)
+        return {
+            i: (sums[group], leader[i])
+            for group, members in groups.items()
+            for i in members
+        }
+
+    def _leader(self, i: int, members: list[int]) -> int:
+        irrep = self.problems[i].part.irrep
+        return next(j for j in members if self.problems[j].part.irrep == irrep)
+
+    def _atom_weights(self, sample: Sample, problem: Problem) -> torch.Tensor:
+        whole = problem.part.target in self.whole
+        return sample_weights(problem, sample.prepared, whole).to(self.engine.device)
+
+    def _features(
+        self,
+        layers: dict[str, torch.Tensor],
+        i: int,
+        atoms: dict[int, torch.Tensor],
+        weights: torch.Tensor,
+    ) -> torch.Tensor:
+        """Weighted features of the samples, ``(n, samples, K)``, float64."""
+        part = self.problems[i].part
+        values = layers[part.target].to(torch.float64)
+        if part.kind == "system":
+            return (weights @ values).unsqueeze(1)
+        chosen = atoms[i].to(values.device)
+        if len(chosen) < values.shape[1]:
+            values, weights = values[:, chosen], weights[chosen]
+        return values * weights[:, None]

@@ -1,0 +1,123 @@
+"""Checkpoints: read, taken apart into their model states, and written back."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from metatomic.torch import ModelMetadata
+from metatrain.pet import PET
+from metatrain.utils.architectures import import_architecture
+from metatrain.utils.io import model_from_checkpoint
+from metatrain.utils.metadata import merge_metadata
+
+
+Checkpoint = dict[str, Any]
+
+ARCHITECTURES = ("pet", "pet_ssh")
+KEY = "purification"
+STATES = {"best": "best_model_state_dict", "latest": "model_state_dict"}
+"""What is exported and fine-tuned, and what a restart continues with."""
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read the checkpoint of a PET, of any version that metatrain can upgrade.
+
+    :param path: a ``.ckpt`` file
+    :raises ValueError: if there is none, or if it is of another architecture
+    :return: its dictionary, the model's part upgraded to the installed version
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"there is no checkpoint '{path}'")
+    try:
+        checkpoint = torch.load(path, weights_only=False, map_location="cpu")
+    except Exception as error:  # unpickling half a file can raise anything
+        raise ValueError(
+            f"'{path}' cannot be read as a checkpoint, perhaps because it is truncated: "
+            "copy it again or take another one"
+        ) from error
+    if not isinstance(checkpoint, dict) or "architecture_name" not in checkpoint:
+        raise ValueError(
+            f"'{path}' is no checkpoint of metatrain: give the .ckpt file of a training, "
+            "not an exported model"
+        )
+    name = checkpoint["architecture_name"]
+    if name not in ARCHITECTURES:
+        raise ValueError(
+            f"'{path}' holds a '{name}' model: only the readouts of pet and pet_ssh can be "
+            "purified"
+        )
+    model = import_architecture(name).__model__
+    if checkpoint.get("model_ckpt_version") != model.__checkpoint_version__:
+        checkpoint.setdefault("model_ckpt_version", 1)
+        checkpoint = model.upgrade_checkpoint(checkpoint)
+    return checkpoint
+
+
+def distinct_states(checkpoint: Checkpoint) -> dict[str, list[str]]:
+    """Model states that differ, each of which needs a sweep of its own.
+
+    :param checkpoint: as read
+    :raises ValueError: if there is none
+    :return: name, such as ``best`` or ``best and latest``, and keys
+    """
+    found = {name: key for name, key in STATES.items() if checkpoint.get(key) is not None}
+    if not found:
+        raise ValueError("the checkpoint holds no model: give that of a finished epoch")
+    if len(found) == 2 and _equal(*(checkpoint[key] for key in found.values())):
+        return {"best and latest": list(found.values())}
+    return {name: [key] for name, key in found.items()}
+
+
+def _equal(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two states hold the same numbers."""
+    names = {k for state in (first, second) for k, v in state.items() if torch.is_tensor(v)}
+    return all(
+        name in first and name in second and torch.equal(first[name], second[name])
+        for name in names
+    )
+
+
+def build_model(checkpoint: Checkpoint, key: str) -> PET:
+    """Model of one state.
+
+    :param checkpoint: as read; left as it is
+    :param key: of the state
+    :return: the model, in the dtype of the state
+    """
+    # loading takes the state apart
+    part = copy.deepcopy({k: v for k, v in checkpoint.items() if "optimizer" not in k})
+    part |= dict.fromkeys(STATES.values(), part[key])
+    part.setdefault("best_epoch", None)
+    return model_from_checkpoint(part, context="export")
+
+
+def with_weights(state: Mapping[str, Any], model: PET, names: set[str]) -> dict[str, Any]:
+    """State with some parameters of a model.
+
+    :param state: of a checkpoint; left as it is
+    :param model: with new parameters
+    :param names: of the parameters to take, below the model
+    :return: a copy
+    """
+    new = model.state_dict()
+    found = dict(state)
+    for name in names:
+        found[name] = new[name].detach().to("cpu", state[name].dtype).clone()
+    return found
+
+
+def with_record(checkpoint: Checkpoint, record: dict[str, Any]) -> Checkpoint:
+    """Checkpoint that says what was done, also in the metadata that an export keeps.
+
+    :param checkpoint: of the purified model
+    :param record: can be written as JSON
+    :return: a shallow copy
+    """
+    history = [*checkpoint.get(KEY, []), record]
+    note = ModelMetadata(extra={KEY: json.dumps(history, sort_keys=True)})
+    old = checkpoint.get("metadata")
+    merged = note if old is None else merge_metadata(old, note)
+    return {**checkpoint, KEY: history, "metadata": merged}

@@ -1,0 +1,136 @@
+"""The options file of ``mtt purify``: sections of ``mtt train``, and one of its own.
+
+The options file of a training will do; its ``architecture`` is not looked at, and with the
+seed that stands there the validation set is that of the training::
+
+    seed: 1
+    training_set:
+      systems: {read_from: molecules.xyz, length_unit: angstrom}
+      targets:
+        energy: {key: energy, unit: eV}
+    validation_set: 0.1
+    purify:
+      max_rmse_increase: 0.01
+      max_structures: 500
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from metatrain.utils.hypers import init_with_defaults
+from omegaconf import OmegaConf
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+
+NonNegative = Annotated[float, Field(ge=0)]
+
+# what an options file of `mtt train` may hold: it can be used as it is
+SHARED = ("training_set", "validation_set", "test_set", "seed", "device", "base_precision")
+IGNORED = ("architecture", "final_eval", "print_stats", "wandb")
+
+
+class PurifyHypers(TypedDict):
+    """How the readouts are purified."""
+
+    targets: list[str] | None = None
+    """Names of the targets; ``null`` for all that are both in the model and in the data."""
+    degree: Annotated[int, Field(ge=1, le=131)] | None = None
+    """Integration degree of the grid on O(3). ``null``: 8, or twice the largest λ of the
+    targets where that is more."""
+    alpha: Annotated[list[NonNegative], Field(min_length=1)] = [  # noqa: RUF012
+        0.0, 0.1, 0.3, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0,
+        100.0, 300.0, 1e3, 1e4,
+    ]  # fmt: skip
+    """Weights of the squared equivariance error against the squared error; ``.inf`` for
+    readouts that are equivariant on the training set."""
+    ridge: Annotated[list[NonNegative], Field(min_length=1)] = [  # noqa: RUF012
+        0.0, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0,
+    ]  # fmt: skip
+    """Pull towards the trained weights, relative to the variance of each feature. Chosen
+    among these, for each alpha, on the validation set."""
+    max_rmse_increase: NonNegative = 0.01
+    """Largest increase of a validation RMSE that is accepted, as a share of it."""
+    max_structures: Annotated[int, Field(ge=1)] | None = None
+    """Budget: take so many structures of the training set, at random."""
+    max_validation_structures: Annotated[int, Field(ge=1)] | None = None
+    """Likewise, of the validation set."""
+    report_structures: Annotated[int, Field(ge=0)] = 8
+    """On how many validation structures the spectra of the outputs are measured, before
+    and after."""
+    memory_mib: Annotated[float, Field(gt=0)] = 2048
+    """Budget for the matrices of the solve, and for one evaluation, each, in MiB."""
+
+
+def read_options(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    """Read an options file.
+
+    :param source: path of a YAML file, or its content
+    :raises ValueError: if it cannot be read, or if an option is unknown or out of range
+    :return: its sections; ``purify`` complete, the sets as OmegaConf containers
+    """
+    options = _load(source)
+    known = (*SHARED, *IGNORED, "purify")
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(
+            f"the options have no section '{unknown[0]}': write {', '.join(known)}"
+        )
+    for name in ("training_set", "validation_set"):
+        if options.get(name) is None:
+            raise ValueError(
+                f"the options have no section '{name}': write it as for mtt train"
+            )
+    section = options.get("purify")
+    found: dict[str, Any] = {name: options.get(name) for name in SHARED}
+    found["purify"] = complete({} if section is None else OmegaConf.to_container(section))
+    found["seed"] = 0 if found["seed"] is None else int(found["seed"])
+    if found["base_precision"] not in (None, 32, 64):
+        raise ValueError(f"base_precision is 32 or 64, not {found['base_precision']}")
+    return found
+
+
+def _load(source: str | Path | Mapping[str, Any]) -> Any:
+    """Content of a file, or a copy of what is content already."""
+    if isinstance(source, Mapping):
+        return OmegaConf.create(dict(source))
+    try:
+        options = OmegaConf.load(source)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"'{source}' cannot be read as an options file: {reason}"
+        ) from None
+    if not OmegaConf.is_dict(options):
+        raise ValueError(f"'{source}' is no options file: it has no sections")
+    return options
+
+
+def complete(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill the section ``purify`` with the defaults.
+
+    :param options: some of the options
+    :raises ValueError: if one is unknown or out of range
+    :return: all of them
+    """
+    if not isinstance(options, Mapping):
+        raise ValueError(f"the section 'purify' takes options, not {options!r}")
+    defaults = init_with_defaults(PurifyHypers)
+    unknown = sorted(set(options) - set(defaults))
+    if unknown:
+        raise ValueError(f"purify has no option '{unknown[0]}', only {', '.join(defaults)}")
+    try:
+        found = TypeAdapter(PurifyHypers).validate_python({**defaults, **options})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(
+            f"purify.{place}: {first['msg']}, got {first['input']!r}"
+        ) from None
+    for name in ("alpha", "ridge"):
+        if any(value != value for value in found[name]):
+            raise ValueError(f"purify.{name} holds a NaN: give numbers")
+    if any(value == float("inf") for value in found["ridge"]):
+        raise ValueError("purify.ridge must be finite: leave the target out instead")
+    return dict(found)

@@ -1,0 +1,136 @@
+"""Structures with their targets, ready for the sweep."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from metatomic.torch import System
+
+from ..measure.snapshot import subject
+from ..orbit import open_engine, read_systems
+from ..orbit.engine import Block, Engine, Prepared
+from ..orbit.truth import of_tensors
+from .data import Source
+from .features import FeatureEngine
+from .unknowns import Problem, blocks_of, counts_per_atom
+
+
+Truth = dict[Block, torch.Tensor]
+
+
+@dataclass
+class Sample:
+    """A structure and its targets.
+
+    :param prepared: by the engine
+    :param truth: targets without composition, ``(samples, 2 λ + 1, properties)``, float64
+    """
+
+    prepared: Prepared
+    truth: Truth
+
+
+class Reader:
+    """Reads structures one by one, and takes what the readout does not predict off.
+
+    :param engine: of the model
+    :param blocks: blocks whose targets are wanted
+    """
+
+    def __init__(self, engine: FeatureEngine, blocks: list[Block]) -> None:
+        self.engine, self.blocks = engine, blocks
+        # large composition energies would be rounded in float32
+        exact: Any = engine
+        if engine.dtype != torch.float64:
+            exact = open_engine(
+                engine.model, engine.targets, (), False, torch.float64, engine.device
+            )
+        self.exact: Engine = exact
+
+    def read(self, source: Source, index: int) -> Sample:
+        """Read a structure.
+
+        :param source: the set
+        :param index: of the structure in it
+        :raises ValueError: if the model cannot take it, or if a label is not finite
+        :return: the structure, with the targets that it has
+        """
+        name, system, tensors, infos = source.get(index)
+        self._check(system, name)
+        raw = of_tensors(system, tensors, infos, self.blocks)
+        truth = {block: part for block, part in raw.items() if _labelled(block, part, name)}
+        if not truth:
+            return Sample(self.engine.prepare(system, name), {})
+        exact = subject(self.exact, self.exact.prepare(system, name), truth)
+        prepared = exact.prepared
+        if self.exact is not self.engine:
+            prepared = self.engine.prepare(system, name)
+        return Sample(prepared, exact.truth)
+
+    def _check(self, system: System, name: str) -> None:
+        try:
+            read_systems([system], self.engine)
+        except ValueError as error:
+            raise ValueError(str(error).replace("structure 0", name, 1)) from None
+
+
+def _labelled(block: Block, values: torch.Tensor, name: str) -> bool:
+    """Whether there are labels; metatrain takes NaN for a label that is missing."""
+    if values.isnan().all():
+        return False
+    if not values.isfinite().all():
+        raise ValueError(
+            f"{name}: the labels of target '{block.target}' are not all finite numbers: "
+            "correct them, or take the structure out"
+        )
+    return True
+
+
+def targets_of(
+    engine: FeatureEngine, sample: Sample, problem: Problem, whole: bool
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Targets of a problem, as its normal equations take them.
+
+    :param engine: of the model
+    :param sample: structure and targets
+    :param problem: what is solved
+    :param whole: whether a per-structure target does not count per atom
+    :return: atoms that are samples (of per-structure targets all) and ``(samples, d, P)``;
+        None if the structure has none, or not all
+    """
+    part, prepared = problem.part, sample.prepared
+    types = prepared.system.types.tolist()
+    atoms = torch.tensor([i for i, t in enumerate(types) if problem.scales[t] > 0])
+    if not len(atoms):
+        return None
+    n = 1 if part.kind == "system" else len(types)
+    shape = list(engine.model.output_shapes[part.target].values())[problem.dense]
+    found = torch.full((n, part.irrep.dimension, shape[-1]), torch.nan).double()
+    for place, block in blocks_of(engine, prepared, part.target):
+        if place.dense != problem.dense or block.irrep != part.irrep:
+            continue
+        if block not in sample.truth:
+            continue
+        values = sample.truth[block]
+        if place.atoms is None:
+            found[:] = values
+        else:
+            rows = place.atoms.cpu()[:, None]
+            columns = place.properties.cpu() if place.properties is not None else None
+            found.transpose(1, 2)[rows, columns] = values.transpose(1, 2)
+    rows_wanted = slice(None) if part.kind == "system" else atoms
+    chosen = found[rows_wanted][..., list(problem.properties)]
+    if chosen.isnan().any():
+        return None
+    if counts_per_atom(part.target, part.kind, whole):
+        chosen = chosen / len(types)
+    return atoms, chosen
+
+
+def labelled_blocks(engine: FeatureEngine) -> list[Block]:
+    """Blocks whose labels the sweep needs.
+
+    :param engine: of the model
+    :return: all of its targets, no gradients
+    """
+    return [b for b in engine.blocks if b not in engine.generic.gradient_kinds]
