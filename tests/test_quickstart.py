@@ -65,6 +65,13 @@ def test_table_and_files(config, tmp_path):
         assert (tmp_path / "run" / name).stat().st_size > 0
     (page,) = (tmp_path / "run").glob("outputs/*/*/symmetry/index.html")
     assert str(page) in result.stdout
+    row = re.search(r"^non_conservative_force \(1,\+\), \S+ (.*)$", result.stdout, re.M)
+    numbers = [float(number) for number in row[1].split()]
+    assert len(numbers) == 4
+    assert all(number > 0 for number in numbers)
+    for name in ("symmetry-before/index.html", "symmetry-after/index.html",
+                 "purified.ckpt", "purified-report/curve.csv"):  # fmt: skip
+        assert (tmp_path / "run" / name).stat().st_size > 0
     (record,) = (tmp_path / "run").glob("wandb/offline-run-*/*.wandb")
     assert record.stat().st_size > 0
     # nothing of metatrain's own lands beside the run folder

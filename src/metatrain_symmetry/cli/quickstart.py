@@ -178,6 +178,14 @@ def run_quickstart(config: Path, run: Path) -> None:
     from .errors import evaluate
 
     print("\n" + table(evaluate(run, outputs)) + "\n")
+    print("Measuring its symmetry, purifying the readout of the direct forces", flush=True)
+    from .mend import STRUCTURES, purify_and_compare
+
+    print("\n" + purify_and_compare(run, outputs, options))
+    print(f"on {STRUCTURES} test structures; errors in the given frame\n")
+    print(f"reports         {run / 'symmetry-before' / 'index.html'}")
+    print(f"                {run / 'symmetry-after' / 'index.html'}")
+    print(f"trade-off       {run / 'purified-report' / 'tradeoff.png'}")
     print(f"checkpoint      {run / 'model.ckpt'}")
     print(f"exported model  {run / 'model.pt'}")
     page = outputs / "symmetry" / "index.html"
