@@ -44,17 +44,20 @@ from pydantic import BeforeValidator, TypeAdapter
 from typing_extensions import TypedDict
 
 from ..monitor.options import SymmetryHypers, complete
-from .options import check_l_max, check_length_scale
+from .options import DEFAULT_L_MAX, check_l_max, check_length_scale
 
 
 class GeometryEmbeddingHypers(TypedDict):
     """How an edge vector enters the network."""
 
-    l_max: Annotated[int | None, BeforeValidator(check_l_max)] = 4
+    l_max: Annotated[int | None, BeforeValidator(check_l_max)] = DEFAULT_L_MAX
     """Largest degree of the solid harmonics, or ``null`` for exactly standard PET.
 
     4 was enough to learn a target of :math:`\\lambda = 8`, where 1 was not; 8 learned it
-    better.
+    better. In the options of ``mtt train``, ``auto`` chooses from the targets: half of
+    their largest :math:`\\lambda`, rounded up, and no less than 4, or no less than 1 where
+    one of them is a pseudotensor (:math:`\\sigma = -1`), which more harmonics have
+    delayed. The log and the options kept with the run show the number.
     """
     length_scale: Annotated[float, BeforeValidator(check_length_scale)] = 1.5
     """Length that edge vectors are divided by, in the length unit of the structures.

@@ -5,10 +5,34 @@ Python without one.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .modules.harmonics import MAX_L
+
+
+AUTO = "auto"
+"""``l_max`` chosen from the targets before ``mtt train`` starts."""
+
+DEFAULT_L_MAX = 4
+"""Largest degree unless chosen otherwise."""
+
+
+def automatic_l_max(irreps: Iterable[tuple[int, int]]) -> int:
+    """Choose ``l_max`` from the irreps of the targets.
+
+    Measured (``benchmarks/README.md``): degree 4 learns a target of λ = 8, degree 1 does
+    not, and energies and forces gain from degree 4 as well. So half of the largest λ,
+    rounded up, and no less than the default; with a pseudo target of σ = -1, no less than
+    1: more has delayed the learning of pseudo-scalars.
+
+    :param irreps: ``(λ, σ)`` of all blocks of all targets
+    :return: largest degree of the harmonics
+    """
+    known = list(irreps)
+    needed = math.ceil(max((o3_lambda for o3_lambda, _ in known), default=0) / 2)
+    pseudo = any(o3_sigma == -1 for _, o3_sigma in known)
+    return min(MAX_L, max(1 if pseudo else DEFAULT_L_MAX, needed))
 
 
 def check_l_max(value: Any) -> int | None:
@@ -21,6 +45,11 @@ def check_l_max(value: Any) -> int | None:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if value is None or (whole and 0 <= value <= MAX_L):
         return value
+    if value == AUTO:
+        raise ValueError(
+            "geometry_embedding.l_max: auto needs the targets, which only an options file "
+            "of mtt train has: give a number or null here"
+        )
     raise ValueError(
         f"geometry_embedding.l_max must be a whole number from 0 to {MAX_L}, or null "
         f"for standard PET, but got {value!r}"

@@ -6,6 +6,7 @@ said in one sentence.
 """
 
 import logging
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..monitor.continuation import remember
 from .checkpoints import Checkpoint
+from .options import AUTO, automatic_l_max
 from .upgrade import upgrade_pet_checkpoint
 
 
@@ -23,16 +25,17 @@ def check(
     restart_from: str | Path | None,
     checkpoint_dir: str | Path,
 ) -> DictConfig:
-    """Check the checkpoint that a training starts from, and upgrade it if need be.
+    """Complete the options; check, and perhaps upgrade, what a training starts from.
 
     :param options: training options as given by the user, of architecture ``pet_ssh``.
     :param restart_from: checkpoint of ``mtt train --restart``, if any.
     :param checkpoint_dir: output folder of the run; an upgraded checkpoint goes there.
-    :return: the options, with ``finetune.read_from`` pointing to the upgraded file if
-        one was written.
+    :return: the options, with a number in place of ``l_max: auto``, and with
+        ``finetune.read_from`` pointing to the upgraded file if one was written.
     :raises ValueError: if the checkpoint cannot be read or is of another architecture.
     """
     options = OmegaConf.create(OmegaConf.to_container(OmegaConf.create(options)))
+    _choose_l_max(options)
     if restart_from is not None:
         _check_restart(restart_from)
         if OmegaConf.select(options, "architecture.training.symmetry") is not None:
@@ -78,6 +81,48 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(checkpoint, dict) or "architecture_name" not in checkpoint:
         raise ValueError(f"The file '{path}' is not a checkpoint of metatrain.")
     return checkpoint
+
+
+def _choose_l_max(options: DictConfig) -> None:
+    """Put a number where the options say ``l_max: auto``."""
+    key = "architecture.model.geometry_embedding.l_max"
+    if OmegaConf.select(options, key) != AUTO:
+        return
+    irreps = target_irreps(options["training_set"])
+    chosen = automatic_l_max(irreps)
+    OmegaConf.update(options, key, chosen)
+    names = sorted(
+        {f"({o3_lambda},{'+-'[o3_sigma < 0]})" for o3_lambda, o3_sigma in irreps}
+    )
+    logging.info(
+        f"geometry_embedding.l_max: auto is {chosen} for targets {', '.join(names)}"
+    )
+
+
+def target_irreps(section: Any) -> list[tuple[int, int]]:
+    """Irreps of the targets of a training set.
+
+    :param section: the section ``training_set`` of an options file, in any of its forms
+    :return: the largest ``(λ, σ)`` of every block: (n,+) of a Cartesian tensor of rank n;
+        gradients of energies do not count
+    """
+    from metatrain.utils.data.target_info import get_generic_target_info
+    from metatrain.utils.omegaconf import expand_dataset_config
+
+    found = []
+    for part in expand_dataset_config(section):
+        for name, target in part["targets"].items():
+            info = get_generic_target_info(name, target)
+            for key, block in info.layout.items():
+                if not info.is_spherical:
+                    found.append((len(block.components), 1))
+                    continue
+                # a product of two irreps, kept uncoupled, reaches the sum of their degrees
+                values = dict(zip(key.names, map(int, key.values), strict=True))
+                degrees = [v for n, v in values.items() if n.startswith("o3_lambda")]
+                signs = [v for n, v in values.items() if n.startswith("o3_sigma")]
+                found.append((sum(degrees), math.prod(signs)))
+    return found
 
 
 def _check_restart(path: str | Path) -> None:

@@ -1,0 +1,96 @@
+"""Curves of several variants over epochs, and heatmaps of layers at several epochs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from benchmarks._results import write_atomically
+from metatrain_symmetry.figures import style
+from metatrain_symmetry.figures.heatmap import draw_heatmap
+from metatrain_symmetry.measure.report import Report
+from metatrain_symmetry.measure.series import Series
+
+
+def draw_curves(
+    tables: dict[str, pd.DataFrame], columns: dict[str, str], path: Path, title: str
+) -> None:
+    """One panel for each column, one colour for each variant, one line for each seed.
+
+    :param tables: rows with ``variant``, ``seed``, ``epoch``, by the column they hold
+    :param columns: label of the axis by column
+    :param path: PNG file
+    :param title: of the figure
+    """
+    with style.context():
+        figure = Figure(figsize=(4.2 * len(columns), 3.6), layout="constrained")
+        figure.suptitle(title, fontsize=11, fontweight="bold")
+        panels = figure.subplots(1, len(columns), squeeze=False)[0]
+        first = next(iter(tables.values()))
+        variants = list(dict.fromkeys(first.variant))
+        for axes, (column, label) in zip(panels, columns.items(), strict=True):
+            for number, variant in enumerate(variants):
+                own = tables[column][tables[column].variant == variant]
+                for index, (_, rows) in enumerate(own.groupby("seed")):
+                    axes.plot(
+                        rows.epoch.clip(lower=0.7),
+                        rows[column],
+                        color=f"C{number}",
+                        lw=1.3,
+                        label=variant if index == 0 else None,
+                    )
+            axes.set_xscale("log")
+            axes.set_xlabel("epoch (0 is drawn at 0.7)")
+            axes.set_ylabel(label)
+        panels[0].legend(fontsize=7, frameon=False)
+        write(figure, path)
+
+
+def draw_layers(series: Series, folder: Path, count: int = 4) -> list[int]:
+    """Layers and irreps at several epochs, one figure each.
+
+    :param series: of one training
+    :param folder: the figures ``layers-epoch-N.png`` go there
+    :param count: how many epochs, spread over those that were measured
+    :return: the epochs
+    """
+    known = series.epochs
+    places = np.linspace(0, len(known) - 1, min(count, len(known))).round().astype(int)
+    chosen = sorted({known[place] for place in places})
+    for epoch in chosen:
+        rows = series.characters[series.characters.epoch == epoch]
+        name = f"epoch {epoch} of the training"
+        figure = draw_heatmap(Report(pd.DataFrame(), pd.DataFrame(), rows, {"model": name}))
+        if figure is not None:
+            with style.context():
+                write(figure, folder / f"layers-epoch-{epoch}.png")
+    return chosen
+
+
+def shrink(folder: Path) -> None:
+    """Make the PNGs of a report small enough for a repository, and drop its SVGs.
+
+    :param folder: with the figures
+    """
+    for file in sorted(folder.glob("*.svg")):
+        file.unlink()
+    for file in sorted(folder.glob("*.png")):
+        with Image.open(file) as picture:
+            if picture.mode == "P":
+                continue
+            small = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        write_atomically(file, lambda name, small=small: small.save(name, optimize=True))
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a PNG, whole or not at all.
+
+    :param figure: to be written
+    :param path: PNG file; folders are made
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda name: figure.savefig(name, format="png", dpi=110))

@@ -1,0 +1,149 @@
+"""Series of several trainings as one table, with errors relative to predicting zero."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import metatensor.torch as mts
+import numpy as np
+import pandas as pd
+
+from benchmarks._results import write_atomically
+from benchmarks.studies._training import Training
+
+
+def target_size(training: Training, part: str = "validation") -> float:
+    """Root mean square of a target: the error of predicting zero.
+
+    :param training: with one target, in a TensorMap or among the values of a structure
+    :param part: of the data
+    :return: per component, in the target's unit
+    """
+    section = training.options["training_set"]
+    (target,) = section["targets"].values()
+    chosen = training.indices(part)
+    if "read_from" in target:
+        block = mts.load(target["read_from"]).block()
+        kept = np.isin(block.samples.column("system").numpy(), chosen)
+        values = block.values.numpy()[kept]
+    else:
+        frames = ase.io.read(section["systems"]["read_from"], ":")
+        values = np.array([frames[i].info[target["key"]] for i in chosen])
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def errors(trainings: list[Training]) -> pd.DataFrame:
+    """Errors of all trainings over their epochs.
+
+    :param trainings: with one target each
+    :return: the columns of ``equivariance.csv``, and ``variant``, ``seed``,
+        ``relative_rmse`` and ``relative_A``: divided by the root mean square of the target
+    """
+    tables = []
+    for training in trainings:
+        table = training.series().equivariance.copy()
+        size = target_size(training)
+        table["relative_rmse"] = table.rmse / size
+        table["relative_A"] = table.A / size
+        tables.append(_named(table, training))
+    return pd.concat(tables, ignore_index=True)
+
+
+def shares(trainings: list[Training]) -> pd.DataFrame:
+    """Shares of the irreps over epochs.
+
+    :param trainings: trainings that were watched
+    :return: one row per training, epoch, probe and channel
+    """
+    columns = ["epoch", "probe", "group", "channel", "share", "stderr", "estimator"]
+    tables = []
+    for training in trainings:
+        table = training.series().characters
+        tables.append(_named(table[columns].round({"share": 8, "stderr": 8}), training))
+    return pd.concat(tables, ignore_index=True)
+
+
+def of(table: pd.DataFrame, training: Training) -> pd.DataFrame:
+    """Rows of one training.
+
+    :param table: with ``variant`` and ``seed``
+    :param training: which one
+    """
+    return table[(table.variant == training.variant) & (table.seed == training.seed)]
+
+
+def write(folder: Path, tables: dict[str, pd.DataFrame], text: str) -> None:
+    """Write CSV tables and ``table.md``, and print the latter.
+
+    :param folder: where to
+    :param tables: by name
+    :param text: Markdown
+    """
+    for name, table in tables.items():
+        write_atomically(
+            folder / f"{name}.csv", lambda p, table=table: table.to_csv(p, index=False)
+        )
+    write_atomically(folder / "table.md", lambda p: Path(p).write_text(text))
+    print(text)
+
+
+def first_epoch(table: pd.DataFrame, column: str, limit: float, above: bool) -> float:
+    """First measured epoch beyond a limit.
+
+    :param table: rows of one training
+    :param column: its column
+    :param limit: to be passed
+    :param above: whether from below
+    :return: epoch, NaN if it never happens
+    """
+    passed = table[column] > limit if above else table[column] < limit
+    return float(table.epoch[passed].min())
+
+
+def last(table: pd.DataFrame) -> pd.DataFrame:
+    """Last row of each training.
+
+    :param table: as returned by :func:`errors`
+    """
+    return (
+        table.sort_values("epoch", kind="stable")
+        .groupby(["variant", "seed"], sort=False)
+        .tail(1)
+    )
+
+
+def spread(values: pd.Series) -> str:
+    """Mean ± half of the range.
+
+    :param values: one for each seed
+    """
+    known = values.dropna()
+    if not len(known):
+        return "-"
+    text = f"{known.mean():.3g}"
+    return text + (f" ± {(known.max() - known.min()) / 2:.2g}" if len(known) > 1 else "")
+
+
+def table_of(rows: pd.DataFrame, columns: dict[str, str]) -> str:
+    """Markdown table: a row for each variant.
+
+    :param rows: one row for each training
+    :param columns: heading by column
+    """
+    lines = [
+        f"| variant | seeds | {' | '.join(columns.values())} |",
+        "|---|---:" + "|---:" * len(columns) + "|",
+    ]
+    for variant, own in rows.groupby("variant", sort=False):
+        cells = [spread(own[column]) for column in columns]
+        lines.append(f"| {variant} | {own.seed.nunique()} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _named(table: pd.DataFrame, training: Training) -> pd.DataFrame:
+    names: dict[str, Any] = {"variant": training.variant, "seed": training.seed}
+    for position, (name, value) in enumerate(names.items()):
+        table.insert(position, name, value)
+    return table

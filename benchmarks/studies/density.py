@@ -1,0 +1,142 @@
+"""A target of λ = 8: PET collapses to predicting zero, harmonics let it learn.
+
+Section III.5 of the paper at a size for one core: the (8,+) part of RHF/6-31G* densities,
+l_max null (PET), 1, 4 and 8, three seeds. Over the epochs: RMSE relative to predicting
+zero, A, |prediction| / |target|. In the end also for molecules that were not trained on::
+
+    python -m benchmarks.studies.density
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from benchmarks._evaluate import last_model, predict, spherical_errors
+from benchmarks.studies import _series
+from benchmarks.studies._draw import draw_curves
+from benchmarks.studies._options import changed, evaluation, load
+from benchmarks.studies._study import Setting, Study, main
+from benchmarks.studies._training import Training
+
+
+L_MAX = {"l_max 4": 4, "PET": None, "l_max 8": 8, "l_max 1": 1}
+EMBEDDING = "architecture.model.geometry_embedding.l_max"
+TRAINER = "architecture.training"
+WATCH = {
+    # enough for all 24 epochs of short trainings
+    f"{TRAINER}.symmetry.max_overhead": 0.2,
+    f"{TRAINER}.symmetry.probes": ["EE", "LLF"],
+}
+QUICK = {
+    f"{TRAINER}.num_epochs": 2,
+    f"{TRAINER}.batch_size": 4,
+    f"{TRAINER}.checkpoint_interval": 1,
+    f"{TRAINER}.symmetry.lambda_max": 2,
+    "architecture.model.d_pet": 16,
+    "architecture.model.num_gnn_layers": 1,
+}
+
+
+def plan(setting: Setting) -> list[Training]:
+    """All trainings; the first seed of every variant comes first."""
+    options = changed(load("density_l8.yaml", setting.data), WATCH)
+    options = changed(options, QUICK if setting.quick else {})
+    return [
+        Training(
+            variant, seed, changed(options, {"seed": seed, EMBEDDING: l_max}), setting.runs
+        )
+        for seed in setting.seeds
+        for variant, l_max in L_MAX.items()
+        if not setting.quick or variant in ("PET", "l_max 4")
+    ]
+
+
+def final_errors(training: Training) -> dict[str, float]:
+    """Errors after the last epoch on test structures, and on unseen molecules.
+
+    :param training: at least one checkpoint must be there
+    :return: relative RMSE and ratio of norms of both sets
+    """
+    # both import metatrain, which takes seconds
+    from metatrain.utils.data import get_dataset
+    from omegaconf import OmegaConf
+
+    assert training.checkpoint is not None
+    model = last_model(training.checkpoint)
+    found = {}
+    for part, stem in (("test", "density_l8"), ("unseen", "density_l8_unseen")):
+        options = OmegaConf.create(evaluation(training.output_options, stem))
+        dataset, info, _ = get_dataset(options)
+        chosen = training.indices("test") if part == "test" else range(len(dataset))
+        samples = [dataset[i] for i in chosen]
+        (name,) = info
+        for key, value in spherical_errors(predict(model, samples, info, name)).items():
+            found[f"{part}_{key}"] = value
+    return found
+
+
+COLUMNS = {
+    "relative_rmse": "validation RMSE / predicting zero",
+    "norm_ratio": "norm ratio",
+    "relative_A": "A / predicting zero",
+    "epoch_alive": "epoch of norm ratio 0.9",
+    "test_relative_rmse": "test RMSE",
+    "unseen_relative_rmse": "unseen molecules RMSE",
+    "unseen_norm_ratio": "unseen norm ratio",
+}
+CURVES = {
+    "relative_rmse": "RMSE / predicting zero",
+    "norm_ratio": "|prediction| / |target|",
+    "relative_A": "A / predicting zero",
+}
+
+
+def ends(trainings: list[Training], errors: pd.DataFrame) -> pd.DataFrame:
+    """Final numbers of every training.
+
+    :param trainings: finished ones
+    :param errors: their series
+    :return: one row for each
+    """
+    rows = []
+    for training in trainings:
+        own = _series.of(errors, training)
+        alive = _series.first_epoch(own, "norm_ratio", 0.9, above=True)
+        names = {"variant": training.variant, "seed": training.seed}
+        rows.append({**names, "epoch_alive": alive, **final_errors(training)})
+    columns = ["variant", "seed", "relative_rmse", "norm_ratio", "relative_A"]
+    return _series.last(errors)[columns].merge(pd.DataFrame(rows))
+
+
+def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
+    """Tables and figure of what was trained.
+
+    :param trainings: with at least one checkpoint
+    :param setting: where to write
+    :return: final numbers of every training
+    """
+    finished = [training for training in trainings if training.state["finished"]]
+    if not finished:
+        return {}
+    errors = _series.errors(finished)
+    final = ends(finished, errors)
+    _series.write(setting.results, {"errors": errors}, _series.table_of(final, COLUMNS))
+    title = "(8,+) of electron densities, validation set"
+    tables = dict.fromkeys(CURVES, errors)
+    draw_curves(tables, CURVES, setting.results / "epochs.png", title)
+    return {"trainings": final.to_dict("records")}
+
+
+STUDY = Study(
+    "density",
+    (__doc__ or "").splitlines()[0],
+    "data.make_densities",
+    plan,
+    analyse,
+)
+
+
+if __name__ == "__main__":
+    main(STUDY)

@@ -1,0 +1,156 @@
+"""Studies at the size of a test: they run, go on, and say what is missing."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from metatrain.utils.architectures import check_architecture_options, get_default_hypers
+from metatrain.utils.pydantic import validate_base_options
+from omegaconf import OmegaConf
+
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.studies import _series, _training, pes  # noqa: E402
+from benchmarks.studies._options import changed, evaluation, load  # noqa: E402
+from benchmarks.studies._training import Training  # noqa: E402
+
+
+CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_options_are_valid(name):
+    options = OmegaConf.to_container(OmegaConf.load(ROOT / "configs" / name))
+    validate_base_options(options)
+    defaults = {k: v for k, v in get_default_hypers("pet_ssh").items() if k != "name"}
+    complete = OmegaConf.merge({"name": "pet_ssh", **defaults}, options["architecture"])
+    check_architecture_options("pet_ssh", OmegaConf.to_container(complete))
+
+
+def test_options_of_a_variant(tmp_path):
+    options = load("density_l8.yaml", tmp_path)
+    target = options["training_set"]["targets"]["mtt::density_l8"]
+    assert target["read_from"] == str(tmp_path / "density_l8.mts")
+    other = changed(options, {"seed": 5, "architecture.model.d_pet": 8})
+    assert (other["seed"], other["architecture"]["model"]["d_pet"]) == (5, 8)
+    assert options["seed"] == 1
+    unseen = evaluation(options, "density_l8_unseen")
+    assert unseen["systems"]["read_from"] == str(tmp_path / "density_l8_unseen.xyz")
+    target = unseen["targets"]["mtt::density_l8"]
+    assert target["read_from"] == str(tmp_path / "density_l8_unseen.mts")
+
+
+def test_a_training_is_told_apart_by_its_options(tmp_path):
+    one = Training("PET", 0, {"a": 1}, tmp_path)
+    other = Training("PET", 0, {"a": 2}, tmp_path)
+    assert one.folder != other.folder
+    assert one.train(deadline=time.monotonic()) == "stopped"
+    assert one.checkpoint is None
+
+
+def test_a_failed_training_says_why(tmp_path):
+    training = Training("PET", 0, {"architecture": {"name": "no such"}}, tmp_path)
+    assert training.train(float("inf")).startswith("failed: ")
+    assert not training.state["finished"]
+
+
+def test_a_training_is_stopped_and_goes_on(tmp_path, monkeypatch):
+    training = Training("PET", 0, {}, tmp_path)
+    monkeypatch.setattr(_training, "COMMAND", ["-c", "import time; time.sleep(600)"])
+    assert training.train(time.monotonic() + 0.5) == "stopped"
+    assert not training.state["finished"]
+    spent = training.state["wall_s"]
+    assert 0.5 <= spent < 60
+    monkeypatch.setattr(_training, "COMMAND", ["-c", "open('done', 'w')"])
+    assert training.train(float("inf")) == "finished"
+    assert training.state["wall_s"] >= spent
+    (training.folder / "done").unlink()
+    assert training.train(float("inf")) == "finished"
+    assert not (training.folder / "done").exists()
+
+
+def test_ratios():
+    rows = [(0, "f", 1, 0.1, 0.2), (1, "f", 1, 0.3, 0.2),
+            (0, "s", 0, 0.0, 1.0), (0, "s", 2, np.sqrt(1.2), 1.0)]  # fmt: skip
+    columns = ["structure", "target", "o3_lambda", "A", "error"]
+    table = pes.ratios(pd.DataFrame(rows, columns=columns).assign(unit="u"))
+    table = table.set_index("target")
+    assert table.median_A_over_error["f"] == pytest.approx(1.0)
+    # 5 of 6 components hold everything
+    assert table.median_A["s"] == pytest.approx(1.0)
+
+
+def test_first_epoch():
+    table = pd.DataFrame({"epoch": [0, 5, 9], "x": [0.1, 0.95, 0.99]})
+    assert _series.first_epoch(table, "x", 0.9, above=True) == 5
+    assert np.isnan(_series.first_epoch(table, "x", 0.01, above=False))
+
+
+def study(name, folder, *arguments):
+    """Run a study as a user types it; return its summary and what it printed."""
+    places = ["--data", folder / "data", "--runs", folder / "runs"]
+    places += ["--output", folder / "results"]
+    command = ["-m", f"benchmarks.studies.{name}", "--quick", *places, *arguments]
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads((folder / "results" / "summary.json").read_text()), done.stdout
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+
+
+def test_pseudoscalar(tmp_path):
+    early, said = study("pseudoscalar", tmp_path, "--minutes", "0")
+    assert set(early["not_finished"].values()) == {"stopped"}
+    assert "not finished: PET, residual, seed 0 (stopped)" in said
+    summary, _ = study("pseudoscalar", tmp_path)
+    assert summary["not_finished"] == {}
+    assert files(tmp_path / "results") == {
+        "summary.json", "errors.csv", "pseudo.csv", "table.md", "epochs.png",
+    }  # fmt: skip
+    errors = pd.read_csv(tmp_path / "results" / "errors.csv")
+    assert set(errors.epoch) >= {0, 3}
+    assert np.isfinite(errors[["A", "relative_rmse"]]).all(axis=None)
+    states = {p: p.stat().st_mtime_ns for p in tmp_path.glob("runs/*/state.json")}
+    assert len(states) == 2
+    again, _ = study("pseudoscalar", tmp_path)
+    assert again["results"] == summary["results"]
+    assert all(path.stat().st_mtime_ns == when for path, when in states.items())
+
+
+def test_density(tmp_path):
+    pytest.importorskip("pyscf")
+    pytest.importorskip("rdkit")
+    summary, _ = study("density", tmp_path)
+    rows = summary["results"]["trainings"]
+    assert {row["variant"] for row in rows} == {"PET", "l_max 4"}
+    for row in rows:
+        assert 0 < row["test_relative_rmse"] < 10
+        assert 0 < row["unseen_relative_rmse"] < 10
+    errors = pd.read_csv(tmp_path / "results" / "errors.csv")
+    assert np.isfinite(errors.norm_ratio).all()
+    assert (tmp_path / "results" / "epochs.png").stat().st_size > 1000
+
+
+def test_pes(tmp_path):
+    pytest.importorskip("chgnet")
+    summary, _ = study("pes", tmp_path)
+    table = pd.read_csv(tmp_path / "results" / "medians.csv").set_index("target")
+    assert set(table.index) == {
+        "energy", "non_conservative_force", "non_conservative_stress",
+    }  # fmt: skip
+    assert (table.median_A_over_error > 0).all()
+    assert summary["results"]["completed_epochs"] == 3
+    made = files(tmp_path / "results" / "figures")
+    assert {"distribution.png", "spectrum.png", "heatmap.png"} <= made
+    assert {"layers-epoch-0.png", "layers-epoch-3.png", "epochs-EE.png"} <= made
