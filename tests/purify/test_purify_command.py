@@ -378,7 +378,7 @@ def truncated():
         ({"output": None}, "-o"),
         ({"report": "model.ckpt"}, "is a file"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "case",
 )
 def test_bad_input_writes_nothing(folder, changes, message):
     changes = dict(changes() if callable(changes) else changes)
