@@ -20,6 +20,13 @@ def hardware() -> dict[str, Any]:
     return {"processor": model, "cores": os.cpu_count(), "threads_per_run": 1}
 
 
+def peak() -> float:
+    """Largest resident memory of this process so far, in MiB (on Linux)."""
+    # not ru_maxrss, which a child may inherit from a larger parent
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def load_entries(path: Path) -> list[dict[str, Any]]:
     """Read the results file.
 

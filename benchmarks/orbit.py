@@ -47,7 +47,7 @@ from metatrain.utils.neighbor_lists import (
     get_system_with_neighbor_lists,
 )
 
-from benchmarks._results import hardware, write_atomically
+from benchmarks._results import hardware, peak, write_atomically
 from metatrain_symmetry.group import O3Grid
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.settings import Settings
@@ -210,13 +210,6 @@ def compare(
     if "peer" in median:
         result["peer/ours"] = median["peer"] / median["ours"]
     return result
-
-
-def peak() -> float:
-    """Largest resident memory of this process so far, in MiB (on Linux)."""
-    # not ru_maxrss, which a child may inherit from a larger parent
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def memory_of(which: str, n_probes: int, lambda_max: int) -> None:

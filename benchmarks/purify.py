@@ -18,7 +18,6 @@ The results file is rewritten after every case.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -39,7 +38,7 @@ from metatrain.utils.data.target_info import (
     get_generic_target_info,
 )
 
-from benchmarks._results import hardware, write_atomically
+from benchmarks._results import hardware, peak, write_atomically
 from metatrain_symmetry.group import O3Grid
 from metatrain_symmetry.orbit import open_engine, read_systems, sweep
 from metatrain_symmetry.purify.accumulate import Sweep
@@ -193,7 +192,7 @@ def solve_of(K: int, o3_lambda: int) -> None:
     """Solve once in this process; print seconds and MiB."""
     moments = random_moments(K, o3_lambda)
     w0 = torch.zeros_like(moments.b)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
 
     def action() -> None:
         path = SolvePath(moments, w0, 1e-3)
@@ -201,9 +200,9 @@ def solve_of(K: int, o3_lambda: int) -> None:
             path.readout(alpha)
 
     seconds = timed(action)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    above = peak() - before
     sums = sum(part.numel() for part in moments.tensors) * 8 / 2**20
-    print(json.dumps({"s": seconds, "MiB_above": (peak - before) / 1024, "sums_MiB": sums}))
+    print(json.dumps({"s": seconds, "MiB_above": above, "sums_MiB": sums}))
 
 
 def solve(sizes: list[tuple[int, int]]) -> dict[str, Any]:

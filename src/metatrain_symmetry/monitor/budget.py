@@ -30,6 +30,10 @@ def ladder(n: int, estimator: str) -> list[Plan]:
     return plans
 
 
+AIM = 0.8
+"""Share of the budget that is planned with: an estimate may be wrong, a promise not."""
+
+
 class Budget:
     """Keeps the time spent on watching at a share of the training's.
 
@@ -99,7 +103,7 @@ class Budget:
         training: float,
         left: int,
         before: Plan | None = None,
-    ) -> tuple[Plan, int]:
+    ) -> tuple[Plan, float]:
         """Choose the plan for what is left of a training.
 
         :param plans: to choose from
@@ -109,7 +113,7 @@ class Budget:
         :param before: the last plan, kept while it is about right
         :return: the plan, and every how many of the due epochs it is affordable
         """
-        available = self.share * training - self.spent - self.closing
+        available = AIM * self.share * training - self.spent - self.closing
         each = available / left
         if before is not None and 0.6 * each <= costs[plans.index(before)] <= 1.25 * each:
             return before, 1
@@ -118,8 +122,9 @@ class Budget:
         if fitting:
             return plans[fitting[-1]], 1
         cheapest = order[0]
-        affordable = max(1.0, available / costs[cheapest])
-        return plans[cheapest], max(1, round(left / affordable))
+        affordable = available / costs[cheapest]
+        # the end is measured in any case, so that "never" means until then
+        return plans[cheapest], left / affordable if affordable >= 1 else math.inf
 
 
 def work(plan: Plan, subjects: Sequence[Subject], orbits: Orbits) -> float:

@@ -71,7 +71,7 @@ class Watch:
         self.sink = WandbSink(run) if run is not None else None
         self.engine: Engine | None = None
         self.subjects: list[Subject] = []
-        self.stride, self.passed, self.closed = 1, 0, False
+        self.stride, self.passed, self.closed = 1.0, 0, False
 
     def _engine(self) -> Engine:
         twin = replica(self.model)
