@@ -473,6 +473,8 @@ def test_an_interrupted_sweep_writes_nothing(folder, signal):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        # a shell that runs the tests in the background has SIGINT ignored, and so would we
+        preexec_fn=lambda: signals.signal(signals.SIGINT, signals.SIG_DFL) and None,
     )
     seen = b""
     while b"%|" not in seen:  # the bar of the sweep
