@@ -27,9 +27,9 @@ from metatrain_symmetry.purify.unknowns import find_problems
 from metatrain_symmetry.purify.weights import add_to_readout, changed_parameters, readout
 
 
-def candidate(A, rmse, alpha=1.0, ridge=0.0):
+def candidate(A, rmse, alpha=1.0, ridge=0.0, training=None):
     score = Score(A, rmse)
-    return Candidate(alpha, ridge, score, score, [])
+    return Candidate(alpha, ridge, score, Score(A, training or rmse), [])
 
 
 BEFORE = candidate(1.0, 1.0, math.nan)
@@ -40,6 +40,12 @@ def test_lowest_a_within_the_accepted_cost():
     assert choose(BEFORE, [cheap, dear], 0.01) == (cheap, "")
     assert choose(BEFORE, [cheap, dear], 0.02) == (dear, "")
     assert choose(BEFORE, [cheap, dear], 0.0)[0] is None
+
+
+def test_a_lucky_validation_set_is_not_enough():
+    lucky, sound = candidate(0.2, 0.9, training=1.2), candidate(0.5, 1.0)
+    assert choose(BEFORE, [lucky, sound], 0.01) == (sound, "")
+    assert "or the training set" in choose(BEFORE, [lucky], 0.01)[1]
 
 
 @pytest.mark.parametrize(
