@@ -112,7 +112,7 @@ def files(folder):
 def test_pseudoscalar(tmp_path):
     early, said = study("pseudoscalar", tmp_path, "--minutes", "0")
     assert set(early["not_finished"].values()) == {"stopped"}
-    assert "not finished: PET, residual, seed 0 (stopped)" in said
+    assert "not finished: PET, seed 0 (stopped)" in said
     summary, _ = study("pseudoscalar", tmp_path)
     assert summary["not_finished"] == {}
     assert files(tmp_path / "results") == {
