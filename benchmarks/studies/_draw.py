@@ -50,6 +50,34 @@ def draw_curves(
         write(figure, path)
 
 
+def draw_cause(final: pd.DataFrame, path: Path, last: int) -> None:
+    """When a plateau was left against what the geometry embedding held before.
+
+    :param final: rows with ``variant``, ``vector_GE`` and ``epoch_rmse_0.9``
+    :param path: PNG file
+    :param last: last epoch of the trainings
+    """
+    with style.context():
+        figure = Figure(figsize=(6.6, 4.0), layout="constrained")
+        axes = figure.subplots()
+        for number, (variant, own) in enumerate(final.groupby("variant", sort=False)):
+            left = own["epoch_rmse_0.9"]
+            color = f"C{number % 10}"
+            axes.plot(own.vector_GE, left, "o", color=color, label=variant)
+            never = own.vector_GE[left.isna()]
+            axes.plot(never, [1.1 * last] * len(never), "^", mfc="none", color=color)
+        axes.axhline(last, color="0.7", lw=0.8)
+        axes.text(
+            1, 1.01 * last, "not within the training ", ha="right", va="bottom",
+            transform=axes.get_yaxis_transform(), fontsize=8, color="0.4",
+        )  # fmt: skip
+        axes.set_yscale("log")
+        axes.set_xlabel("share of vectors (1,+) in the geometry embedding before training")
+        axes.set_ylabel("epoch of RMSE < 0.9 of predicting zero")
+        figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+        write(figure, path)
+
+
 def draw_layers(series: Series, folder: Path, count: int = 4) -> list[int]:
     """Layers and irreps at several epochs, one figure each.
 

@@ -12,15 +12,17 @@ reason, the share of vectors in the geometry embedding before training::
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmarks.studies import _series
-from benchmarks.studies._draw import draw_curves
+from benchmarks.studies._draw import draw_cause, draw_curves, shrink, write
 from benchmarks.studies._options import changed, load
 from benchmarks.studies._study import Setting, Study, main
 from benchmarks.studies._training import Training
+from metatrain_symmetry.figures.epochs import draw_epochs
 
 
 MODEL = "architecture.model"
@@ -65,7 +67,7 @@ QUICK = {
     f"{TRAINER}.symmetry.interval": 1,
     f"{TRAINER}.symmetry.lambda_max": 2,
 }
-PSEUDO = "(0,-)"
+PSEUDO, VECTOR = "(0,-)", "(1,+)"
 
 
 def plan(setting: Setting) -> list[Training]:
@@ -95,7 +97,23 @@ def transition(errors: pd.DataFrame, shares: pd.DataFrame) -> dict[str, float]:
     }
 
 
+def at_start(shares: pd.DataFrame) -> dict[str, float]:
+    """What the layers hold before training.
+
+    :param shares: of one training, all channels
+    :return: shares of vectors in the geometry embedding and in the embedded edges
+    """
+    first = shares[(shares.epoch == shares.epoch.min()) & (shares.channel == VECTOR)]
+    # of several layers of a group the first
+    return {
+        f"vector_{group}": float(first[first.group == group].share.iloc[0])
+        for group in ("GE", "EE")
+    }
+
+
 COLUMNS = {
+    "vector_GE": "(1,+) in GE at the start",
+    "vector_EE": "(1,+) in EE at the start",
     "epoch": "epochs",
     "relative_rmse": "validation RMSE / predicting zero",
     "share": "pseudo share",
@@ -104,6 +122,8 @@ COLUMNS = {
     "epoch_rmse_0.3": "epoch of RMSE 0.3",
     "epoch_pseudo_half": "epoch of pseudo share 1/2",
 }
+FIGURE = ("EE", "BBF", "LLF", "predictions")
+"""Layers of figure 6 of the paper."""
 CURVES = {
     "relative_rmse": "RMSE / predicting zero",
     "relative_A": "A / predicting zero",
@@ -112,20 +132,20 @@ CURVES = {
 
 
 def ends(
-    trainings: list[Training], errors: pd.DataFrame, pseudo: pd.DataFrame
+    trainings: list[Training], errors: pd.DataFrame, shares: pd.DataFrame
 ) -> pd.DataFrame:
     """Final numbers of every training, and when it left its plateau.
 
     :param trainings: finished ones and stopped ones
     :param errors: their series
-    :param pseudo: their shares of the pseudo-scalar in the prediction
+    :param shares: of irreps in their layers and predictions
     :return: one row for each
     """
-    rows = []
+    rows, pseudo = [], _predicted(shares)
     for training in trainings:
         names = {"variant": training.variant, "seed": training.seed}
         own = transition(_series.of(errors, training), _series.of(pseudo, training))
-        rows.append({**names, **own})
+        rows.append({**names, **own, **at_start(_series.of(shares, training))})
     columns = ["variant", "seed", "epoch", "relative_rmse", "norm_ratio", "relative_A"]
     final = _series.last(errors)[columns].merge(pd.DataFrame(rows))
     return final.merge(_series.last(pseudo)[["variant", "seed", "share"]])
@@ -144,15 +164,52 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
         return {}
     errors = _series.errors(watched)
     shares = _series.shares(watched)
-    layers = shares[shares.channel == PSEUDO]
-    pseudo = layers[layers.group == "predictions"]
-    final = ends(watched, errors, pseudo)
-    tables = {"errors": errors, "pseudo": layers}
+    final = ends(watched, errors, shares)
+    kept = shares[shares.channel.isin([PSEUDO, VECTOR])]
+    tables = {"errors": errors, "shares": kept}
     _series.write(setting.results, tables, _series.table_of(final, COLUMNS))
-    curves = {"relative_rmse": errors, "relative_A": errors, "share": pseudo}
-    title = "Triple product of CHBrClF, validation set"
-    draw_curves(curves, CURVES, setting.results / "epochs.png", title)
+    draw(watched, errors, shares, final, setting.results)
     return {"trainings": final.to_dict("records")}
+
+
+def draw(
+    trainings: list[Training],
+    errors: pd.DataFrame,
+    shares: pd.DataFrame,
+    final: pd.DataFrame,
+    folder: Path,
+) -> None:
+    """All figures.
+
+    :param trainings: that were watched
+    :param errors: their series
+    :param shares: of irreps in their layers and predictions
+    :param final: as returned by :func:`ends`
+    :param folder: for the figures
+    """
+    curves = {"relative_rmse": errors, "relative_A": errors, "share": _predicted(shares)}
+    title = "Triple product of CHBrClF, validation set"
+    draw_curves(curves, CURVES, folder / "epochs.png", title)
+    draw_cause(final, folder / "cause.png", last=int(errors.epoch.max()))
+    for training in trainings:
+        if training.seed == min(t.seed for t in trainings):
+            series = training.series()
+            groups = series.characters.groupby("group", sort=False).probe.first()
+            shown = [groups[name] for name in FIGURE if name in groups]
+            figure = draw_epochs(series, *shown, title=training.variant)
+            assert figure is not None
+            write(figure, folder / "figures" / f"{_plain(training.variant)}.png")
+    shrink(folder / "figures")
+
+
+def _predicted(shares: pd.DataFrame) -> pd.DataFrame:
+    """Shares of the pseudo-scalar in the prediction."""
+    return shares[(shares.channel == PSEUDO) & (shares.group == "predictions")]
+
+
+def _plain(variant: str) -> str:
+    """Name of a file."""
+    return "-".join("".join(c if c.isalnum() else " " for c in variant).split())
 
 
 STUDY = Study(

@@ -171,6 +171,15 @@ def test_layers_show_all_outputs_below():
     assert draw_epochs(make_series(), "nobody") is None
 
 
+def test_several_probes_share_one_time_axis():
+    names = ["gnn_layers.0_node", "nobody", FORCE]
+    figure = draw_epochs(make_series(truth=TARGETS), *names, title="layers")
+    layer, output, errors, _ = figure.axes
+    assert [layer.get_title("left"), output.get_title("left")] == [names[0], FORCE]
+    assert layer.get_xlim() == output.get_xlim() == errors.get_xlim()
+    assert "layers along the training" in {text.get_text() for text in figure.texts}
+
+
 def test_files(tmp_path):
     layers = {f"layer.{i}": "transformer" for i in range(8)} | LAYERS
     series = make_series(epochs=[0, 1, 32], layers=layers, lambda_max=2)

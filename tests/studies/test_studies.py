@@ -20,14 +20,16 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.studies import _series, _training, pes  # noqa: E402
 from benchmarks.studies._options import changed, evaluation, load  # noqa: E402
 from benchmarks.studies._training import Training  # noqa: E402
+from metatrain_symmetry.pet_ssh import preflight  # noqa: E402
 
 
 CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_options_are_valid(name):
-    options = OmegaConf.to_container(OmegaConf.load(ROOT / "configs" / name))
+def test_options_are_valid(name, tmp_path):
+    options = preflight.check(OmegaConf.load(ROOT / "configs" / name), None, tmp_path)
+    options = OmegaConf.to_container(options)
     validate_base_options(options)
     defaults = {k: v for k, v in get_default_hypers("pet_ssh").items() if k != "name"}
     complete = OmegaConf.merge({"name": "pet_ssh", **defaults}, options["architecture"])
@@ -116,7 +118,8 @@ def test_pseudoscalar(tmp_path):
     summary, _ = study("pseudoscalar", tmp_path)
     assert summary["not_finished"] == {}
     assert files(tmp_path / "results") == {
-        "summary.json", "errors.csv", "pseudo.csv", "table.md", "epochs.png",
+        "summary.json", "errors.csv", "shares.csv", "table.md", "epochs.png",
+        "cause.png", "figures/PET.png", "figures/l-max-4.png",
     }  # fmt: skip
     errors = pd.read_csv(tmp_path / "results" / "errors.csv")
     assert set(errors.epoch) >= {0, 3}
@@ -133,7 +136,7 @@ def test_density(tmp_path):
     pytest.importorskip("rdkit")
     summary, _ = study("density", tmp_path)
     rows = summary["results"]["trainings"]
-    assert {row["variant"] for row in rows} == {"PET", "l_max 4"}
+    assert {row["variant"] for row in rows} == {"PET", "l_max auto (4)"}
     for row in rows:
         assert 0 < row["test_relative_rmse"] < 10
         assert 0 < row["unseen_relative_rmse"] < 10

@@ -59,16 +59,22 @@ def _file_name(title: str, taken: Iterable[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def draw_epochs(series: Series, probe: str) -> Figure | None:
-    """Draw one probe: shares of its irreps over epochs, and the errors below.
+def draw_epochs(
+    series: Series, probe: str, *others: str, title: str | None = None
+) -> Figure | None:
+    """Draw probes: shares of their irreps over epochs, and the errors below.
 
     :param series: what was measured
     :param probe: an output such as ``energy (0,+)``, or a layer
-    :return: the figure; nothing if there is no such probe
+    :param others: more of them, to be drawn below it
+    :param title: of the figure, in place of the names of the probes
+    :return: the figure; nothing if there is none of these probes
     """
-    histories = read_histories(series, probe)
+    names = (probe, *others)
+    found = [read_histories(series, name)[-1:] for name in names]
     # an output rather than the layer of the same name
-    return _draw(series, histories[-1:], probe) if histories else None
+    histories = [history for own in found for history in own]
+    return _draw(series, histories, title or ", ".join(names)) if histories else None
 
 
 @style.context()
