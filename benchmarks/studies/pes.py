@@ -4,7 +4,8 @@ Sections III.1 and III.2 of the paper at a size for one core: a PET learns energ
 forces and direct stresses of solids and molecules, which CHGNet has labelled: AN ML
 TEACHER, not MAD-1.5, so numbers are not to be compared with the paper's one by one.
 Measured on test structures: A against the error, spectra of the outputs, layers and
-irreps; over the training: heatmaps of outputs and layers::
+irreps; over the training: heatmaps of outputs and layers; what purification does to A and
+to the errors::
 
     python -m benchmarks.studies.pes
 """
@@ -16,9 +17,11 @@ from typing import Any
 
 import ase.io
 import pandas as pd
+from ase import Atoms
 
 from benchmarks.studies._draw import draw_layers, shrink
 from benchmarks.studies._options import changed, load
+from benchmarks.studies._purified import purify
 from benchmarks.studies._series import write
 from benchmarks.studies._study import Setting, Study, main
 from benchmarks.studies._training import Training
@@ -61,6 +64,15 @@ def plan(setting: Setting) -> list[Training]:
     ]
 
 
+def test_structures(training: Training) -> list[Atoms]:
+    """Structures that the model has not seen.
+
+    :param training: with at least one checkpoint
+    """
+    frames = ase.io.read(training.options["training_set"]["systems"]["read_from"], ":")
+    return [frames[i] for i in training.indices("test")]
+
+
 def report(training: Training, setting: Setting) -> Report:
     """Measure the newest checkpoint on test structures.
 
@@ -68,11 +80,9 @@ def report(training: Training, setting: Setting) -> Report:
     :param setting: how much
     :return: the report
     """
-    frames = ase.io.read(training.options["training_set"]["systems"]["read_from"], ":")
-    chosen = [frames[i] for i in training.indices("test")]
     return symmetry_report(
         str(training.checkpoint),
-        chosen,
+        test_structures(training),
         gradients=False,
         max_structures=2 if setting.quick else STRUCTURES,
         lambda_max=2 if setting.quick else 8,
@@ -176,6 +186,8 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
     found, series = report(training, setting), training.series()
     found.summary["model"] = f"PET on CHGNet labels, seed {training.seed}"
     written = tables(found, series)
+    frames = test_structures(training)
+    written["purified"] = purify(training, frames[:2] if setting.quick else frames, setting)
     write(setting.results, written, markdown(written["medians"]))
     assert training.checkpoint is not None
     return {

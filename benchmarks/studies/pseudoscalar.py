@@ -56,7 +56,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 WATCH = {
-    # the exact grid is cheap for five atoms, and pseudo channels need it
     f"{TRAINER}.symmetry.max_overhead": 0.2,
     f"{TRAINER}.symmetry.probes": ["GE", "EE", "BBF", "LLF"],
 }
