@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from PIL import Image
 
 from benchmarks._results import write_atomically
@@ -27,7 +28,7 @@ def draw_curves(
     :param title: of the figure
     """
     with style.context():
-        figure = Figure(figsize=(4.2 * len(columns), 3.6), layout="constrained")
+        figure = Figure(figsize=(1.8 + 3.8 * len(columns), 3.4), layout="constrained")
         figure.suptitle(title, fontsize=11, fontweight="bold")
         panels = figure.subplots(1, len(columns), squeeze=False)[0]
         first = next(iter(tables.values()))
@@ -46,14 +47,17 @@ def draw_curves(
             axes.set_xscale("log")
             axes.set_xlabel("epoch (0 is drawn at 0.7)")
             axes.set_ylabel(label)
-        panels[0].legend(fontsize=7, frameon=False)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside right center", fontsize=8, frameon=False
+        )
         write(figure, path)
 
 
 def draw_cause(final: pd.DataFrame, path: Path, last: int) -> None:
-    """When a plateau was left against what the geometry embedding held before.
+    """When a plateau was left against what the embedded edges held before.
 
-    :param final: rows with ``variant``, ``vector_GE`` and ``epoch_rmse_0.9``
+    :param final: rows with ``variant``, ``vector_EE`` and ``epoch_rmse_0.9``
     :param path: PNG file
     :param last: last epoch of the trainings
     """
@@ -63,8 +67,8 @@ def draw_cause(final: pd.DataFrame, path: Path, last: int) -> None:
         for number, (variant, own) in enumerate(final.groupby("variant", sort=False)):
             left = own["epoch_rmse_0.9"]
             color = f"C{number % 10}"
-            axes.plot(own.vector_GE, left, "o", color=color, label=variant)
-            never = own.vector_GE[left.isna()]
+            axes.plot(own.vector_EE, left, "o", color=color, label=variant)
+            never = own.vector_EE[left.isna()]
             axes.plot(never, [1.1 * last] * len(never), "^", mfc="none", color=color)
         axes.axhline(last, color="0.7", lw=0.8)
         axes.text(
@@ -72,7 +76,10 @@ def draw_cause(final: pd.DataFrame, path: Path, last: int) -> None:
             transform=axes.get_yaxis_transform(), fontsize=8, color="0.4",
         )  # fmt: skip
         axes.set_yscale("log")
-        axes.set_xlabel("share of vectors (1,+) in the geometry embedding before training")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("share of vectors (1,+) in the embedded edges before training")
         axes.set_ylabel("epoch of RMSE < 0.9 of predicting zero")
         figure.legend(loc="outside right upper", fontsize=8, frameon=False)
         write(figure, path)

@@ -103,7 +103,7 @@ def first_epoch(table: pd.DataFrame, column: str, limit: float, above: bool) -> 
 
 
 def last(table: pd.DataFrame) -> pd.DataFrame:
-    """Last row of each training.
+    """Last row of each training, in the order of the trainings.
 
     :param table: as returned by :func:`errors`
     """
@@ -111,6 +111,7 @@ def last(table: pd.DataFrame) -> pd.DataFrame:
         table.sort_values("epoch", kind="stable")
         .groupby(["variant", "seed"], sort=False)
         .tail(1)
+        .sort_index()
     )
 
 

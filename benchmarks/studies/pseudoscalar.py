@@ -5,7 +5,7 @@ CHBrClF, whose mirror images are in the data. One thing at a time is changed: th
 featurizer, the temperature of the attention, l_max null, 1 (what ``auto`` chooses), 3 and
 4 with and without normalisation, the length scale. Over the epochs: RMSE relative to
 predicting zero, A, and the share of the pseudo-scalar (0,-) in the prediction; and, as a
-reason, the share of vectors in the geometry embedding before training::
+reason, the share of vectors in the embedded edges before training::
 
     python -m benchmarks.studies.pseudoscalar
 """

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.studies import _series, _training, pes  # noqa: E402
+from benchmarks.studies import _series, _training, pes, pseudoscalar  # noqa: E402
 from benchmarks.studies._options import changed, evaluation, load  # noqa: E402
 from benchmarks.studies._training import Training  # noqa: E402
 from metatrain_symmetry.pet_ssh import preflight  # noqa: E402
@@ -93,6 +93,24 @@ def test_first_epoch():
     table = pd.DataFrame({"epoch": [0, 5, 9], "x": [0.1, 0.95, 0.99]})
     assert _series.first_epoch(table, "x", 0.9, above=True) == 5
     assert np.isnan(_series.first_epoch(table, "x", 0.01, above=False))
+
+
+def test_what_layers_hold_before_training():
+    rows = [
+        (8, "GE", "(1,+)", 0.9),
+        (0, "GE", "(0,+)", 0.3),
+        (0, "GE", "(1,+)", 0.7),
+        (0, "EE", "(1,+)", 0.2),
+        (0, "EE", "(1,+)", 0.1),  # a later layer
+    ]
+    table = pd.DataFrame(rows, columns=["epoch", "group", "channel", "share"])
+    assert pseudoscalar.at_start(table) == {"vector_GE": 0.7, "vector_EE": 0.2}
+
+
+def test_last_rows_keep_the_order_of_the_trainings():
+    rows = [("b", 0, 0), ("b", 0, 9), ("a", 0, 0), ("a", 0, 7)]
+    table = pd.DataFrame(rows, columns=["variant", "seed", "epoch"])
+    assert _series.last(table).epoch.tolist() == [9, 7]
 
 
 def study(name, folder, *arguments):
