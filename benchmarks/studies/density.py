@@ -52,6 +52,8 @@ WATCH = {
     f"{TRAINER}.symmetry.max_overhead": 0.2,
     f"{TRAINER}.symmetry.probes": ["EE", "LLF"],
 }
+DEGREE = 12
+"""Of the grid for A on molecules not trained on, 1924 rotations of each."""
 EVERY = 31
 """A is measured on so few conformers of molecules not trained on: one of each."""
 QUICK = {
@@ -84,7 +86,9 @@ def unseen_equivariance(training: Training) -> float:
     """
     systems = evaluation(training.options, "density_l8_unseen")["systems"]
     frames = ase.io.read(systems["read_from"], f"::{EVERY}")
-    found = symmetry_report(str(training.checkpoint), frames, probes=[]).equivariance
+    found = symmetry_report(
+        str(training.checkpoint), frames, probes=[], lambda_max=2, degree=DEGREE
+    ).equivariance
     atoms = [len(frames[i]) for i in found.structure]
     return float(np.sqrt(np.average(found.A**2, weights=atoms)))
 
