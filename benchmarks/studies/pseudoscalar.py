@@ -157,8 +157,9 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
     :param setting: where to write
     :return: final numbers of every training
     """
-    # stopped ones as well: the transition comes before the end
     watched = [training for training in trainings if training.is_watched]
+    # stopped ones only where there is nothing else
+    watched = [t for t in watched if t.state["finished"]] or watched
     if not watched:
         return {}
     errors = _series.errors(watched)
