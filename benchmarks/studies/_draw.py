@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from PIL import Image
@@ -55,34 +56,44 @@ def draw_curves(
 
 
 def draw_cause(final: pd.DataFrame, path: Path, last: int) -> None:
-    """When a plateau was left against what the embedded edges held before.
+    """When a plateau was left against what the embeddings held before.
 
-    :param final: rows with ``variant``, ``vector_EE`` and ``epoch_rmse_0.9``
+    :param final: rows with ``variant``, ``vector_GE``, ``vector_EE``, ``epoch_rmse_0.9``
     :param path: PNG file
     :param last: last epoch of the trainings
     """
+    places = {"GE": "geometry embedding (GE)", "EE": "embedded edges (EE)"}
     with style.context():
-        figure = Figure(figsize=(6.6, 4.0), layout="constrained")
-        axes = figure.subplots()
-        for number, (variant, own) in enumerate(final.groupby("variant", sort=False)):
-            left = own["epoch_rmse_0.9"]
-            color = f"C{number % 10}"
-            axes.plot(own.vector_EE, left, "o", color=color, label=variant)
-            never = own.vector_EE[left.isna()]
-            axes.plot(never, [1.1 * last] * len(never), "^", mfc="none", color=color)
-        axes.axhline(last, color="0.7", lw=0.8)
-        axes.text(
-            1, 1.01 * last, "not within the training ", ha="right", va="bottom",
-            transform=axes.get_yaxis_transform(), fontsize=8, color="0.4",
-        )  # fmt: skip
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("share of vectors (1,+) in the embedded edges before training")
-        axes.set_ylabel("epoch of RMSE < 0.9 of predicting zero")
-        figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+        figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, (group, name) in zip(panels, places.items(), strict=True):
+            _scatter(axes, final, f"vector_{group}", last)
+            axes.set_xlabel(f"share of vectors (1,+) in the {name}")
+        figure.suptitle("Before training, and when the plateau is left", fontweight="bold")
+        panels[0].set_ylabel("epoch of RMSE < 0.9 of predicting zero")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside right center", fontsize=8, frameon=False
+        )
         write(figure, path)
+
+
+def _scatter(axes: Axes, final: pd.DataFrame, column: str, last: int) -> None:
+    """A point for each training; a hollow triangle where nothing was learned."""
+    for number, (variant, own) in enumerate(final.groupby("variant", sort=False)):
+        left, color = own["epoch_rmse_0.9"], f"C{number % 10}"
+        axes.plot(own[column], left, "o", color=color, label=variant)
+        never = own[column][left.isna()]
+        axes.plot(never, [1.1 * last] * len(never), "^", mfc="none", color=color)
+    axes.axhline(last, color="0.7", lw=0.8)
+    axes.text(
+        1, 1.01 * last, "not within the training ", ha="right", va="bottom",
+        transform=axes.get_yaxis_transform(), fontsize=8, color="0.4",
+    )  # fmt: skip
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def draw_layers(series: Series, folder: Path, count: int = 4) -> list[int]:

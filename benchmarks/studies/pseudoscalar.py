@@ -5,7 +5,7 @@ CHBrClF, whose mirror images are in the data. One thing at a time is changed: th
 featurizer, the temperature of the attention, l_max null, 1 (what ``auto`` chooses), 3 and
 4 with and without normalisation, the length scale. Over the epochs: RMSE relative to
 predicting zero, A, and the share of the pseudo-scalar (0,-) in the prediction; and, as a
-reason, the share of vectors in the embedded edges before training::
+reason, the share of vectors in the embeddings before training::
 
     python -m benchmarks.studies.pseudoscalar
 """
@@ -100,19 +100,23 @@ def at_start(shares: pd.DataFrame) -> dict[str, float]:
     """What the layers hold before training.
 
     :param shares: of one training, all channels
-    :return: shares of vectors in the geometry embedding and in the embedded edges
+    :return: shares of vectors in the geometry embedding and in the embedded edges, and of
+        the pseudo-scalar in the backbone features of edges
     """
-    first = shares[(shares.epoch == shares.epoch.min()) & (shares.channel == VECTOR)]
-    # of several layers of a group the first
+    first = shares[shares.epoch == shares.epoch.min()]
+    vectors = first[first.channel == VECTOR].groupby("group").share.first()
+    pseudo = first[first.channel == PSEUDO].groupby("group").share.last()
     return {
-        f"vector_{group}": float(first[first.group == group].share.iloc[0])
-        for group in ("GE", "EE")
+        "vector_GE": float(vectors["GE"]),
+        "vector_EE": float(vectors["EE"]),
+        "pseudo_BBF": float(pseudo["BBF"]),
     }
 
 
 COLUMNS = {
     "vector_GE": "(1,+) in GE at the start",
     "vector_EE": "(1,+) in EE at the start",
+    "pseudo_BBF": "(0,-) in BBF of edges at the start",
     "epoch": "epochs",
     "relative_rmse": "validation RMSE / predicting zero",
     "share": "pseudo share",
@@ -122,7 +126,7 @@ COLUMNS = {
     "epoch_pseudo_half": "epoch of pseudo share 1/2",
 }
 FIGURE = ("EE", "BBF", "LLF", "predictions")
-"""Layers of figure 6 of the paper."""
+"""Layers of figure 6 of the paper; of nodes and edges the latter, where it happens."""
 CURVES = {
     "relative_rmse": "RMSE / predicting zero",
     "relative_A": "A / predicting zero",
@@ -194,7 +198,7 @@ def draw(
     for training in trainings:
         if training.seed == min(t.seed for t in trainings):
             series = training.series()
-            groups = series.characters.groupby("group", sort=False).probe.first()
+            groups = series.characters.groupby("group", sort=False).probe.last()
             shown = [groups[name] for name in FIGURE if name in groups]
             figure = draw_epochs(series, *shown, title=training.variant)
             assert figure is not None

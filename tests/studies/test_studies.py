@@ -102,9 +102,13 @@ def test_what_layers_hold_before_training():
         (0, "GE", "(1,+)", 0.7),
         (0, "EE", "(1,+)", 0.2),
         (0, "EE", "(1,+)", 0.1),  # a later layer
+        (0, "BBF", "(0,-)", 0.01),  # of nodes
+        (0, "BBF", "(0,-)", 0.02),  # of edges
     ]
     table = pd.DataFrame(rows, columns=["epoch", "group", "channel", "share"])
-    assert pseudoscalar.at_start(table) == {"vector_GE": 0.7, "vector_EE": 0.2}
+    assert pseudoscalar.at_start(table) == {
+        "vector_GE": 0.7, "vector_EE": 0.2, "pseudo_BBF": 0.02,
+    }  # fmt: skip
 
 
 def test_last_rows_keep_the_order_of_the_trainings():
