@@ -213,7 +213,8 @@ def _predicted(shares: pd.DataFrame) -> pd.DataFrame:
 
 def _plain(variant: str) -> str:
     """Name of a file."""
-    return "-".join("".join(c if c.isalnum() else " " for c in variant).split())
+    plain = "".join(c if c.isascii() and c.isalnum() else " " for c in variant)
+    return "-".join(plain.split())
 
 
 STUDY = Study(
