@@ -21,10 +21,10 @@ DEFAULT_L_MAX = 4
 def automatic_l_max(irreps: Iterable[tuple[int, int]]) -> int:
     """Choose ``l_max`` from the irreps of the targets.
 
-    Measured (``benchmarks/README.md``): degree 4 learns a target of λ = 8, degree 1 does
-    not, and energies and forces gain from degree 4 as well. So half of the largest λ,
-    rounded up, and no less than the default; with a pseudo target of σ = -1, no less than
-    1: more has delayed the learning of pseudo-scalars.
+    Measured (``benchmarks/README.md`` and that of the studies): degree 4 learns a target
+    of λ = 8, degree 1 does not, and energies and forces gain from degree 4 as well. So
+    half of the largest λ, rounded up, and no less than the default; with a pseudo target
+    of σ = -1, no less than 1: more has delayed the learning of pseudo-scalars.
 
     :param irreps: ``(λ, σ)`` of all blocks of all targets
     :return: largest degree of the harmonics

@@ -15,6 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ..monitor.continuation import remember
+from ..orbit.checkpoints import read_checkpoint
 from .checkpoints import Checkpoint
 from .options import AUTO, automatic_l_max
 from .upgrade import upgrade_pet_checkpoint
@@ -60,27 +61,6 @@ def check(
     )
     OmegaConf.update(options, "architecture.training.finetune.read_from", str(path))
     return options
-
-
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a metatrain checkpoint file.
-
-    :param path: a ``.ckpt`` file.
-    :return: its dictionary.
-    :raises ValueError: if there is no such file, or if it is no checkpoint.
-    """
-    if not Path(path).is_file():
-        raise ValueError(f"The checkpoint '{path}' does not exist.")
-    try:
-        checkpoint = torch.load(path, weights_only=False, map_location="cpu")
-    except Exception as error:  # unpickling half a file can raise anything
-        raise ValueError(
-            f"The file '{path}' cannot be read as a checkpoint, perhaps because it is "
-            "truncated: copy it again or use an earlier one."
-        ) from error
-    if not isinstance(checkpoint, dict) or "architecture_name" not in checkpoint:
-        raise ValueError(f"The file '{path}' is not a checkpoint of metatrain.")
-    return checkpoint
 
 
 def _choose_l_max(options: DictConfig) -> None:

@@ -13,8 +13,8 @@ from metatrain.utils.architectures import import_architecture
 from metatrain.utils.io import model_from_checkpoint
 from metatrain.utils.metadata import merge_metadata
 
+from ..orbit.checkpoints import Checkpoint, read_checkpoint
 
-Checkpoint = dict[str, Any]
 
 ARCHITECTURES = ("pet", "pet_ssh")
 KEY = "purification"
@@ -22,27 +22,14 @@ STATES = {"best": "best_model_state_dict", "latest": "model_state_dict"}
 """What is exported and fine-tuned, and what a restart continues with."""
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_pet(path: str | Path) -> Checkpoint:
     """Read the checkpoint of a PET, of any version that metatrain can upgrade.
 
     :param path: a ``.ckpt`` file
     :raises ValueError: if there is none, or if it is of another architecture
     :return: its dictionary, the model's part upgraded to the installed version
     """
-    if not Path(path).is_file():
-        raise ValueError(f"there is no checkpoint '{path}'")
-    try:
-        checkpoint = torch.load(path, weights_only=False, map_location="cpu")
-    except Exception as error:  # unpickling half a file can raise anything
-        raise ValueError(
-            f"'{path}' cannot be read as a checkpoint, perhaps because it is truncated: "
-            "copy it again or take another one"
-        ) from error
-    if not isinstance(checkpoint, dict) or "architecture_name" not in checkpoint:
-        raise ValueError(
-            f"'{path}' is no checkpoint of metatrain: give the .ckpt file of a training, "
-            "not an exported model"
-        )
+    checkpoint = read_checkpoint(path)
     name = checkpoint["architecture_name"]
     if name not in ARCHITECTURES:
         raise ValueError(

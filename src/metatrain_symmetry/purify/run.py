@@ -14,7 +14,7 @@ from .checkpoint import (
     Checkpoint,
     build_model,
     distinct_states,
-    read_checkpoint,
+    read_pet,
     with_record,
     with_weights,
 )
@@ -77,7 +77,7 @@ def purify(
     read = read_options(options)
     default = "cuda" if torch.cuda.is_available() else "cpu"
     where = local_device(device or read["device"] or default)
-    checkpoint = read_checkpoint(model)
+    checkpoint = read_pet(model)
     with joined(where) as processes:
         return _purify(checkpoint, read, where, processes, dry_run, progress, str(model))
 

@@ -1,0 +1,33 @@
+"""Reads checkpoint files of metatrain, of any architecture."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+Checkpoint = dict[str, Any]
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint file as it is.
+
+    :param path: a ``.ckpt`` file
+    :return: its dictionary
+    :raises ValueError: if there is no such file, or if it is no checkpoint
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"The checkpoint '{path}' does not exist.")
+    try:
+        checkpoint = torch.load(path, weights_only=False, map_location="cpu")
+    except Exception as error:  # unpickling half a file can raise anything
+        raise ValueError(
+            f"The file '{path}' cannot be read as a checkpoint, perhaps because it is "
+            "truncated: copy it again or use an earlier one."
+        ) from error
+    if not isinstance(checkpoint, dict) or "architecture_name" not in checkpoint:
+        raise ValueError(
+            f"The file '{path}' is not a checkpoint of metatrain: give the .ckpt file of a "
+            "training, not an exported model."
+        )
+    return checkpoint
