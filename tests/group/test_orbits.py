@@ -18,7 +18,7 @@ from metatrain_symmetry.group import (
     representation,
     small_d,
 )
-from metatrain_symmetry.group.grid import rings
+from metatrain_symmetry.group.product_rule import rings
 
 
 CPU = torch.device("cpu")

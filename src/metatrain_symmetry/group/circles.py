@@ -21,62 +21,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from .irreps import Irrep, irreps_up_to
-from .orbit import Powers, Transform, UniformOrbit
+from .orbit import Powers, UniformOrbit
 
 
 GUARD = 4
 """Angles beyond the ``2 λmax + 3`` needed, so that what lies above hardly folds back."""
-
-
-class Circles(UniformOrbit):
-    """Random circles on O(3).
-
-    Elements come circle by circle: the rotations, then the same times -1.
-
-    :param n_circles: how many
-    :param lambda_max: largest degree resolved
-    :param seed: of the random rotations and axes
-    :raises ValueError: if there would be no circle
-    """
-
-    def __init__(self, n_circles: int, lambda_max: int, seed: int = 0) -> None:
-        if n_circles < 1 or lambda_max < 0:
-            raise ValueError("ask for one circle or more, and for λ up to 0 or more")
-        self.n_circles = n_circles
-        self.lambda_max = lambda_max
-        self.n_angles = 2 * lambda_max + 3 + GUARD
-        random = np.random.default_rng(seed)
-        starts = Rotation.random(n_circles, rng=random)
-        axes = Rotation.random(n_circles, rng=random).apply([0.0, 0.0, 1.0])
-        theta = 2 * np.pi * np.arange(self.n_angles) / self.n_angles
-        elements = []
-        for start, axis in zip(starts, axes, strict=True):
-            circle = (Rotation.from_rotvec(np.outer(theta, axis)) * start).as_matrix()
-            elements += [circle, -circle]
-        super().__init__(torch.from_numpy(np.concatenate(elements)))
-
-    @property
-    def irreps(self) -> tuple[Irrep, ...]:
-        """What the transform resolves."""
-        return irreps_up_to(self.lambda_max)
-
-    @property
-    def replicates(self) -> int:
-        """The circles."""
-        return self.n_circles
-
-    def transform(self, widths: Sequence[int], device: torch.device) -> Transform:
-        """Start a transform.
-
-        :param widths: number of channels of each slice
-        :param device: where its sums live
-        :return: the transform, in float64
-        """
-        return CircleTransform(self, widths, device)
-
-    def bytes_per_channel(self) -> int:
-        """Memory that a transform takes for each channel, in bytes."""
-        return 8 * 4 * (2 * self.lambda_max + 3)
 
 
 class CircleTransform:
@@ -88,7 +37,7 @@ class CircleTransform:
     """
 
     def __init__(
-        self, circles: Circles, widths: Sequence[int], device: torch.device
+        self, circles: "Circles", widths: Sequence[int], device: torch.device
     ) -> None:
         self.circles = circles
         theta = 2 * np.pi * np.arange(circles.n_angles) / circles.n_angles
@@ -153,3 +102,47 @@ class CircleTransform:
             columns.append(irrep.dimension * (sums[..., degree] - sums[..., degree + 1]))
         powers = torch.stack(columns, dim=-1)
         return [Powers(irreps, powers[i], self.norm2[i]) for i in range(len(powers))]
+
+
+class Circles(UniformOrbit):
+    """Random circles on O(3).
+
+    Elements come circle by circle: the rotations, then the same times -1.
+
+    :param n_circles: how many
+    :param lambda_max: largest degree resolved
+    :param seed: of the random rotations and axes
+    :raises ValueError: if there would be no circle
+    """
+
+    transform_type = CircleTransform
+
+    def __init__(self, n_circles: int, lambda_max: int, seed: int = 0) -> None:
+        if n_circles < 1 or lambda_max < 0:
+            raise ValueError("ask for one circle or more, and for λ up to 0 or more")
+        self.n_circles = n_circles
+        self.lambda_max = lambda_max
+        self.n_angles = 2 * lambda_max + 3 + GUARD
+        random = np.random.default_rng(seed)
+        starts = Rotation.random(n_circles, rng=random)
+        axes = Rotation.random(n_circles, rng=random).apply([0.0, 0.0, 1.0])
+        theta = 2 * np.pi * np.arange(self.n_angles) / self.n_angles
+        elements = []
+        for start, axis in zip(starts, axes, strict=True):
+            circle = (Rotation.from_rotvec(np.outer(theta, axis)) * start).as_matrix()
+            elements += [circle, -circle]
+        super().__init__(torch.from_numpy(np.concatenate(elements)))
+
+    @property
+    def irreps(self) -> tuple[Irrep, ...]:
+        """What the transform resolves."""
+        return irreps_up_to(self.lambda_max)
+
+    @property
+    def replicates(self) -> int:
+        """The circles."""
+        return self.n_circles
+
+    def bytes_per_channel(self) -> int:
+        """Memory that a transform takes for each channel, in bytes."""
+        return 8 * 4 * (2 * self.lambda_max + 3)

@@ -15,18 +15,15 @@ taken in float64 as well.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from .irreps import Irrep
 from .orbit import Powers
+from .product_rule import ProductRule, Ring
 from .wigner import small_d
 
-
-if TYPE_CHECKING:
-    from .grid import O3Grid, Ring
 
 CHANNELS_AT_ONCE = 1024
 """So that one product's operands stay in the cache of a core."""
@@ -40,7 +37,9 @@ class FastTransform:
     :param device: where the sums live
     """
 
-    def __init__(self, grid: "O3Grid", widths: Sequence[int], device: torch.device) -> None:
+    def __init__(
+        self, grid: ProductRule, widths: Sequence[int], device: torch.device
+    ) -> None:
         self.grid = grid
         self.ends = np.cumsum([0, *widths]).tolist()
         self.device = device
@@ -194,7 +193,7 @@ def _rows(lambda_max: int) -> dict[tuple[int, int], list[tuple[int, int, int]]]:
 
 
 def _tables(
-    batch: Sequence["Ring"], lambda_max: int, device: torch.device
+    batch: Sequence[Ring], lambda_max: int, device: torch.device
 ) -> tuple[int, dict[tuple[int, int], torch.Tensor]]:
     """Number of poles, and the matrix of each (n, m mod 4) on real and imaginary parts."""
     alpha = np.array([ring.alpha[0] for ring in batch])

@@ -17,7 +17,7 @@ from itertools import permutations, product
 import numpy as np
 import torch
 
-from .orbit import Powers, Transform, UniformOrbit
+from .orbit import Powers, UniformOrbit
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,54 @@ class NamedIrrep:
         return self.name
 
 
+class GramTransform:
+    """Keeps the values of every element, then contracts their Gram matrix.
+
+    :param group: the group whose values come
+    :param widths: number of channels of each slice
+    :param device: where they are kept
+    """
+
+    def __init__(
+        self, group: "FiniteGroup", widths: Sequence[int], device: torch.device
+    ) -> None:
+        self.group = group
+        n = len(group.matrices)
+        self.values = [
+            torch.empty(n, width, dtype=torch.float64, device=device) for width in widths
+        ]
+        self.taken = 0
+
+    def add(self, values: Sequence[torch.Tensor]) -> None:
+        """Take the next elements.
+
+        :param values: for each slice, shape ``(n, channels)``
+        """
+        count = len(values[0])
+        for kept, piece in zip(self.values, values, strict=True):
+            kept[self.taken : self.taken + count] = piece
+        self.taken += count
+
+    def finish(self) -> list[Powers]:
+        """Resolve each slice by irrep.
+
+        :raises RuntimeError: if elements are missing
+        :return: for each slice one replicate
+        """
+        n = len(self.group.matrices)
+        if self.taken != n:
+            raise RuntimeError(f"only {self.taken} of {n} elements were added")
+        dimensions = torch.tensor([irrep.dimension for irrep in self.group.irreps])
+        kernels = self.group.characters[:, self.group.products]
+        results = []
+        for values in self.values:
+            gram = (values @ values.T).cpu()
+            powers = dimensions * (kernels * gram).sum(dim=(1, 2)) / n**2
+            norm2 = gram.diagonal().mean()
+            results.append(Powers(self.group.irreps, powers[None], norm2[None]))
+        return results
+
+
 class FiniteGroup(UniformOrbit):
     """A finite group of orthogonal matrices.
 
@@ -48,6 +96,8 @@ class FiniteGroup(UniformOrbit):
     :raises ValueError: if the matrices are no group, or the characters are not those
         of all its (real) irreps
     """
+
+    transform_type = GramTransform
 
     def __init__(
         self, matrices: torch.Tensor, characters: Mapping[str, Sequence[float]]
@@ -92,71 +142,9 @@ class FiniteGroup(UniformOrbit):
         """All irreps of the group."""
         return self._irreps
 
-    @property
-    def replicates(self) -> int:
-        """None: all elements are there."""
-        return 0
-
-    def transform(self, widths: Sequence[int], device: torch.device) -> Transform:
-        """Start a transform.
-
-        :param widths: number of channels of each slice
-        :param device: where its sums live
-        :return: the transform, in float64
-        """
-        return GramTransform(self, widths, device)
-
     def bytes_per_channel(self) -> int:
         """Memory that a transform takes for each channel, in bytes."""
         return 8 * len(self.matrices)
-
-
-class GramTransform:
-    """Keeps the values of every element, then contracts their Gram matrix.
-
-    :param group: the group whose values come
-    :param widths: number of channels of each slice
-    :param device: where they are kept
-    """
-
-    def __init__(
-        self, group: FiniteGroup, widths: Sequence[int], device: torch.device
-    ) -> None:
-        self.group = group
-        n = len(group.matrices)
-        self.values = [
-            torch.empty(n, width, dtype=torch.float64, device=device) for width in widths
-        ]
-        self.taken = 0
-
-    def add(self, values: Sequence[torch.Tensor]) -> None:
-        """Take the next elements.
-
-        :param values: for each slice, shape ``(n, channels)``
-        """
-        count = len(values[0])
-        for kept, piece in zip(self.values, values, strict=True):
-            kept[self.taken : self.taken + count] = piece
-        self.taken += count
-
-    def finish(self) -> list[Powers]:
-        """Resolve each slice by irrep.
-
-        :raises RuntimeError: if elements are missing
-        :return: for each slice one replicate
-        """
-        n = len(self.group.matrices)
-        if self.taken != n:
-            raise RuntimeError(f"only {self.taken} of {n} elements were added")
-        dimensions = torch.tensor([irrep.dimension for irrep in self.group.irreps])
-        kernels = self.group.characters[:, self.group.products]
-        results = []
-        for values in self.values:
-            gram = (values @ values.T).cpu()
-            powers = dimensions * (kernels * gram).sum(dim=(1, 2)) / n**2
-            norm2 = gram.diagonal().mean()
-            results.append(Powers(self.group.irreps, powers[None], norm2[None]))
-        return results
 
 
 def octahedral_group() -> FiniteGroup:

@@ -6,7 +6,7 @@ Nothing above this room asks which group it is. :class:`~.grid.O3Grid`,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -67,7 +67,28 @@ class Orbit(Protocol):
         """Memory that a transform takes for each channel."""
 
 
-class UniformOrbit:
+class TransformedOrbit:
+    """What orbits have in common: transforms of a class of theirs, and no replicates."""
+
+    transform_type: ClassVar[type[Any]]
+
+    @property
+    def replicates(self) -> int:
+        """None: a quadrature."""
+        return 0
+
+    def transform(self, widths: Sequence[int], device: torch.device) -> Transform:
+        """Start a transform.
+
+        :param widths: number of channels of each slice
+        :param device: where its sums live
+        :return: the transform, in float64
+        """
+        transform: Transform = self.transform_type(self, widths, device)
+        return transform
+
+
+class UniformOrbit(TransformedOrbit):
     """An orbit whose elements all weigh the same.
 
     :param matrices: its elements, shape ``(n, 3, 3)``
