@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +76,58 @@ def write_atomically(path: Path, write: Callable[[str], object]) -> None:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     write(str(temporary))
     os.replace(temporary, path)
+
+
+def start(module: str, packages: tuple[str, ...]) -> dict[str, Any]:
+    """Begin the results of a benchmark that consists of cases.
+
+    :param module: as in ``python -m``
+    :param packages: whose versions matter
+    :return: command, versions and hardware; no case yet
+    """
+    return {
+        "command": " ".join(["python", "-m", module, *sys.argv[1:]]),
+        "versions": {package: version(package) for package in packages},
+        "hardware": hardware(),
+        "cases": {},
+        "skipped": [],
+    }
+
+
+def run_cases(
+    cases: Mapping[str, Callable[[], dict[str, Any]]],
+    result: dict[str, Any],
+    output: Path,
+    deadline: float = float("inf"),
+) -> None:
+    """Run cases, one after the other; what there is is on the disk after each.
+
+    :param cases: name and what runs it
+    :param result: of :func:`start`; its ``cases`` grow, also by those that fail
+    :param output: JSON file
+    :param deadline: by :func:`time.monotonic`; cases after it are ``skipped``
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for name, case in cases.items():
+        if time.monotonic() > deadline:
+            result["skipped"].append(name)
+        else:
+            print(name, flush=True)
+            try:
+                result["cases"][name] = case()
+            except Exception as error:  # the others are still worth having
+                result["cases"][name] = {"failed": f"{type(error).__name__}: {error}"}
+        text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(output, lambda path, text=text: Path(path).write_text(text))
+
+
+def stop_if_failed(result: dict[str, Any], output: Path) -> None:
+    """End with an exit code where a case failed.
+
+    :param result: of :func:`run_cases`
+    :param output: file to point to
+    :raises SystemExit: if a case failed
+    """
+    failed = [name for name, case in result["cases"].items() if "failed" in case]
+    if failed:
+        raise SystemExit(f"these cases failed, see {output}: {'; '.join(failed)}")

@@ -2,74 +2,24 @@
 
 import copy
 import os
-import sys
 from pathlib import Path
 
 import ase.io
-import metatrain.__main__
 import numpy as np
 import pytest
 import torch
-from common import SMALL
 from metatomic.torch import ModelOutput
 from metatomic_ase import MetatomicCalculator
 from omegaconf import OmegaConf
+from training_common import MOLECULES, changed, mtt
 
 
-MOLECULES = Path(__file__).parents[1] / "data/xtb_molecules.xyz"
-DIRECT = {
-    "key": "non_conservative_force",
-    "unit": "eV/Angstrom",
-    "sample_kind": "atom",
-    "type": {"cartesian": {"rank": 1}},
-}
-OPTIONS = {
-    "seed": 1,
-    "base_precision": 64,
-    "architecture": {
-        "name": "pet_ssh",
-        "model": {**SMALL, "num_gnn_layers": 1},
-        "training": {
-            "num_epochs": 3,
-            "learning_rate": 3e-3,
-            "batch_size": 4,
-            "num_workers": 0,
-        },
-    },
-    "training_set": {
-        "systems": {"read_from": "molecules.xyz", "length_unit": "angstrom"},
-        "targets": {
-            "energy": {"key": "energy", "unit": "eV", "forces": True},
-            "non_conservative_force": DIRECT,
-        },
-    },
-    "validation_set": 0.2,
-    "test_set": 0.2,
-}
-
-
-def mtt(*arguments, expect=0):
-    """Run ``mtt`` in this process and in this folder; return what went to the log."""
-    argv, sys.argv = sys.argv, ["mtt", *map(str, arguments)]
-    code = 0
-    try:
-        metatrain.__main__.main()
-    except SystemExit as stop:
-        code = stop.code
-    finally:
-        sys.argv = argv
-    errors = [Path("error.log"), *Path("outputs").glob("*/*/error.log")]
-    text = "".join(path.read_text() for path in errors if path.exists())
-    assert code == expect, text
-    return text
+OPTIONS = changed(base_precision=64)
 
 
 def write_options(name="options.yaml", source=OPTIONS, **changes):
     """Write an options file; ``architecture__training__x=1`` changes one entry."""
-    options = OmegaConf.create(copy.deepcopy(source))
-    for key, value in changes.items():
-        OmegaConf.update(options, key.replace("__", "."), value)
-    OmegaConf.save(options, name)
+    OmegaConf.save(OmegaConf.create(changed(source, **changes)), name)
     return name
 
 

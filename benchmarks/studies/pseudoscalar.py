@@ -51,6 +51,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "l_max 1, not normalised": embedding(1, normalization=None),
     "l_max 3, not normalised": embedding(3, normalization=None),
     "l_max 4, not normalised": embedding(4, normalization=None),
+    "PET, temperature 0.3": {
+        **embedding(None), f"{MODEL}.attention_temperature": 0.3,
+    },
     "PET, temperature 1": {
         **embedding(None), f"{MODEL}.attention_temperature": 1.0,
     },

@@ -16,9 +16,9 @@ install()
 
 
 def __getattr__(name: str) -> Any:
-    """Import :func:`~metatrain_symmetry.cli.symmetry.symmetry_report` when asked for."""
+    """Import :func:`~metatrain_symmetry.cli.report.symmetry_report` when asked for."""
     if name != "symmetry_report":
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    from .cli.symmetry import symmetry_report
+    from .cli.report import symmetry_report
 
     return symmetry_report

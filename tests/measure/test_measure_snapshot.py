@@ -4,14 +4,10 @@ import pytest
 import torch
 
 from metatrain_symmetry.group import Circles, Irrep
-from metatrain_symmetry.measure.snapshot import (
-    Orbits,
-    Plan,
-    Subject,
-    measure_snapshot,
-    subject,
-)
+from metatrain_symmetry.measure.plan import Orbits, Plan
+from metatrain_symmetry.measure.snapshot import measure_snapshot
 from metatrain_symmetry.measure.structure import measure_structure
+from metatrain_symmetry.measure.subject import Subject, subject
 from metatrain_symmetry.orbit import Block, FunctionEngine
 
 

@@ -8,39 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ase.io
-from common import SMALL
 from omegaconf import OmegaConf
+from training_common import MOLECULES, changed
 
 
-MOLECULES = Path(__file__).parents[2] / "data/xtb_molecules.xyz"
-OPTIONS = {
-    "seed": 1,
-    "architecture": {
-        "name": "pet_ssh",
-        "model": {**SMALL, "num_gnn_layers": 1},
-        "training": {
-            "num_epochs": 4,
-            "learning_rate": 3e-3,
-            "batch_size": 4,
-            "num_workers": 0,
-            "checkpoint_interval": 1,
-        },
-    },
-    "training_set": {
-        "systems": {"read_from": "molecules.xyz", "length_unit": "angstrom"},
-        "targets": {
-            "energy": {"key": "energy", "unit": "eV", "forces": True},
-            "non_conservative_force": {
-                "key": "non_conservative_force",
-                "unit": "eV/Angstrom",
-                "sample_kind": "atom",
-                "type": {"cartesian": {"rank": 1}},
-            },
-        },
-    },
-    "validation_set": 0.2,
-    "test_set": 0.2,
-}
+OPTIONS = changed(
+    architecture__training__num_epochs=4, architecture__training__checkpoint_interval=1
+)
 # metatrain orders the losses of the targets by a set, and so by Python's hashes of names
 REPEATABLE = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 # everything that can be afforded, so that nothing is left out

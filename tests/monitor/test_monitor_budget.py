@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from metatrain_symmetry.measure.snapshot import Plan
+from metatrain_symmetry.measure.plan import Plan
 from metatrain_symmetry.monitor.budget import AIM, Budget, ladder
 from metatrain_symmetry.monitor.schedule import epochs_to_measure
 

@@ -1,10 +1,8 @@
 """``mtt symmetry RUN_DIR``."""
 
-import sys
-
-import metatrain.__main__
 import pytest
 from synthetic_series import EPOCHS, make_series
+from training_common import mtt
 
 from metatrain_symmetry.measure.series import rewrite
 
@@ -19,22 +17,10 @@ def run(tmp_path):
     return tmp_path
 
 
-def mtt(*arguments, expect=0):
-    argv, sys.argv = sys.argv, ["mtt", "symmetry", *map(str, arguments)]
-    code = 0
-    try:
-        metatrain.__main__.main()
-    except SystemExit as stop:
-        code = stop.code
-    finally:
-        sys.argv = argv
-    assert code == expect
-
-
 @pytest.mark.parametrize("below", ["", "outputs/2026-01-02/10-00-00"])
 def test_a_run_is_drawn_where_it_is(run, below, monkeypatch):
     monkeypatch.chdir(run)
-    mtt(run / below)
+    mtt("symmetry", run / below)
     folder = run / "outputs/2026-01-02/10-00-00/symmetry"
     assert "plotly" in (folder / "index.html").read_text()
     assert list((folder / "figures").glob("epochs-*.png"))
@@ -44,23 +30,23 @@ def test_a_run_is_drawn_where_it_is(run, below, monkeypatch):
 
 def test_elsewhere(run, monkeypatch):
     monkeypatch.chdir(run)
-    mtt(run, "-o", "here")
+    mtt("symmetry", run, "-o", "here")
     assert (run / "here/index.html").is_file()
     assert (run / "here/measurements.csv").is_file()
-    mtt(run, "-o", "here", expect=1)
+    mtt("symmetry", run, "-o", "here", expect=1)
     assert "is there already" in (run / "error.log").read_text()
-    mtt(run, "-o", "here", "--overwrite")
+    mtt("symmetry", run, "-o", "here", "--overwrite")
 
 
 def test_a_folder_without_a_series(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    mtt(tmp_path, expect=1)
+    mtt("symmetry", tmp_path, expect=1)
     assert "holds no run that was watched" in (tmp_path / "error.log").read_text()
 
 
 def test_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    mtt("model.ckpt", expect=1)
+    mtt("symmetry", "model.ckpt", expect=1)
     assert "give STRUCTURES too" in (tmp_path / "error.log").read_text()
-    mtt("model.ckpt", "molecules.xyz", expect=1)
+    mtt("symmetry", "model.ckpt", "molecules.xyz", expect=1)
     assert "give -o DIR too" in (tmp_path / "error.log").read_text()

@@ -20,7 +20,7 @@ from metatrain.utils import architectures, io, pydantic
 from omegaconf import OmegaConf
 
 from metatrain_symmetry.pet_ssh import preflight
-from metatrain_symmetry.plugin import hook, patches
+from metatrain_symmetry.plugin import commands, hook, patches
 
 
 TRAIN_PARAMETERS = [
@@ -272,13 +272,13 @@ class TestTrain:
             train._setup_wandb_logging(logger, argparse.Namespace(options=other))
 
 
-def toy_command(parser_fails: bool = False) -> patches.Command:
+def toy_command(parser_fails: bool = False) -> commands.Command:
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("number", type=int)
         if parser_fails:
             raise OSError("no arguments today")
 
-    return patches.Command("toy", "plays with a number", add_arguments, print)
+    return commands.Command("toy", "plays with a number", add_arguments, print)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_parser_of_a_command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(patches, "COMMANDS", [toy_command()])
+    monkeypatch.setattr(commands, "COMMANDS", [toy_command()])
     monkeypatch.setattr(sys, "argv", command_line.split())
     with pytest.raises(SystemExit) as end:
         importlib.import_module("metatrain.__main__").main()
@@ -305,7 +305,7 @@ def test_parser_of_a_command(
 
 
 def test_failing_parser_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patches, "COMMANDS", [toy_command(parser_fails=True)])
+    monkeypatch.setattr(commands, "COMMANDS", [toy_command(parser_fails=True)])
     monkeypatch.setattr(sys, "argv", ["mtt", "train", "--help"])
     with (
         pytest.warns(RuntimeWarning, match="'mtt toy' .* is not available"),

@@ -128,7 +128,7 @@ def test_broken_plugin_does_not_break_torch(tmp_path: Path) -> None:
 
 TOY = """
 import logging
-from metatrain_symmetry.plugin.patches import COMMANDS, Command
+from metatrain_symmetry.plugin.commands import COMMANDS, Command
 
 def add_arguments(parser):
     parser.add_argument("number", type=int)

@@ -8,16 +8,15 @@ import sys
 from pathlib import Path
 
 import ase.io
-import metatrain.__main__
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from common import SMALL
 from metatomic.torch import ModelOutput
 from metatomic_ase import MetatomicCalculator
 from metatrain.utils.io import load_model
 from omegaconf import OmegaConf
+from training_common import MOLECULES, changed, mtt
 
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.cli.purify import purify_checkpoint
@@ -30,61 +29,22 @@ from metatrain_symmetry.purify.options import read_options
 from metatrain_symmetry.purify.unknowns import sample_weights
 
 
-MOLECULES = Path(__file__).parents[2] / "data/xtb_molecules.xyz"
-DIRECT = {
-    "key": "non_conservative_force",
-    "unit": "eV/Angstrom",
-    "sample_kind": "atom",
-    "type": {"cartesian": {"rank": 1}},
-}
-OPTIONS = {
-    "seed": 1,
-    "base_precision": 64,
-    "architecture": {
-        "name": "pet_ssh",
-        "model": {**SMALL, "num_gnn_layers": 1},
-        "training": {
-            "num_epochs": 2,
-            "learning_rate": 1e-2,
-            "batch_size": 4,
-            "num_workers": 0,
-        },
-    },
-    "training_set": {
-        "systems": {"read_from": "molecules.xyz", "length_unit": "angstrom"},
-        "targets": {
-            "energy": {"key": "energy", "unit": "eV", "forces": False, "stress": False},
-            "non_conservative_force": DIRECT,
-        },
-    },
-    "validation_set": 0.3,
-    "test_set": 0.1,
-}
+OPTIONS = changed(
+    base_precision=64,
+    architecture__training__num_epochs=2,
+    architecture__training__learning_rate=1e-2,
+    training_set__targets__energy__forces=False,
+    training_set__targets__energy__stress=False,
+    validation_set=0.3,
+    test_set=0.1,
+)
+DIRECT = OPTIONS["training_set"]["targets"]["non_conservative_force"]
 PURIFY = {"alpha": [0, 1, 10, 100], "ridge": [1e-4, 1e-2, 1], "report_structures": 1}
-
-
-def mtt(*arguments, expect=0):
-    """Run ``mtt`` in this process and in this folder; return what went to the log."""
-    argv, sys.argv = sys.argv, ["mtt", *map(str, arguments)]
-    code = 0
-    try:
-        metatrain.__main__.main()
-    except SystemExit as stop:
-        code = stop.code
-    finally:
-        sys.argv = argv
-    errors = [Path("error.log"), *Path("outputs").glob("*/*/error.log")]
-    text = "".join(path.read_text() for path in errors if path.exists())
-    assert code == expect, text
-    return text
 
 
 def options_with(purify=PURIFY, **changes):
     """Options of the training, with a section of ours."""
-    options = OmegaConf.create(copy.deepcopy(OPTIONS) | {"purify": purify})
-    for key, value in changes.items():
-        OmegaConf.update(options, key.replace("__", "."), value)
-    return OmegaConf.to_container(options)
+    return changed(OPTIONS | {"purify": purify}, **changes)
 
 
 def write(name, options):

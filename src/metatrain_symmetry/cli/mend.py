@@ -56,7 +56,7 @@ def _test_structures(outputs: Path, options: dict[str, Any]) -> list[Any]:
 
 def _report(model: Path, frames: list[Any], folder: Path) -> "Report":
     """Report on the outputs, from the exact grid."""
-    from .symmetry import symmetry_report
+    from .report import symmetry_report
 
     return symmetry_report(
         model, frames, folder, overwrite=True, probes=(), lambda_max=4, degree=8,

@@ -6,120 +6,19 @@ The same structures are turned by the same rotations at every epoch, so that wha
 is the model.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import torch
 
-from ..group import Circles, O3Grid, Orbit, irreps_up_to
-from ..orbit.engine import Block, Engine, Prepared
+from ..group import irreps_up_to
+from ..orbit.engine import Block, Engine
 from .combine import Share, combine
 from .equivariance import Equivariance
+from .plan import Orbits, Plan
 from .structure import Measured, Representations, Spectrum, measure_structure
+from .subject import Subject, raw_values
 from .tables import characters_table
-
-
-Truth = Mapping[Block, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one measurement does.
-
-    :param n_structures: the first so many
-    :param circles: random circles on each structure without a grid, two or more
-    :param n_grid: how many of the structures get the exact grid instead
-    """
-
-    n_structures: int
-    circles: int = 2
-    n_grid: int = 0
-
-    def __str__(self) -> str:
-        parts = [f"{self.n_structures} structure{'s' * (self.n_structures > 1)}"]
-        if self.n_grid:
-            parts.append(f"the exact grid on {self.n_grid} of them")
-        if self.n_grid < self.n_structures:
-            parts.append(f"{self.circles} circles{' on the others' * bool(self.n_grid)}")
-        return ", ".join(parts)
-
-
-class Orbits:
-    """The orbits of a series: the same at every epoch.
-
-    :param lambda_max: largest λ of the spectra
-    :param seed: of the circles
-    """
-
-    def __init__(self, lambda_max: int = 8, seed: int = 0) -> None:
-        self.lambda_max, self.seed = lambda_max, seed
-        self.grid = O3Grid(max(4, 2 * lambda_max), lambda_max)
-
-    def count(self, plan: Plan, index: int) -> int:
-        """Evaluations on one structure.
-
-        :param plan: of the measurement
-        :param index: number of the structure
-        :return: how many
-        """
-        if index < plan.n_grid:
-            return len(self.grid.matrices)
-        return plan.circles * len(Circles(1, self.lambda_max).matrices)
-
-    def of(self, plan: Plan, index: int) -> Orbit:
-        """Orbit of one structure.
-
-        :param plan: of the measurement
-        :param index: number of the structure
-        :return: grid or circles
-        """
-        if index < plan.n_grid:
-            return self.grid
-        return Circles(plan.circles, self.lambda_max, self.seed + index)
-
-
-@dataclass
-class Subject:
-    """A structure that is measured again and again.
-
-    :param prepared: by the engine
-    :param truth: its targets without composition, ``(samples, 2 λ + 1, properties)``,
-        float64, where they are known
-    """
-
-    prepared: Prepared
-    truth: dict[Block, torch.Tensor] = field(default_factory=dict)
-
-
-def subject(engine: Engine, structure: Prepared, truth: Truth) -> Subject:
-    """Take composition, and whatever else the engine leaves out, off the targets once.
-
-    :param engine: what evaluates the model
-    :param structure: as prepared by it
-    :param truth: targets with composition, ``(samples, 2 λ + 1, properties)``
-    :return: the structure with its targets
-    """
-    blocks = [block for block in engine.blocks if block in truth]
-    if not blocks:
-        return Subject(structure)
-    full = engine.predict(structure)
-    raw = _raw(engine, structure, blocks)
-    known = {}
-    for block in blocks:
-        if block in full and block in raw:
-            baseline = full[block].detach().cpu().to(torch.float64) - raw[block]
-            known[block] = truth[block].cpu().to(torch.float64) - baseline
-    return Subject(structure, known)
-
-
-def _raw(
-    engine: Engine, structure: Prepared, blocks: list[Block]
-) -> dict[Block, torch.Tensor]:
-    """Values in the given frame, without composition."""
-    one = torch.eye(3, dtype=torch.float64)[None]
-    values = engine.evaluate(structure, one, blocks, [])
-    return {b: v[0].detach().cpu().to(torch.float64) for b, v in values.targets.items()}
 
 
 def measure_snapshot(
@@ -164,7 +63,7 @@ def measure_snapshot(
         found.append(measured)
         count += len(orbit.matrices)
     # one evaluation each: errors are those of all structures, whatever the plan
-    values = [_raw(engine, one.prepared, engine.blocks) for one in subjects]
+    values = [raw_values(engine, one.prepared, engine.blocks) for one in subjects]
     shares = _shares(engine, found, plan, orbits.lambda_max)
     tables = {
         "equivariance": _equivariance(engine, subjects, found, values, plan),

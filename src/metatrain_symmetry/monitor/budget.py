@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ..measure.snapshot import Orbits, Plan, Subject
+from ..measure.plan import Orbits, Plan
+from ..measure.subject import Subject
 
 
 CIRCLES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)

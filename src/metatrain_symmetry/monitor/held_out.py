@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from metatomic.torch import System
 
-from ..measure.snapshot import Truth
+from ..measure.subject import Truth
 from ..orbit import Block, Engine, read_systems
 from ..orbit.truth import of_atoms, of_options, of_tensors
 

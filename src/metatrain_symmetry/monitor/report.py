@@ -5,8 +5,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ..measure.plan import Plan
 from ..measure.series import Series
-from ..measure.snapshot import Plan
 from ..orbit import Engine
 
 

@@ -11,8 +11,10 @@ import torch
 from metatrain.pet import PET
 from metatrain.utils.logging import ROOT_LOGGER
 
+from ..measure.plan import Orbits, Plan
 from ..measure.series import FOLDER, append
-from ..measure.snapshot import Orbits, Plan, Subject, measure_snapshot, subject
+from ..measure.snapshot import measure_snapshot
+from ..measure.subject import Subject, subject
 from ..measure.transitions import transitions
 from ..orbit import Engine, open_engine
 from ..orbit.probes import group_of

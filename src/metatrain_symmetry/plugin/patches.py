@@ -13,12 +13,12 @@ import argparse
 import functools
 import inspect
 import sys
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from . import commands
 
 
 SHIMS = Path(__file__).parent.resolve() / "shims"
@@ -28,63 +28,6 @@ ARCHITECTURES = ("pet_ssh",)
 """What we add to the architectures of metatrain."""
 
 _MARK = "_metatrain_symmetry"
-
-
-@dataclass(frozen=True)
-class Command:
-    """A sub-command of ``mtt``.
-
-    :param name: as typed after ``mtt``
-    :param help: one line for ``mtt --help``
-    :param add_arguments: adds the arguments to the command's own parser
-    :param run: does the work; what it raises ends in ``error.log`` and exit code 1
-    """
-
-    name: str
-    help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
-
-
-def _add_symmetry_arguments(parser: argparse.ArgumentParser) -> None:
-    from metatrain_symmetry.cli import symmetry
-
-    symmetry.add_arguments(parser)
-
-
-def _run_symmetry(arguments: argparse.Namespace) -> None:
-    from metatrain_symmetry.cli import symmetry
-
-    symmetry.run(arguments)
-
-
-def _add_purify_arguments(parser: argparse.ArgumentParser) -> None:
-    from metatrain_symmetry.cli import purify
-
-    purify.add_arguments(parser)
-
-
-def _run_purify(arguments: argparse.Namespace) -> None:
-    from metatrain_symmetry.cli import purify
-
-    purify.run(arguments)
-
-
-COMMANDS: list[Command] = [
-    Command(
-        "symmetry",
-        "measure how far a model is from O(3) equivariance, and what its layers hold",
-        _add_symmetry_arguments,
-        _run_symmetry,
-    ),
-    Command(
-        "purify",
-        "solve for readouts of a checkpoint that break the symmetry less, at a known cost",
-        _add_purify_arguments,
-        _run_purify,
-    ),
-]
-"""What we add to the sub-commands of ``mtt``."""
 
 
 def patch_package(metatrain: ModuleType) -> None:
@@ -149,8 +92,8 @@ def patch_export(export: ModuleType) -> None:
 
     def add_parsers(original: Callable[[Any], None], subparser: Any) -> None:
         original(subparser)
-        for command in COMMANDS:
-            _add_parser(subparser, command)
+        for command in commands.COMMANDS:
+            commands.add_parser(subparser, command)
 
     def prepare(
         original: Callable[[argparse.Namespace], None], args: argparse.Namespace
@@ -214,23 +157,6 @@ PATCHES: dict[str, Callable[[ModuleType], None]] = {
     "metatrain.cli.train": patch_train,
 }
 """Which function extends which module."""
-
-
-def _add_parser(subparser: Any, command: Command) -> None:
-    """Add one of our sub-commands; should that fail, ``mtt`` lives without it."""
-    try:
-        parser = subparser.add_parser(
-            command.name, help=command.help, description=command.help
-        )
-        parser.set_defaults(callable="export_model", _command=command)
-        command.add_arguments(parser)
-    except Exception as error:
-        warnings.warn(
-            f"'mtt {command.name}' of metatrain_symmetry is not available "
-            f"({type(error).__name__}: {error})",
-            RuntimeWarning,
-            stacklevel=2,
-        )
 
 
 def _is_ours(args: argparse.Namespace) -> bool:

@@ -13,7 +13,7 @@ from metatrain.pet import PET
 from scipy.spatial.transform import Rotation
 
 from ..group import representation
-from ..measure.snapshot import subject
+from ..measure.subject import subject
 from ..orbit import PETEngine, open_engine
 from ..orbit.truth import of_tensors
 from .choose import Candidate

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from metatomic.torch import System
 
-from ..measure.snapshot import subject
+from ..measure.subject import subject
 from ..orbit import open_engine, read_systems
 from ..orbit.engine import Block, Engine, Prepared
 from ..orbit.truth import of_tensors
