@@ -41,7 +41,8 @@ def draw_curves(
                     axes.plot(
                         rows.epoch.clip(lower=0.7),
                         rows[column],
-                        color=f"C{number}",
+                        color=f"C{number % 10}",
+                        ls="-" if number < 10 else "--",  # there are ten colours
                         lw=1.3,
                         label=variant if index == 0 else None,
                     )
@@ -82,7 +83,8 @@ def _scatter(axes: Axes, final: pd.DataFrame, column: str, last: int) -> None:
     """A point for each training; a hollow triangle where nothing was learned."""
     for number, (variant, own) in enumerate(final.groupby("variant", sort=False)):
         left, color = own["epoch_rmse_0.9"], f"C{number % 10}"
-        axes.plot(own[column], left, "o", color=color, label=variant)
+        marker = "o" if number < 10 else "s"
+        axes.plot(own[column], left, marker, color=color, label=variant)
         never = own[column][left.isna()]
         axes.plot(never, [1.1 * last] * len(never), "^", mfc="none", color=color)
     axes.axhline(last, color="0.7", lw=0.8)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from ase import Atoms
 
 from benchmarks.studies._draw import shrink
-from benchmarks.studies._study import Setting
 from benchmarks.studies._training import Training
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.cli.purify import purify_checkpoint
+from metatrain_symmetry.measure.report import Report
 
 
 KEYS = ["target", "o3_lambda", "o3_sigma", "unit"]
-SWEEP = {
-    "degree": 6,
-    "max_structures": 300,
-    "max_validation_structures": 100,
-    "report_structures": 8,
-}
+SWEEP = {"degree": 6, "max_structures": 300, "report_structures": 8}
+"""α and the ridge are chosen on all structures of the validation set."""
 QUICK = {
     "degree": 4,
     "max_structures": 6,
@@ -29,39 +26,46 @@ QUICK = {
 }
 
 
-def purify(training: Training, frames: list[Atoms], setting: Setting) -> pd.DataFrame:
+def purify(
+    training: Training, before: Report, frames: list[Atoms], folder: Path, quick: bool
+) -> pd.DataFrame:
     """Purify the newest checkpoint; its curve and figure go to the results.
 
     :param training: with at least one checkpoint
+    :param before: of :func:`test_report`, of that checkpoint
     :param frames: test structures, with targets
-    :param setting: how much, and where to
+    :param folder: for the report of ``mtt purify``
+    :param quick: sizes of a test
     :return: A and errors on the test structures, before and after, per target and irrep
     """
     assert training.checkpoint is not None
-    options: dict[str, Any] = {
-        **training.options,
-        "purify": QUICK if setting.quick else SWEEP,
-    }
+    options: dict[str, Any] = {**training.options, "purify": QUICK if quick else SWEEP}
     output = training.folder / "purified.ckpt"
-    folder = setting.results / "purification"
     purify_checkpoint(training.checkpoint, options, output, report=folder, overwrite=True)
     shrink(folder)
-    before = accuracy(str(training.checkpoint), frames)
-    after = accuracy(str(output), frames)
-    return before.merge(after, on=KEYS, suffixes=("_before", "_after"))
+    after = accuracy(test_report(output, frames))
+    return accuracy(before).merge(after, on=KEYS, suffixes=("_before", "_after"))
 
 
-def accuracy(model: str, frames: list[Atoms]) -> pd.DataFrame:
-    """Root mean squares and medians over structures.
+def test_report(model: Path, frames: list[Atoms]) -> Report:
+    """Measure A and errors, without layers.
 
     :param model: checkpoint
     :param frames: structures with targets
-    :return: one row for each target and irrep; energies per atom
+    :return: the report
     """
-    found = symmetry_report(
+    return symmetry_report(
         model, frames, gradients=False, probes=[], lambda_max=2, estimator="grid", degree=6
     )
-    grouped = found.equivariance.rename(
+
+
+def accuracy(report: Report) -> pd.DataFrame:
+    """Root mean squares and medians over structures.
+
+    :param report: of :func:`test_report`
+    :return: one row for each target and irrep; energies per atom
+    """
+    grouped = report.equivariance.rename(
         columns={"A_per_atom": "A", "error_per_atom": "error", "A": "_A", "error": "_error"}
     ).groupby(KEYS, sort=False)[["A", "error"]]
     squares = grouped.agg(lambda values: float((values**2).mean() ** 0.5))

@@ -21,13 +21,15 @@ from ase import Atoms
 
 from benchmarks.studies._draw import draw_layers, shrink
 from benchmarks.studies._options import changed, load
-from benchmarks.studies._purified import purify
-from benchmarks.studies._series import write
+from benchmarks.studies._purified import purify, test_report
+from benchmarks.studies._series import table_of, write
 from benchmarks.studies._study import Setting, Study, main
 from benchmarks.studies._training import Training
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.figures import draw_report
+from metatrain_symmetry.figures.distribution import draw_distribution
 from metatrain_symmetry.figures.epochs import draw_series
+from metatrain_symmetry.figures.style import save
 from metatrain_symmetry.measure.report import Report
 from metatrain_symmetry.measure.series import Series
 
@@ -54,10 +56,10 @@ STRUCTURES = 40
 
 
 def plan(setting: Setting) -> list[Training]:
-    """One training: only one seed unless more are asked for."""
+    """One training for each seed, two seeds unless others are asked for."""
     options = load("pes_chgnet.yaml", setting.data)
     options = changed(options, QUICK if setting.quick else {})
-    seeds = setting.seeds if setting.seeds != [0, 1, 2] else [0]
+    seeds = setting.seeds if setting.seeds != [0, 1, 2] else [0, 1]
     return [
         Training("PET", seed, changed(options, {"seed": seed}), setting.runs)
         for seed in seeds
@@ -94,11 +96,12 @@ def report(training: Training, setting: Setting) -> Report:
 def ratios(equivariance: pd.DataFrame) -> pd.DataFrame:
     """Medians over structures, irreps of a target taken together.
 
-    :param equivariance: table of a report
-    :return: for each target the medians of A, of the error and of A / |error|
+    :param equivariance: table of a report, or of several with a column ``seed``
+    :return: for each target (and seed) the medians of A, of the error and of A / |error|
     """
     rows = []
-    for target, table in equivariance.groupby("target", sort=False):
+    keys = [key for key in ("seed", "target") if key in equivariance]
+    for names, table in equivariance.groupby(keys, sort=False):
         size = 2 * table.o3_lambda + 1
         squares = pd.DataFrame(
             {"structure": table.structure, "A": size * table.A**2,
@@ -108,67 +111,82 @@ def ratios(equivariance: pd.DataFrame) -> pd.DataFrame:
         own_error = (squares["error"] / squares["size"]) ** 0.5
         rows.append(
             {
-                "target": target,
+                **dict(zip(keys, names, strict=True)),
                 "unit": table.unit.iloc[0],
                 "structures": len(squares),
                 "median_A": float(own_a.median()),
                 "median_error": float(own_error.median()),
                 "median_A_over_error": float((own_a / own_error).median()),
-                "paper": PAPER.get(str(target)),
+                "below_error": float((own_a < own_error).mean()),
             }
         )
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows)
+    return found.assign(paper=found.target.map(PAPER))
+
+
+def per_irrep(equivariance: pd.DataFrame) -> pd.DataFrame:
+    """Medians over structures of A / |error|, for every irrep of every target.
+
+    :param equivariance: table of reports, with a column ``seed``
+    """
+    ratio = equivariance.assign(median_A_over_error=equivariance.A / equivariance.error)
+    keys = ["seed", "target", "o3_lambda", "o3_sigma"]
+    return ratio.groupby(keys, sort=False).median_A_over_error.median().reset_index()
+
+
+COLUMNS = {
+    "median_A": "median A",
+    "median_error": "median error",
+    "median_A_over_error": "median of A / error",
+    "below_error": "share with A < error",
+    "paper": "A / error in the paper",
+}
 
 
 def markdown(medians: pd.DataFrame) -> str:
     """Table of :func:`ratios` for people.
 
-    :param medians: as returned by it
+    :param medians: as returned by it, with seeds
     """
-    heads = (
-        "target",
-        "unit",
-        "structures",
-        "median A",
-        "median error",
-        "A / error",
-        "paper",
-    )
-    lines = [f"| {' | '.join(heads)} |", "|---|---|---:|---:|---:|---:|---:|"]
-    lines += [
-        f"| {row.target} | {row.unit} | {row.structures} | {row.median_A:.3g} | "
-        f"{row.median_error:.3g} | {row.median_A_over_error:.0%} | {row.paper:.0%} |"
-        for row in medians.itertuples()
-    ]
-    return "\n".join(lines) + "\n"
+    named = medians.assign(variant=medians.target + " (" + medians.unit + ")")
+    return table_of(named, COLUMNS)
 
 
-def tables(found: Report, series: Series) -> dict[str, pd.DataFrame]:
-    """All that is written as CSV.
+def on_test_set(
+    trainings: list[Training], setting: Setting
+) -> tuple[list[Report], pd.DataFrame]:
+    """A and errors of every seed on all test structures, as trained and purified.
 
-    :param found: report on test structures
-    :param series: of the training
-    :return: tables by name
+    :param trainings: with at least one checkpoint
+    :param setting: how much, and where reports of purifications go
+    :return: reports of the models as trained, and tables of :func:`purify`, with ``seed``
     """
-    columns = ["epoch", "probe", "group", "channel", "share"]
-    return {
-        "equivariance": found.equivariance,
-        "characters": found.characters,
-        "medians": ratios(found.equivariance),
-        "epochs_equivariance": series.equivariance,
-        "epochs_characters": series.characters[columns].round({"share": 7}),
-    }
+    trained, purified = [], []
+    for training in trainings:
+        assert training.checkpoint is not None
+        frames = test_structures(training)[: 2 if setting.quick else None]
+        folder = setting.results / f"purification-{training.seed}"
+        before = test_report(training.checkpoint, frames)
+        before.summary["model"] = f"PET on CHGNet labels, seed {training.seed}"
+        trained.append(before)
+        table = purify(training, before, frames, folder, setting.quick)
+        purified.append(table.assign(seed=training.seed))
+    return trained, pd.concat(purified, ignore_index=True)
 
 
-def draw(found: Report, series: Series, folder: Path) -> list[int]:
+def draw(found: Report, errors: Report, series: Series, folder: Path) -> list[int]:
     """All figures.
 
-    :param found: report on test structures
+    :param found: report with spectra, on a sample of the test structures
+    :param errors: report without, on all of them
     :param series: of the training
     :param folder: figures go to its subfolder ``figures``
     :return: epochs at which all layers are shown
     """
     draw_report(found, folder)
+    distribution = draw_distribution(errors)
+    assert distribution is not None
+    save(distribution, folder / "figures" / "distribution")
     draw_series(series, folder)
     epochs = draw_layers(series, folder / "figures")
     shrink(folder / "figures")
@@ -176,30 +194,39 @@ def draw(found: Report, series: Series, folder: Path) -> list[int]:
 
 
 def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
-    """Tables and figures of the first training, finished or stopped.
+    """Tables of all trainings, finished or stopped, and figures of the first.
 
     :param trainings: with at least one checkpoint
     :param setting: where to write
-    :return: medians, and how far the training came
+    :return: medians, and how far the trainings came
     """
-    training = trainings[0]
-    found, series = report(training, setting), training.series()
-    found.summary["model"] = f"PET on CHGNet labels, seed {training.seed}"
-    written = tables(found, series)
-    frames = test_structures(training)
-    written["purified"] = purify(training, frames[:2] if setting.quick else frames, setting)
+    first = trainings[0]
+    found, series = report(first, setting), first.series()
+    trained, purified = on_test_set(trainings, setting)
+    found.summary["model"] = trained[0].summary["model"]
+    tables = [
+        r.equivariance.assign(seed=t.seed) for r, t in zip(trained, trainings, strict=True)
+    ]
+    equivariance = pd.concat(tables, ignore_index=True)
+    columns = ["epoch", "probe", "group", "channel", "share"]
+    written = {
+        "equivariance": equivariance,
+        "purified": purified,
+        "medians": ratios(equivariance),
+        "medians_per_irrep": per_irrep(equivariance),
+        "characters": found.characters,
+        "epochs_equivariance": series.equivariance,
+        "epochs_characters": series.characters[columns].round({"share": 7}),
+    }
     write(setting.results, written, markdown(written["medians"]))
-    assert training.checkpoint is not None
     return {
         "labels": "CHGNet 0.3.0, an ML teacher",
-        "finished": training.state["finished"],
-        "checkpoint": training.checkpoint.name,
-        "completed_epochs": series.epochs[-1],
-        "planned_epochs": training.options["architecture"]["training"]["num_epochs"],
-        "layers_drawn_at_epochs": draw(found, series, setting.results),
+        "planned_epochs": first.options["architecture"]["training"]["num_epochs"],
+        "completed_epochs": {t.name: t.series().epochs[-1] for t in trainings},
+        "layers_drawn_at_epochs": draw(found, trained[0], series, setting.results),
         "convergence": found.summary["convergence_text"],
         "medians": written["medians"].to_dict("records"),
-        "medians_per_irrep": found.summary["medians"],
+        "medians_per_irrep": written["medians_per_irrep"].to_dict("records"),
     }
 
 

@@ -175,7 +175,7 @@ def test_pes(tmp_path):
         "energy", "non_conservative_force", "non_conservative_stress",
     }  # fmt: skip
     assert (table.median_A_over_error > 0).all()
-    assert summary["results"]["completed_epochs"] == 3
+    assert summary["results"]["completed_epochs"] == {"PET, seed 0": 3}
     made = files(tmp_path / "results" / "figures")
     assert {"distribution.png", "spectrum.png", "heatmap.png"} <= made
     assert {"layers-epoch-0.png", "layers-epoch-3.png", "epochs-EE.png"} <= made
