@@ -33,7 +33,7 @@ PACKAGES = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
 def plan(quick: bool) -> dict[str, Callable[[], dict[str, Any]]]:
     """All cases but the study, the most important first."""
     cases: dict[str, Callable[[], dict[str, Any]]] = {}
-    count, repeats = (1, 3) if quick else (8, 7)
+    count, repeats = (1, 3) if quick else (2, 5)
     wanted = [(48, 1), (48, 4)] if quick else [(48, 1), (128, 1), (128, 4)]
     if not quick:
         wanted.append((128, 8))

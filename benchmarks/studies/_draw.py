@@ -19,7 +19,11 @@ from metatrain_symmetry.measure.series import Series
 
 
 def draw_curves(
-    tables: dict[str, pd.DataFrame], columns: dict[str, str], path: Path, title: str
+    tables: dict[str, pd.DataFrame],
+    columns: dict[str, str],
+    path: Path,
+    title: str,
+    first_epoch: int = 0,
 ) -> None:
     """One panel for each column, one colour for each variant, one line for each seed.
 
@@ -27,6 +31,7 @@ def draw_curves(
     :param columns: label of the axis by column
     :param path: PNG file
     :param title: of the figure
+    :param first_epoch: first one shown; epochs are on a logarithmic axis if it is 0
     """
     with style.context():
         figure = Figure(figsize=(1.8 + 3.8 * len(columns), 3.4), layout="constrained")
@@ -36,7 +41,7 @@ def draw_curves(
         variants = list(dict.fromkeys(first.variant))
         for axes, (column, label) in zip(panels, columns.items(), strict=True):
             for number, variant in enumerate(variants):
-                own = tables[column][tables[column].variant == variant]
+                own = tables[column].query("variant == @variant and epoch >= @first_epoch")
                 for index, (_, rows) in enumerate(own.groupby("seed")):
                     axes.plot(
                         rows.epoch.clip(lower=0.7),
@@ -46,8 +51,8 @@ def draw_curves(
                         lw=1.3,
                         label=variant if index == 0 else None,
                     )
-            axes.set_xscale("log")
-            axes.set_xlabel("epoch (0 is drawn at 0.7)")
+            axes.set_xlabel("epoch" if first_epoch else "epoch (0 is drawn at 0.7)")
+            axes.set_xscale("linear" if first_epoch else "log")
             axes.set_ylabel(label)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(
@@ -89,7 +94,7 @@ def _scatter(axes: Axes, final: pd.DataFrame, column: str, last: int) -> None:
         axes.plot(never, [1.1 * last] * len(never), "^", mfc="none", color=color)
     axes.axhline(last, color="0.7", lw=0.8)
     axes.text(
-        1, 1.01 * last, "not within the training ", ha="right", va="bottom",
+        1, 0.98 * last, "above: not within the training ", ha="right", va="top",
         transform=axes.get_yaxis_transform(), fontsize=8, color="0.4",
     )  # fmt: skip
     axes.set_yscale("log")

@@ -69,6 +69,8 @@ QUICK = {
     f"{TRAINER}.symmetry.interval": 1,
     f"{TRAINER}.symmetry.lambda_max": 2,
 }
+SETTLED = 8
+"""Epoch by which every training predicts nothing: the curves begin there."""
 PSEUDO, VECTOR = "(0,-)", "(1,+)"
 
 
@@ -195,8 +197,9 @@ def draw(
     :param folder: for the figures
     """
     curves = {"relative_rmse": errors, "relative_A": errors, "share": _predicted(shares)}
+    settled = min(SETTLED, int(errors.epoch.max()))
     title = "Triple product of CHBrClF, validation set"
-    draw_curves(curves, CURVES, folder / "epochs.png", title)
+    draw_curves(curves, CURVES, folder / "epochs.png", title, settled)
     draw_cause(final, folder / "cause.png", last=int(errors.epoch.max()))
     for training in trainings:
         if training.seed == min(t.seed for t in trainings):
