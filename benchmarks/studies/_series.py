@@ -116,15 +116,15 @@ def last(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(values: pd.Series) -> str:
-    """Mean ± half of the range.
+    """Mean ± half of the range, if there is one.
 
     :param values: one for each seed
     """
     known = values.dropna()
     if not len(known):
         return "-"
-    text = f"{known.mean():.3g}"
-    return text + (f" ± {(known.max() - known.min()) / 2:.2g}" if len(known) > 1 else "")
+    text, half = f"{known.mean():.3g}", (known.max() - known.min()) / 2
+    return f"{text} ± {half:.2g}" if half > 0 else text
 
 
 def table_of(rows: pd.DataFrame, columns: dict[str, str]) -> str:

@@ -87,6 +87,19 @@ def test_ratios():
     assert table.median_A_over_error["f"] == pytest.approx(1.0)
     # 5 of 6 components hold everything
     assert table.median_A["s"] == pytest.approx(1.0)
+    assert table.below_error["f"] == 0.5
+    seeds = pd.DataFrame(rows, columns=columns).assign(unit="u", seed=[0, 1, 0, 0])
+    assert pes.ratios(seeds)[["seed", "target"]].values.tolist() == [
+        [0, "f"], [1, "f"], [0, "s"],
+    ]  # fmt: skip
+    parts = pes.per_irrep(seeds.assign(o3_sigma=1)).median_A_over_error
+    assert parts.tolist() == pytest.approx([0.5, 1.5, 0.0, np.sqrt(1.2)])
+
+
+def test_spread():
+    assert _series.spread(pd.Series([1.0, 3.0])) == "2 ± 1"
+    assert _series.spread(pd.Series([200, 200])) == "200"
+    assert _series.spread(pd.Series([np.nan])) == "-"
 
 
 def test_first_epoch():
