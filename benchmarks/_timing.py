@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -28,12 +28,21 @@ def interleaved(
     :return: seconds of every repeat, by name
     """
     seconds: dict[str, list[float]] = {name: [] for name in actions}
-    names = list(actions)
-    for repeat in range(repeats):
-        shift = repeat % len(names)
-        for name in names[shift:] + names[:shift]:
-            seconds[name].append(timed(actions[name]))
+    for name in in_turns(actions, repeats):
+        seconds[name].append(timed(actions[name]))
     return seconds
+
+
+def in_turns(names: Iterable[str], repeats: int) -> Iterator[str]:
+    """Every name once in each repeat, in an order that rotates.
+
+    :param names: of what is compared
+    :param repeats: how often each comes
+    """
+    order = list(names)
+    for repeat in range(repeats):
+        shift = repeat % len(order)
+        yield from order[shift:] + order[:shift]
 
 
 def own_process(module: str, *arguments: object) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from benchmarks._results import hardware, write_atomically
+from benchmarks._timing import in_turns
 
 
 ROOT = Path(__file__).parent.parent
@@ -100,14 +101,11 @@ def once(symmetry: dict[str, Any] | None, epochs: int) -> dict[str, Any]:
 
 def compare(epochs: int, repeats: int) -> dict[str, list[dict[str, Any]]]:
     """All settings, taking turns."""
-    names = list(SETTINGS)
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for repeat in range(repeats):
-        shift = repeat % len(names)
-        for name in names[shift:] + names[:shift]:
-            started = time.perf_counter()
-            found[name].append(once(SETTINGS[name], epochs))
-            print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in SETTINGS}
+    for name in in_turns(SETTINGS, repeats):
+        started = time.perf_counter()
+        found[name].append(once(SETTINGS[name], epochs))
+        print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
     return found
 
 

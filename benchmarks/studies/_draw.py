@@ -114,6 +114,8 @@ def draw_layers(series: Series, folder: Path, count: int = 4) -> list[int]:
     known = series.epochs
     places = np.linspace(0, len(known) - 1, min(count, len(known))).round().astype(int)
     chosen = sorted({known[place] for place in places})
+    for old in folder.glob("layers-epoch-*.png"):  # a shorter training's epochs were others
+        old.unlink()
     for epoch in chosen:
         rows = series.characters[series.characters.epoch == epoch]
         name = f"epoch {epoch} of the training"

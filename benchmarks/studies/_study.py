@@ -54,6 +54,7 @@ class Study:
     :param maker: module that makes the data
     :param plan: all trainings, the most important first
     :param analyse: writes tables and figures, returns the numbers for the summary
+    :param seeds: random seeds unless others are asked for
     """
 
     name: str
@@ -61,6 +62,7 @@ class Study:
     maker: str
     plan: Callable[[Setting], list[Training]]
     analyse: Callable[[list[Training], Setting], dict[str, Any]]
+    seeds: tuple[int, ...] = (0, 1, 2)
 
 
 def parse(study: Study, arguments: list[str] | None = None) -> argparse.Namespace:
@@ -72,7 +74,7 @@ def parse(study: Study, arguments: list[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(description=study.title)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, for a test")
     parser.add_argument("--minutes", type=float, help="stop training after so long")
-    parser.add_argument("--seeds", type=int, nargs="+", help="(default: 0 1 2)")
+    parser.add_argument("--seeds", type=int, nargs="+", help=f"(default: {study.seeds})")
     parser.add_argument("--only", default="", help="variants whose name holds this")
     parser.add_argument("--data", type=Path, help="folder of the made data")
     parser.add_argument("--runs", type=Path, help="folder for the trainings")
@@ -94,7 +96,7 @@ def setting(study: Study, args: argparse.Namespace) -> Setting:
         data=(args.data or (DATA / "quick" if args.quick else DATA)).resolve(),
         runs=runs.resolve(),
         results=(args.output or results).resolve(),
-        seeds=args.seeds or ([0] if args.quick else [0, 1, 2]),
+        seeds=args.seeds or ([0] if args.quick else list(study.seeds)),
         quick=args.quick,
     )
 

@@ -92,10 +92,10 @@ class ProductRule:
         n_batches = 3 if len(self.rings) > 6 else 1
         bounds = np.linspace(0, len(self.rings), n_batches + 1).astype(int)
         self.batches = [self.rings[a:b] for a, b in pairwise(bounds)]
-        self._matrices, self._weights = self._elements()
+        self.matrices, self.weights = self._elements()
 
     def _elements(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Matrices and weights, in the order of evaluation."""
+        """Matrices ``(n, 3, 3)`` and weights ``(n,)``, in the order of evaluation."""
         gamma = 2 * np.pi * np.arange(self.n_gamma) / self.n_gamma
         matrices, weights = [], []
         for batch in self.batches:
@@ -117,16 +117,6 @@ class ProductRule:
     def signs(self) -> tuple[int, ...]:
         """Determinants of the cosets."""
         return (1, -1) if self.improper else (1,)
-
-    @property
-    def matrices(self) -> torch.Tensor:
-        """Elements, float64, shape ``(n, 3, 3)``."""
-        return self._matrices
-
-    @property
-    def weights(self) -> torch.Tensor:
-        """Weights, float64, shape ``(n,)``, sum one."""
-        return self._weights
 
     @property
     def irreps(self) -> tuple[Irrep, ...]:
