@@ -19,6 +19,7 @@ from .degree import Degrees, choose_degrees, noise_floor
 from .report import Report
 from .settings import Settings
 from .structure import Measured, Representations, Spectrum, measure_structure
+from .subject import raw_values
 from .tables import Row, atoms_table, characters_table, equivariance_table, medians
 
 
@@ -219,15 +220,18 @@ class _Run:
             noise = noise_floor(self.engine, structure, blocks, self.settings.seed)
             truth = truths[i] if truths is not None else {}
             predicted = self.engine.predict(structure) if truth else {}
+            raw = raw_values(self.engine, structure, blocks) if truth else {}
             for block in blocks:
-                difference = None
+                found = measured.equivariance[block]
+                row = Row(i, structure, block, found, None, noise[block])
                 if block in truth and block in predicted:
                     reference = truth[block].to(torch.float64)
                     value = predicted[block].cpu().to(torch.float64)
                     _check_shapes(structure, block, value, reference)
-                    difference = value - reference
-                found = measured.equivariance[block]
-                rows.append(Row(i, structure, block, found, difference, noise[block]))
+                    row.difference = value - reference
+                    if found.mean is not None:
+                        row.averaged = found.mean + row.difference - raw[block]
+                rows.append(row)
         return rows
 
 

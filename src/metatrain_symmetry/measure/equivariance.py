@@ -25,16 +25,27 @@ class Equivariance:
     :param norm2: average of the squared values per component, same shape
     :param replicates: A² over samples and properties as each replicate says, float64,
         shape ``(replicates,)``; their mean is that of ``squared``
+    :param mean: prediction averaged over the orbit, rotated back, float64, shape
+        ``(samples, 2 λ + 1, properties)``
     """
 
     squared: torch.Tensor
     norm2: torch.Tensor
     replicates: torch.Tensor
+    mean: torch.Tensor | None = None
 
     @property
     def A(self) -> float:
         """Root mean square over samples, properties and components."""
         return float(self.squared.mean().clamp(min=0).sqrt())
+
+    @property
+    def A_stderr(self) -> float:
+        """Standard error of A, NaN where one quadrature gives no error bar."""
+        n = len(self.replicates)
+        if n < 2 or self.A == 0:
+            return float("nan")
+        return float(self.replicates.var() / n) ** 0.5 / (2 * self.A)
 
     @property
     def norm(self) -> float:
@@ -120,4 +131,6 @@ def pooled(sums: list[EquivarianceSums]) -> Equivariance:
         between = (means - means.mean(dim=0)).square().mean(dim=2)
         within = within + between * (len(sums) / (len(sums) - 1))
     replicates = within.flatten(1).mean(dim=1)
-    return Equivariance(within.mean(dim=0), norm2.mean(dim=0), replicates)
+    reference = torch.as_tensor(sums[0].reference).cpu()
+    mean = reference + means.mean(dim=0)
+    return Equivariance(within.mean(dim=0), norm2.mean(dim=0), replicates, mean)
