@@ -13,13 +13,13 @@ from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic.torch import System, is_atomistic_model, systems_to_torch
 from metatrain.pet import PET
 from metatrain.utils.data.system_to_ase import system_to_ase
-from metatrain.utils.io import load_model
 
 from . import outputs
 from .engine import Engine
 from .interface import atomic_types
 from .model import ModelEngine
 from .pet import PETEngine
+from .states import load
 
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -60,7 +60,7 @@ def open_engine(
     :return: the engine
     """
     if isinstance(model, str | Path):
-        model = _load(Path(model), extensions)
+        model = load(Path(model), extensions).model
     if not isinstance(model, torch.nn.Module):
         raise ValueError(
             f"a {type(model).__name__} is no model: give a path or a torch module"
@@ -79,20 +79,6 @@ def open_engine(
                 "or pet_ssh model, not another architecture or an exported model"
             )
     return engine
-
-
-def _load(path: Path, extensions: str | Path | None) -> Any:
-    if path.suffix in (".yaml", ".yml"):
-        raise ValueError(f"'{path}' is an options file: give a checkpoint or a model")
-    if not path.is_file():
-        raise ValueError(f"there is no model '{path}'")
-    try:
-        return load_model(path, extensions_directory=extensions)
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(
-            f"'{path}' cannot be read as a checkpoint or an exported model: {reason}"
-        ) from error
 
 
 def _available(model: Any) -> list[str]:
