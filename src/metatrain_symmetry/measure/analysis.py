@@ -11,10 +11,10 @@ from typing import Any
 from ..group import irreps_up_to
 from ..orbit.engine import Block, Engine, Prepared
 from .budget import Clock
-from .collect import rows
 from .combine import Share, combine
 from .convergence import convergence
 from .report import Report
+from .rows import rows
 from .run import Run
 from .settings import Settings
 from .structure import Measured, Spectrum

@@ -8,7 +8,7 @@ import torch
 from ..orbit.engine import Block
 from .averages import medians as medians
 from .combine import Share
-from .rows import Row
+from .row import Row as Row
 
 
 EQUIVARIANCE = [
@@ -103,7 +103,7 @@ def characters_table(
             "kind": "layer" if layer else "output",
             "group": group_of(key) if isinstance(key, str) else "predictions",
             # without an error bar nothing is known: the comparison is false
-            "converged": max(rest.share, 0.0) + 2 * rest.stderr <= tolerance,
+            "converged": bool(max(rest.share, 0.0) + 2 * rest.stderr <= tolerance),
         }
         for share in shares:
             labels = {} if share.irrep is None else share.irrep.labels
