@@ -121,7 +121,7 @@ def _prepare(
         (".yaml", ".yml")
     )
     if options:
-        systems, tensors, infos = truth.of_options(Path(structures))
+        systems, tensors, infos = truth.of_options(Path(structures), engine)
         pairs = read_systems(systems, engine)
         truths = [
             truth.of_tensors(system, parts, infos, engine.blocks)
