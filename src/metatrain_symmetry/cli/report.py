@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import checks
 from .folder import check_folder, write
 
 
@@ -44,7 +45,7 @@ def symmetry_report(
     :param dtype: ``float32`` or ``float64``; None for that of the model
     :param device: of torch
     :param extensions: folder of an exported model's extensions
-    :param max_structures: take so many structures at random
+    :param max_structures: take at most N structures, at random
     :param progress: whether to show a progress bar
     :param settings: see :class:`metatrain_symmetry.measure.settings.Settings`
     :raises ValueError: if something asked for is not there
@@ -54,10 +55,9 @@ def symmetry_report(
     from ..measure.diagnosis import diagnose
     from ..orbit import group_of
 
-    checked = _checked_settings(settings)
-    if max_structures is not None and max_structures < 1:
-        raise ValueError(f"max_structures: take one or more, not {max_structures}")
-    folder = None if output is None else check_folder(Path(output), overwrite)
+    checked = checks.settings(settings)
+    max_structures = checks.count("max_structures", max_structures)
+    folder = None if output is None else check_folder(output, overwrite)
     engine = _engine(model, targets, probes, gradients, dtype, device, extensions)
     prepared, truths = _prepare(engine, structures, max_structures, checked.seed)
     report = analyze(engine, prepared, checked, truths, group_of, progress)
@@ -66,22 +66,6 @@ def symmetry_report(
     if folder is not None:
         write(report, folder)
     return report
-
-
-def _checked_settings(settings: dict[str, Any]) -> Any:
-    """Check the settings, with one sentence where they are wrong."""
-    from pydantic import ValidationError
-
-    from ..measure.settings import Settings
-
-    try:
-        return Settings(**settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise ValueError(
-            f"setting '{name}': {first['msg']}, not {first['input']!r}"
-        ) from None
 
 
 def _engine(
@@ -94,12 +78,9 @@ def _engine(
     extensions: str | None,
 ) -> Any:
     """Open the model; the usual probes only where it has layers that we know."""
-    import torch
-
     from ..orbit import PETEngine, open_engine
 
-    chosen = getattr(torch, dtype) if dtype else None
-    options = (gradients, chosen, device, extensions)
+    options = (gradients, checks.dtype(dtype), device, extensions)
     if probes is not None:
         return open_engine(model, targets, probes, *options)
     engine = open_engine(model, targets, (), *options)

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import checks
 from .report import PROBES, symmetry_report
 
 
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name) is not None
     }
     if arguments.memory is not None:
-        settings["memory"] = int(arguments.memory * 2**30)
+        settings["memory"] = checks.memory(arguments.memory)
     report = symmetry_report(
         arguments.model,
         arguments.structures,
@@ -98,6 +99,7 @@ def _draw_run(arguments: argparse.Namespace) -> None:
     """Draw the series of a run's folder."""
     from .series import draw_run
 
+    checks.only_for_models(arguments)
     if arguments.structures is not None:
         raise ValueError(
             f"'{arguments.model}' is a folder, which is drawn without STRUCTURES: leave "

@@ -78,7 +78,8 @@ def open_engine(
         )
     names = _choose(_available(model), targets)
     probes = names_of(probes, "probes")
-    model, dtype = _cast(model, dtype, torch.device(device))
+    device = _device(device)
+    model, dtype = _cast(model, dtype, device)
     kinds = {name: _gradient_kinds(model, name, gradients) for name in names}
     kinds = {name: kind for name, kind in kinds.items() if kind}
     if isinstance(model, PET):
@@ -107,6 +108,18 @@ def _load(path: Path, extensions: str | Path | None) -> Any:
             "because it is truncated or of a later version: give a whole .ckpt or .pt "
             "file of metatrain"
         ) from error
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"there is no device {quoted(name)}: write cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"models are not evaluated on '{name}': write cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"there is no GPU '{name}' on this computer: write cpu")
+    return device
 
 
 def _available(model: Any) -> list[str]:
