@@ -216,7 +216,7 @@ def test_pseudotensors_get_other_advice():
     finding = found(row(**CHIRAL, samples=1), characters=table, facts=facts)
     assert finding["status"] == "not learned"
     assert "form in the transformer" in finding["text"]
-    assert "first appears in n [GNN] (10 %)" in finding["text"]
+    assert "among the layers, (0,-) first appears in n [GNN] (10 %)" in finding["text"]
     assert "l_max" not in finding["text"]
 
 

@@ -71,8 +71,13 @@ class Spectra:
             if largest.share > PRESENT:
                 text += f", the largest other part is {largest.channel}"
                 text += f" ({at_most(largest)})"
-        where = self._first(irrep)
-        return f"{text}; it first appears in {where}." if where else f"{text}."
+        # scalars and vectors are in the input of any network
+        where = None if irrep in (Irrep(0), Irrep(1)) else self._first(irrep)
+        return (
+            f"{text}; among the layers, {irrep} first appears in {where}."
+            if where
+            else f"{text}."
+        )
 
     def _measured(self, target: str, irrep: Irrep) -> bool:
         """Whether the spectrum reaches the irrep."""
