@@ -42,7 +42,7 @@ class _Interval:
         """Whether the limit lies outside, or the value is known well enough."""
         if self.high <= ASYMMETRIC or self.low > ASYMMETRIC:
             return True
-        return self.high - self.value <= 0.25 * self.value
+        return self.high - self.value <= 0.5 * self.value
 
 
 def diagnose(
