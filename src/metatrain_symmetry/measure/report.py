@@ -37,8 +37,8 @@ class Report:
         ``probe``, ``chi_lambda``, ``chi_sigma`` (empty in the row of the residual), ``B``,
         ``share``, ``stderr`` (of the share, NaN where there is no error bar), then
         ``channel`` (``(1,+)`` or ``residual``), ``kind`` (``output`` or ``layer``),
-        ``group`` (``GE``, ..., ``predictions``), ``estimator`` (``grid``, ``circles``,
-        ``mixed``), ``converged`` (bool, per probe)
+        ``group`` (``GE``, ..., ``predictions``), ``estimator`` (``grid``, ``orbit``,
+        ``circles``, ``mixed``), ``converged`` (bool, per probe)
     :param summary: settings, versions, convergence, averages and medians over the
         structures; can be written as JSON
     :param diagnosis: one entry per output block: ``{"target", "irrep", "status", "text",
