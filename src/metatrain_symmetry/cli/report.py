@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import checks
 from .folder import check_folder, write
 
 
@@ -51,23 +52,25 @@ def symmetry_report(
     :param state: ``best`` or ``latest`` of a checkpoint; None for the best one, which
         metatrain exports and evaluates
     :param progress: whether to show a progress bar
-    :param settings: see :class:`metatrain_symmetry.measure.settings.Settings`
+    :param settings: see :class:`metatrain_symmetry.measure.settings.Settings`; ``budget``
+        may be written as ``2min``
     :raises ValueError: if something asked for is not there
     :return: the report
     """
     from ..measure.analysis import analyze
     from ..measure.averages import AVERAGES_TEXT, MEDIANS_TEXT, averages
+    from ..measure.budget import Clock
     from ..measure.diagnosis import diagnose
     from ..orbit import group_of
 
-    checked = _checked_settings(settings)
-    if max_structures is not None and max_structures < 1:
-        raise ValueError(f"max_structures: take one or more, not {max_structures}")
-    folder = None if output is None else check_folder(Path(output), overwrite)
+    checked = checks.settings(settings)
+    clock = Clock(checked.budget)
+    max_structures = checks.count("max_structures", max_structures)
+    folder = None if output is None else check_folder(output, overwrite)
     loaded = _load(model, extensions, state)
     engine = _engine(loaded.model, targets, probes, gradients, dtype, device)
     prepared, truths = _prepare(engine, structures, max_structures, checked.seed)
-    report = analyze(engine, prepared, checked, truths, group_of, progress)
+    report = analyze(engine, prepared, checked, truths, group_of, progress, clock)
     report.summary |= _about(engine, model, structures)
     report.summary |= {"state": loaded.state or None, "epochs": loaded.epochs}
     report.summary["state_text"] = loaded.text
@@ -78,22 +81,6 @@ def symmetry_report(
     if folder is not None:
         write(report, folder)
     return report
-
-
-def _checked_settings(settings: dict[str, Any]) -> Any:
-    """Check the settings, with one sentence where they are wrong."""
-    from pydantic import ValidationError
-
-    from ..measure.settings import Settings
-
-    try:
-        return Settings(**settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise ValueError(
-            f"setting '{name}': {first['msg']}, not {first['input']!r}"
-        ) from None
 
 
 def _load(model: Any, extensions: str | None, state: str | None) -> "Loaded":
@@ -119,12 +106,9 @@ def _engine(
     device: str,
 ) -> Any:
     """Open the model; the usual probes only where it has layers that we know."""
-    import torch
-
     from ..orbit import PETEngine, open_engine
 
-    chosen = getattr(torch, dtype) if dtype else None
-    options = (gradients, chosen, device)
+    options = (gradients, checks.dtype(dtype), device)
     if probes is not None:
         return open_engine(model, targets, probes, *options)
     engine = open_engine(model, targets, (), *options)
@@ -136,17 +120,18 @@ def _engine(
 
 def _prepare(
     engine: Any, structures: Any, limit: int | None, seed: int
-) -> tuple[list[Any], list[Any]]:
+) -> tuple[Any, list[Any]]:
     """Read the structures and what is known of their targets."""
     import numpy as np
 
     from ..orbit import read_systems, truth
+    from ..orbit.lazy import LazyStructures
 
     options = isinstance(structures, str | Path) and str(structures).endswith(
         (".yaml", ".yml")
     )
     if options:
-        systems, tensors, infos = truth.of_options(Path(structures))
+        systems, tensors, infos = truth.of_options(Path(structures), engine)
         pairs = read_systems(systems, engine)
         truths = [
             truth.of_tensors(system, parts, infos, engine.blocks)
@@ -159,7 +144,8 @@ def _prepare(
     if limit is not None and limit < len(pairs):
         random = np.random.default_rng(seed)
         chosen = np.sort(random.choice(len(pairs), limit, replace=False))
-    prepared = [engine.prepare(pairs[i][1], f"structure {i}") for i in chosen]
+    systems = [pairs[i][1] for i in chosen]
+    prepared = LazyStructures(engine, systems, [f"structure {i}" for i in chosen])
     return prepared, [truths[i] for i in chosen]
 
 

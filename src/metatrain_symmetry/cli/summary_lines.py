@@ -72,16 +72,16 @@ def _row(entry: dict[str, Any], verdicts: dict[tuple[str, str], str]) -> tuple[s
 
     irrep = Irrep(entry["o3_lambda"], entry["o3_sigma"])
     target = entry["target"]
-    extra = part_name(target, irrep)
+    extra, share = part_name(target, irrep), entry["asymmetric_share"]
     if entry["unit"].endswith("/atom"):
         extra = "per atom"
     return (
         f"{target}, {extra}" if extra else target,
         str(irrep),
-        f"{entry['A']:.3g} ± {_number(entry['A_stderr'], '.1g')}",
+        f"{entry['A']:.3g} ± {_error_bar(entry['A_stderr'])}",
         entry["unit"],
-        _number(entry["ratio"]),
-        _percent(entry["asymmetric_share"]),
+        "-" if math.isnan(entry["ratio"]) else f"{entry['ratio']:.2f}",
+        "-" if math.isnan(share) else f"{100 * share:.2g} %",
         verdicts.get((target, str(irrep)), ""),
     )
 
@@ -103,9 +103,5 @@ def notes(entries: list[dict[str, Any]]) -> list[str]:
     return found
 
 
-def _number(value: float, form: str = ".2f") -> str:
-    return "?" if math.isnan(value) else f"{value:{form}}"
-
-
-def _percent(share: float) -> str:
-    return "?" if math.isnan(share) else f"{100 * share:.2g} %"
+def _error_bar(value: float) -> str:
+    return "?" if math.isnan(value) else f"{value:.1g}"

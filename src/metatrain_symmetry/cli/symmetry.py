@@ -4,8 +4,15 @@ import argparse
 import logging
 from pathlib import Path
 
+from . import checks
 from .report import PROBES, symmetry_report
 from .summary_lines import lines
+
+
+SETTINGS = (
+    "lambda_max", "budget", "estimator", "degree", "tolerance", "circles", "seed",
+)  # fmt: skip
+"""Arguments that are settings of a measurement under the same name."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="take at most this many structures, chosen at random",
     )
+    add(
+        "--budget",
+        metavar="TIME",
+        help="time for the measurement, such as 90s, 2min, 1h or none (default: 2min)",
+    )
     add("--memory", type=float, metavar="GB", help="memory budget (default: 2)")
     add("--gradients", choices=("auto", "yes", "no"), default="auto",
         help="forces and stress from energies (default: as trained)")  # fmt: skip
@@ -72,11 +84,11 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(f"give {missing} too: mtt symmetry MODEL STRUCTURES -o DIR")
     settings = {
         name: getattr(arguments, name)
-        for name in ("lambda_max", "estimator", "degree", "tolerance", "circles", "seed")
+        for name in SETTINGS
         if getattr(arguments, name) is not None
     }
     if arguments.memory is not None:
-        settings["memory"] = int(arguments.memory * 2**30)
+        settings["memory"] = checks.memory(arguments.memory)
     report = symmetry_report(
         arguments.model,
         arguments.structures,
@@ -101,6 +113,7 @@ def _draw_run(arguments: argparse.Namespace) -> None:
     """Draw the series of a run's folder."""
     from .series import draw_run
 
+    checks.only_for_models(arguments)
     if arguments.structures is not None:
         raise ValueError(
             f"'{arguments.model}' is a folder, which is drawn without STRUCTURES: leave "

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import matplotlib
 import numpy as np
@@ -19,6 +18,7 @@ from matplotlib.legend_handler import HandlerTuple
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ..io import unfinished
 from ..measure.report import Report
 
 
@@ -283,7 +283,7 @@ def save(figure: Figure, stem: str | Path) -> Path:
         figure.set_layout_engine(None)
     for kind in ("png", "svg"):
         path = stem.parent / f"{stem.name}.{kind}"
-        part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+        part = unfinished(path)
         metadata: Any = {"Date": None} if kind == "svg" else {}
         try:
             with context():

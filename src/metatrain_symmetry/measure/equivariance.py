@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .errors import widening
+
 
 @dataclass
 class Equivariance:
@@ -25,14 +27,16 @@ class Equivariance:
     :param norm2: average of the squared values per component, same shape
     :param replicates: A² over samples and properties as each replicate says, float64,
         shape ``(replicates,)``; their mean is that of ``squared``
-    :param mean: prediction averaged over the orbit, rotated back, float64, shape
+    :param mean: values averaged over orientations, float64, shape
         ``(samples, 2 λ + 1, properties)``
+    :param variance: of the mean of ``squared``, where it is known otherwise; NaN if not
     """
 
     squared: torch.Tensor
     norm2: torch.Tensor
     replicates: torch.Tensor
-    mean: torch.Tensor | None = None
+    mean: torch.Tensor
+    variance: float = float("nan")
 
     @property
     def A(self) -> float:
@@ -41,11 +45,14 @@ class Equivariance:
 
     @property
     def A_stderr(self) -> float:
-        """Standard error of A, NaN where one quadrature gives no error bar."""
+        """Standard error of A; NaN where nothing tells it."""
         n = len(self.replicates)
-        if n < 2 or self.A == 0:
-            return float("nan")
-        return float(self.replicates.var() / n) ** 0.5 / (2 * self.A)
+        variance = self.variance
+        if n > 1:
+            variance = float(self.replicates.var()) / n * widening(n - 1) ** 2
+        if variance == 0:
+            return 0.0
+        return variance**0.5 / (2 * self.A) if self.A > 0 else float("nan")
 
     @property
     def norm(self) -> float:
@@ -131,6 +138,7 @@ def pooled(sums: list[EquivarianceSums]) -> Equivariance:
         between = (means - means.mean(dim=0)).square().mean(dim=2)
         within = within + between * (len(sums) / (len(sums) - 1))
     replicates = within.flatten(1).mean(dim=1)
-    reference = torch.as_tensor(sums[0].reference).cpu()
-    mean = reference + means.mean(dim=0)
+    reference = sums[0].reference
+    assert reference is not None  # moments() has looked
+    mean = reference.cpu() + means.mean(dim=0)
     return Equivariance(within.mean(dim=0), norm2.mean(dim=0), replicates, mean)

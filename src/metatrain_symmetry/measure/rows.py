@@ -1,120 +1,106 @@
-"""What was measured of one block of one structure, and what follows from it."""
+"""A, errors and the floor of rounding of every structure that was measured."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
-from ..group import Irrep
+from ..group import random_frame
 from ..orbit.engine import Block, Prepared
-from ..orbit.outputs import grows
+from .deviation import Deviation, refine
 from .equivariance import Equivariance
+from .noise import noise_floor
+from .row import Row
+from .run import Run
+from .subject import Truth, raw_values
 
 
-_VANISHING = 1e-2
-"""Share of the largest prediction in a structure below which a value counts as zero."""
+def rows(run: Run, truths: Sequence[Truth] | None) -> list[Row]:
+    """Collect what is known of each structure and block.
 
-
-@dataclass
-class Row:
-    """One block of one structure.
-
-    :param index: number of the structure
-    :param structure: the structure
-    :param block: the block
-    :param found: its equivariance error
-    :param difference: prediction minus target in the given orientation, float64,
-        ``(samples, 2 λ + 1, properties)``; None without a target
-    :param noise: A that rounding alone gives
-    :param averaged: the same of the prediction averaged over orientations; None where
-        it is not known
+    :param run: what was measured
+    :param truths: for each structure the targets, if they are known
+    :raises ValueError: if a target has another shape than the prediction
+    :return: one row for each structure and block
     """
-
-    index: int
-    structure: Prepared
-    block: Block
-    found: Equivariance
-    difference: torch.Tensor | None
-    noise: float
-    averaged: torch.Tensor | None = None
-
-    @property
-    def error(self) -> float:
-        """Root mean square error per component, NaN without a target."""
-        return _root_mean_square(self.difference)
-
-    @property
-    def error_averaged(self) -> float:
-        """The same of the prediction averaged over orientations."""
-        return _root_mean_square(self.averaged)
-
-    @property
-    def target(self) -> torch.Tensor | None:
-        """Target without the composition baseline, None where it is not known."""
-        if self.averaged is None or self.found.mean is None:
-            return None
-        return self.found.mean.cpu() - self.averaged
-
-    @property
-    def target_norm(self) -> float:
-        """Root mean square of the target without the composition baseline."""
-        return _root_mean_square(self.target)
-
-    @property
-    def scale(self) -> float:
-        """What makes a value one per atom, for targets that grow with the structure."""
-        extensive = grows(self.block.target, self.block.sample_kind)
-        return 1 / self.structure.n_atoms if extensive else 1.0
-
-    @property
-    def unit_per_atom(self) -> str:
-        """Unit of what is given per atom."""
-        if not grows(self.block.target, self.block.sample_kind):
-            return self.block.unit
-        return f"{self.block.unit or '1'}/atom"
-
-    @property
-    def labels(self) -> dict[str, Any]:
-        """What names the block."""
-        irrep = self.block.irrep
-        return {
-            "target": self.block.name,
-            "o3_lambda": irrep.o3_lambda,
-            "o3_sigma": irrep.o3_sigma,
-            "unit": self.block.unit,
-        }
-
-    @property
-    def forced_zero(self) -> int:
-        """Number of samples at which symmetry itself makes the target zero.
-
-        A lone atom has no direction, so a per-atom target of any irrep but (0,+) vanishes
-        there. Elsewhere (at a centre of inversion, for the deviatoric stress of a cubic
-        crystal) both the target and the prediction averaged over orientations vanish,
-        while the prediction in one orientation need not.
-        """
-        if self.block.irrep == Irrep(0):
-            return 0
-        if self.block.sample_kind == "atom" and self.structure.n_atoms == 1:
-            return len(self.found.squared)
-        target, mean = self.target, self.found.mean
-        if target is None or mean is None:
-            return 0
-        size = self.found.norm2.mean(dim=1).sqrt()
-        small = _VANISHING * size.max().expand_as(size)
-        vanishes = _per_sample(target) <= small
-        # the mean of n replicates is known to A / sqrt(n)
-        n = len(self.found.replicates)
-        scatter = 2 * self.found.per_sample / n**0.5 if n > 1 else 0 * size
-        vanishes &= _per_sample(mean.cpu()) <= torch.maximum(small, scatter)
-        return int(vanishes.sum())
+    found = _equivariance(run)
+    collected = []
+    for index in run.measured:
+        blocks = [block for block in run.engine.blocks if (index, block) in found]
+        if not blocks:  # there are no outputs
+            continue
+        structure = run.structures[index]
+        noise = _noise(run, index, blocks)
+        truth = truths[index] if truths is not None else {}
+        predicted = run.engine.predict(structure) if truth else {}
+        raw = raw_values(run.engine, structure, blocks) if truth else {}
+        for block in blocks:
+            difference = averaged = None
+            if block in truth and block in predicted:
+                reference = truth[block].to(torch.float64)
+                value = predicted[block].cpu().to(torch.float64)
+                _check_shapes(structure, block, value, reference)
+                difference = value - reference
+                averaged = difference + found[index, block].mean - raw[block]
+            collected.append(
+                Row(
+                    index,
+                    structure,
+                    block,
+                    found[index, block],
+                    difference,
+                    noise[block],
+                    averaged,
+                )
+            )
+    return collected
 
 
-def _per_sample(values: torch.Tensor) -> torch.Tensor:
-    """Root mean square of each sample."""
-    return values.square().mean(dim=(1, 2)).sqrt()
+def _noise(run: Run, index: int, blocks: list[Block]) -> dict[Block, float]:
+    """Floor of rounding, from as many evaluations as the structure's tier grants."""
+    tier = run.tiers.get(index, run.plan.tier)
+    orientations = 4 if tier.noise >= 32 else 1
+    return noise_floor(
+        run.engine,
+        run.structures[index],
+        blocks,
+        run.settings.seed,
+        orientations,
+        max(tier.noise // orientations, 2),
+    )
 
 
-def _root_mean_square(values: torch.Tensor | None) -> float:
-    """Of all values, NaN if there are none."""
-    return float("nan") if values is None else float(values.square().mean().sqrt())
+def _equivariance(run: Run) -> dict[tuple[int, Block], Equivariance]:
+    """A of every structure and block: from its set, with what circles say of the error."""
+    found: dict[tuple[int, Block], Equivariance] = {}
+    for block in run.engine.blocks:
+        framed = [i for i, m in run.sets.items() if block in m.equivariance]
+        orbits = [
+            run.tiers[i].point_set(random_frame(0), run.settings.lambda_max) for i in framed
+        ]
+        several = refine(
+            [run.sets[i].equivariance[block] for i in framed],
+            [_deviation(run, i, block) for i in framed],
+            [orbit for orbit in orbits if orbit is not None],
+        )
+        found |= {(i, block): one for i, one in zip(framed, several, strict=True)}
+        for i, measured in run.circles.items():
+            if (i, block) not in found and block in measured.equivariance:
+                found[i, block] = measured.equivariance[block]
+    return found
+
+
+def _deviation(run: Run, index: int, block: Block) -> Deviation | None:
+    measured = run.circles.get(index)
+    return None if measured is None else measured.deviations.get(block)
+
+
+def _check_shapes(
+    structure: Prepared, block: Block, value: torch.Tensor, reference: torch.Tensor
+) -> None:
+    """Refuse what would broadcast without a word."""
+    if value.shape != reference.shape:
+        raise ValueError(
+            f"{structure.name}: target '{block.name}' has the shape "
+            f"{tuple(reference.shape)}, the prediction {tuple(value.shape)}: give targets "
+            "of the kind that the model was made for"
+        )

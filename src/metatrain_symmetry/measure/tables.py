@@ -8,7 +8,7 @@ import torch
 from ..orbit.engine import Block
 from .averages import medians as medians
 from .combine import Share
-from .rows import Row
+from .row import Row as Row
 
 
 EQUIVARIANCE = [
@@ -90,8 +90,8 @@ def characters_table(
 
     :param found: shares of every probe, residual last
     :param group_of: name of the group of a layer
-    :param tolerance: residual up to which a probe counts as converged, given twice its
-        error
+    :param tolerance: a probe has converged if its residual, two standard errors included,
+        is not larger
     :return: see :class:`~metatrain_symmetry.measure.report.Report`
     """
     entries = []
@@ -103,7 +103,7 @@ def characters_table(
             "kind": "layer" if layer else "output",
             "group": group_of(key) if isinstance(key, str) else "predictions",
             # without an error bar nothing is known: the comparison is false
-            "converged": abs(rest.share) <= tolerance + 2 * rest.stderr,
+            "converged": bool(max(rest.share, 0.0) + 2 * rest.stderr <= tolerance),
         }
         for share in shares:
             labels = {} if share.irrep is None else share.irrep.labels

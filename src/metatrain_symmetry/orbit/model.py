@@ -12,7 +12,7 @@ import torch
 from metatensor.torch import TensorMap
 from metatomic.torch import ModelOutput, System
 
-from . import interface, outputs
+from . import interface, lengths, outputs
 from .engine import Block, Prepared, Values
 from .gradients import by_target, forces_and_stress, gradient_of
 from .interface import evaluating
@@ -184,12 +184,13 @@ class ModelEngine:
             trial = self.prepare(made_up, "trial structure")
             with evaluating(self.model), torch.no_grad():
                 layouts = self._call([trial.system], self.targets)
+        length = lengths.label(interface.length_unit(self.model))
         blocks: list[Block] = []
         for name, layout in layouts.items():
             unit = self.units[name]
             blocks += outputs.convert(name, layout, self.kinds[name], unit)
             for block, kind in outputs.gradient_blocks(
-                name, self.gradients.get(name, ()), unit
+                name, self.gradients.get(name, ()), unit, length
             ).items():
                 self.gradient_kinds[block] = (name, kind)
                 blocks.append(block)

@@ -188,21 +188,24 @@ def gradient_names(target: str) -> dict[str, str]:
     }
 
 
-def gradient_blocks(target: str, kinds: Iterable[str], unit: str) -> dict[Block, str]:
+def gradient_blocks(
+    target: str, kinds: Iterable[str], unit: str, length: str = "A"
+) -> dict[Block, str]:
     """Blocks of the gradients of an energy.
 
     :param target: name of the energy
     :param kinds: of ``positions`` and ``strain``
     :param unit: of the energy
+    :param length: unit of length of the model
     :return: the kind of each block
     """
     names, kinds, unit = gradient_names(target), set(kinds), normal_unit(unit)
     blocks = {}
     if "positions" in kinds:
-        force_unit = f"{unit}/A" if unit else ""
+        force_unit = f"{unit}/{length}" if unit else ""
         blocks[Block(names["positions"], Irrep(1), "atom", force_unit)] = "positions"
     if "strain" in kinds:
-        stress_unit = f"{unit}/A^3" if unit else ""
+        stress_unit = f"{unit}/{length}^3" if unit else ""
         for degree in (0, 2):
             block = Block(names["strain"], Irrep(degree), "system", stress_unit)
             blocks[block] = "strain"

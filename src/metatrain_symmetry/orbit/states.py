@@ -6,6 +6,7 @@ from typing import Any
 
 from metatrain.utils.io import is_exported_file, load_model, model_from_checkpoint
 
+from ..places import input_file
 from .checkpoints import Checkpoint, read_checkpoint
 
 
@@ -53,14 +54,15 @@ def load(
         raise ValueError(f"the state of a checkpoint is best or latest, not '{state}'")
     if path.suffix in (".yaml", ".yml"):
         raise ValueError(f"'{path}' is an options file: give a checkpoint or a model")
-    if not path.is_file():
-        raise ValueError(f"there is no model '{path}'")
+    input_file(path, "the model")
+    if extensions is not None and not Path(extensions).is_dir():
+        raise ValueError(f"there is no folder of extensions '{extensions}': correct it")
     exported = _is_exported(path)
     if exported and state is None:
         try:
             return Loaded(load_model(path, extensions_directory=extensions))
         except Exception as error:
-            raise _unreadable(path, error) from error
+            raise _unreadable(path) from error
     if exported:
         raise ValueError(
             f"'{path}' is an exported model, which holds one state only: leave out "
@@ -69,8 +71,7 @@ def load(
     try:
         checkpoint = read_checkpoint(path)
     except ValueError as error:
-        reason = ValueError("it is neither, or it is truncated")
-        raise _unreadable(path, reason) from error
+        raise _unreadable(path) from error
     return _from_checkpoint(path, checkpoint, state)
 
 
@@ -93,7 +94,7 @@ def _from_checkpoint(path: Path, checkpoint: Checkpoint, state: str | None) -> L
                 f"'{path}' holds no best state, which metatrain would export: use --state "
                 "latest"
             ) from error
-        raise _unreadable(path, error) from error
+        raise _unreadable(path) from error
     # metatrain counts from 0 the epoch that was completed last
     return Loaded(model, name, None if epoch is None else int(epoch) + 1)
 
@@ -107,8 +108,8 @@ def _is_exported(path: Path) -> bool:
         return False
 
 
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    reason = str(error).strip().split("\n")[0]
+def _unreadable(path: Path) -> ValueError:
     return ValueError(
-        f"'{path}' cannot be read as a checkpoint or an exported model: {reason}"
+        f"'{path}' cannot be read as a checkpoint or an exported model, perhaps because it "
+        "is truncated or of a later version: give a whole .ckpt or .pt file of metatrain"
     )
