@@ -122,7 +122,8 @@ def _subtitle(report: Report) -> str:
         number = summary["n_structures"]
         parts.append(f"{number} structure" + ("" if number == 1 else "s"))
     if summary.get("created"):
-        parts.append(str(summary["created"]))
+        # to the minute, and without the T of ISO 8601
+        parts.append(str(summary["created"])[:16].replace("T", " "))
     return " · ".join(parts)
 
 
