@@ -9,7 +9,9 @@ from pathlib import Path
 import ase.io
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from synthetic import make_report
 
+from metatrain_symmetry.cli.before_after import compare
 from metatrain_symmetry.cli.quickstart import (
     Stopped,
     error_message,
@@ -152,8 +154,37 @@ def test_only_data_paths_become_absolute():
     }
 
 
+def test_before_and_after_are_of_the_same_structures():
+    before, after = make_report(structures=6), make_report(structures=6)
+    for report, dropped in ((before, 0), (after, 5)):
+        table = report.equivariance
+        report.equivariance = table[table["structure"] != dropped].copy()
+    after.equivariance["A_per_atom"] /= 2
+    head, names, *lines = compare(before, after).splitlines()
+    assert head.startswith("4 test structures")
+    assert names.split() == ["before", "after"] * 3
+    assert lines[1].startswith("non_conservative_force (1,+), meV/Å ")
+    A, half, error, same, share, less, *_ = map(
+        float, lines[1].replace("%", "").split()[3:]
+    )
+    assert len(force) == 8
+    rows = before.equivariance.query(
+        "target == 'non_conservative_force' and 0 < structure < 5"
+    )
+    assert len(rows) == 4
+    rms = {name: (rows[name] ** 2).mean() for name in ("A", "error", "error_averaged")}
+    assert pytest.approx(1000 * rms["A"] ** 0.5, abs=0.06) == A
+    assert half == pytest.approx(A / 2, abs=0.06)
+    assert error == same == pytest.approx(1000 * rms["error"] ** 0.5, abs=0.06)
+    expected = 100 * rms["A"] / (rms["A"] + rms["error_averaged"])
+    assert share == pytest.approx(expected, abs=0.06)
+    assert less < share
+    assert lines[0].startswith("energy (0,+), meV/atom ")
+
+
 NOISY = """
 import os, sys, warnings
+from metatrain_symmetry.cli.before_after import compare
 from metatrain_symmetry.cli.quiet import quiet
 with quiet():
     os.write(2, b"[W1 model.cpp:3] Warning: output 'energy' has an empty unit. Consider\\n")

@@ -87,26 +87,27 @@ def compare(before: "Report", after: "Report") -> str:
     :param after: of the purified one
     :return: two lines of heads and one line per target and irrep; energies per atom
     """
-    number = before.summary["n_structures"]
-    head = f"{number} test structure{'s' * (number != 1)}"
+    from ..measure.averages import averages
+
+    # a budget may have left out other structures of one than of the other
+    common = set(before.equivariance.structure) & set(after.equivariance.structure)
+    entries, others = (
+        {_label(entry): entry for entry in averages(table[table.structure.isin(common)])}
+        for table in (before.equivariance, after.equivariance)
+    )
+    head = f"{len(common)} test structure{'s' * (len(common) != 1)}"
     lines = [
         f"{head:40s}" + "".join(f"{name:>20s}" for _, name in COLUMNS),
         f"{'':40s}" + f"{'before':>11s}{'after':>9s}" * len(COLUMNS),
     ]
-    others = {_label(entry): entry for entry in after.summary["averages"]}
-    for entry in before.summary["averages"]:
+    for label, entry in entries.items():
         unit, factor = _milli(entry["unit"])
-        label = _label(entry)
         text = f"{label}, {unit}".ljust(40)
-        for column, _ in COLUMNS:
+        for column, _ in COLUMNS[:2]:
             pair = entry[column], others[label][column]
-            if column == "asymmetric_share":
-                text += "".join(
-                    f"{100 * value:{w}.1f} %" for value, w in zip(pair, (9, 7), strict=True)
-                )
-            else:
-                text += f"{factor * pair[0]:11.1f}{factor * pair[1]:9.1f}"
-        lines.append(text)
+            text += f"{factor * pair[0]:11.1f}{factor * pair[1]:9.1f}"
+        share, other = (100 * e["asymmetric_share"] for e in (entry, others[label]))
+        lines.append(f"{text}{share:9.1f} %{other:7.1f} %")
     return "\n".join(lines)
 
 
