@@ -1,0 +1,32 @@
+"""Settings of the documentation: ``make docs`` builds it into ``docs/build``."""
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+project = "metatrain-symmetry"
+author = "metatrain-symmetry developers"
+release = version = installed_version(project)
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    # ours: tables of options from docstrings, the help of our commands
+    "options_table",
+    "command_help",
+]
+exclude_patterns = ["build", "_extensions"]
+
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+python_maximum_signature_line_length = 80
+
+html_theme = "furo"
+html_title = project
