@@ -17,7 +17,8 @@ from itertools import permutations, product
 import numpy as np
 import torch
 
-from .orbit import Powers, UniformOrbit
+from .gram import GramTransform
+from .orbit import UniformOrbit
 
 
 @dataclass(frozen=True)
@@ -38,54 +39,6 @@ class NamedIrrep:
 
     def __str__(self) -> str:
         return self.name
-
-
-class GramTransform:
-    """Keeps the values of every element, then contracts their Gram matrix.
-
-    :param group: the group whose values come
-    :param widths: number of channels of each slice
-    :param device: where they are kept
-    """
-
-    def __init__(
-        self, group: "FiniteGroup", widths: Sequence[int], device: torch.device
-    ) -> None:
-        self.group = group
-        n = len(group.matrices)
-        self.values = [
-            torch.empty(n, width, dtype=torch.float64, device=device) for width in widths
-        ]
-        self.taken = 0
-
-    def add(self, values: Sequence[torch.Tensor]) -> None:
-        """Take the next elements.
-
-        :param values: for each slice, shape ``(n, channels)``
-        """
-        count = len(values[0])
-        for kept, piece in zip(self.values, values, strict=True):
-            kept[self.taken : self.taken + count] = piece
-        self.taken += count
-
-    def finish(self) -> list[Powers]:
-        """Resolve each slice by irrep.
-
-        :raises RuntimeError: if elements are missing
-        :return: for each slice one replicate
-        """
-        n = len(self.group.matrices)
-        if self.taken != n:
-            raise RuntimeError(f"only {self.taken} of {n} elements were added")
-        dimensions = torch.tensor([irrep.dimension for irrep in self.group.irreps])
-        kernels = self.group.characters[:, self.group.products]
-        results = []
-        for values in self.values:
-            gram = (values @ values.T).cpu()
-            powers = dimensions * (kernels * gram).sum(dim=(1, 2)) / n**2
-            norm2 = gram.diagonal().mean()
-            results.append(Powers(self.group.irreps, powers[None], norm2[None]))
-        return results
 
 
 class FiniteGroup(UniformOrbit):
@@ -141,6 +94,11 @@ class FiniteGroup(UniformOrbit):
     def irreps(self) -> tuple[NamedIrrep, ...]:
         """All irreps of the group."""
         return self._irreps
+
+    def kernels(self) -> torch.Tensor:
+        """``d_α χ_α(g⁻¹ g')`` for each irrep, shape ``(n_irreps, n, n)``."""
+        dimensions = torch.tensor([irrep.dimension for irrep in self.irreps])
+        return dimensions[:, None, None] * self.characters[:, self.products]
 
     def bytes_per_channel(self) -> int:
         """Memory that a transform takes for each channel, in bytes."""

@@ -22,6 +22,7 @@ class O3Grid(ProductRule, TransformedOrbit):
     :param degree: integration degree t, 0 to 131
     :param lambda_max: largest degree resolved, t // 2 at most and by default
     :param improper: O(3) if true, SO(3) if false
+    :param frame: in which the elements are taken, None for that of the rule
     :raises ValueError: if the degree or ``lambda_max`` is out of range
     """
 

@@ -15,6 +15,7 @@ from scipy.integrate import lebedev_rule
 from scipy.spatial.transform import Rotation
 
 from .irreps import Irrep, irreps_up_to
+from .orbit import Frame
 
 
 LEBEDEV = (*range(3, 32, 2), *range(35, 132, 6))
@@ -72,11 +73,17 @@ class ProductRule:
     :param degree: integration degree t, 0 to 131
     :param lambda_max: largest degree resolved, t // 2 at most and by default
     :param improper: O(3) if true, SO(3) if false
+    :param frame: in which the elements are taken; no power changes but by what the rule
+        folds back
     :raises ValueError: if the degree or ``lambda_max`` is out of range
     """
 
     def __init__(
-        self, degree: int, lambda_max: int | None = None, improper: bool = True
+        self,
+        degree: int,
+        lambda_max: int | None = None,
+        improper: bool = True,
+        frame: Frame | None = None,
     ) -> None:
         self.degree = degree
         self.rings = rings(degree)
@@ -93,6 +100,8 @@ class ProductRule:
         bounds = np.linspace(0, len(self.rings), n_batches + 1).astype(int)
         self.batches = [self.rings[a:b] for a, b in pairwise(bounds)]
         self.matrices, self.weights = self._elements()
+        if frame is not None:
+            self.matrices = frame(self.matrices)
 
     def _elements(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Matrices ``(n, 3, 3)`` and weights ``(n,)``, in the order of evaluation."""
