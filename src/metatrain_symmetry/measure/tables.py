@@ -14,7 +14,7 @@ from .equivariance import Equivariance
 
 
 EQUIVARIANCE = [
-    "structure", "target", "o3_lambda", "o3_sigma", "A", "error", "unit",
+    "structure", "target", "o3_lambda", "o3_sigma", "A", "A_stderr", "error", "unit",
     "A_per_atom", "error_per_atom", "norm", "noise", "atoms",
 ]  # fmt: skip
 ATOMS = [
@@ -37,6 +37,7 @@ class Row:
     :param found: its equivariance error
     :param difference: prediction minus target, ``(samples, 2 λ + 1, properties)``
     :param noise: A that rounding alone gives
+    :param averaged: difference of the prediction averaged over orientations
     """
 
     index: int
@@ -45,6 +46,7 @@ class Row:
     found: Equivariance
     difference: torch.Tensor | None
     noise: float
+    averaged: torch.Tensor | None = None
 
     @property
     def error(self) -> float:
@@ -82,6 +84,7 @@ def equivariance_table(rows: Sequence[Row]) -> pd.DataFrame:
                 "structure": row.index,
                 **row.labels,
                 "A": row.found.A,
+                "A_stderr": row.found.A_stderr,
                 "error": row.error,
                 "A_per_atom": row.found.A * share,
                 "error_per_atom": row.error * share,
@@ -125,19 +128,21 @@ def characters_table(
 
     :param found: shares of every probe, residual last
     :param group_of: name of the group of a layer
-    :param tolerance: residual below which a probe counts as converged
+    :param tolerance: a probe has converged if its residual, two standard errors included,
+        is not larger
     :return: see :class:`~metatrain_symmetry.measure.report.Report`
     """
     entries = []
     for key, shares in found.items():
         layer = isinstance(key, str)
         rest = shares[-1]
-        error = 0.0 if rest.stderr != rest.stderr else rest.stderr
+        # an unknown error is no error of zero: nothing is established then
+        most = max(rest.share, 0.0) + 2 * rest.stderr
         common = {
             "probe": key if isinstance(key, str) else f"{key.name} {key.irrep}",
             "kind": "layer" if layer else "output",
             "group": group_of(key) if isinstance(key, str) else "predictions",
-            "converged": abs(rest.share) <= tolerance + 2 * error,
+            "converged": bool(most <= tolerance),
         }
         for share in shares:
             labels = {} if share.irrep is None else share.irrep.labels
