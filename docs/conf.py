@@ -9,15 +9,16 @@ sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "metatrain-symmetry"
 author = "metatrain-symmetry developers"
+copyright = author
 release = version = installed_version(project)
 
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
-    # ours: tables of options from docstrings, the help of our commands
+    # ours: tables of options from docstrings, the help of our commands, formulas
     "options_table",
     "command_help",
+    "mathml",
 ]
 exclude_patterns = ["build", "_extensions"]
 
@@ -29,4 +30,5 @@ autodoc_typehints = "signature"
 python_maximum_signature_line_length = 80
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = project
