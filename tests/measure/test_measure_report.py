@@ -1,12 +1,12 @@
 """From structures to tables: shares and their errors, degrees, words, files."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from metatrain_symmetry.group import Circles, Irrep, Powers, irreps_up_to
 from metatrain_symmetry.measure.analysis import analyze
+from metatrain_symmetry.measure.averages import averages
 from metatrain_symmetry.measure.combine import combine
 from metatrain_symmetry.measure.diagnosis import diagnose
 from metatrain_symmetry.measure.errors import widening
@@ -162,49 +162,9 @@ def test_ratio_of_means_and_its_error_by_hand():
     assert np.isnan(mixed[1].stderr)  # one structure says nothing about the others
 
 
-def rows(probe, kind, group, shares):
-    return pd.DataFrame(
-        [
-            {"probe": probe, "kind": kind, "group": group, "channel": channel,
-             "share": share, "stderr": 0.0}
-            for channel, share in shares.items()
-        ]
-    )  # fmt: skip
-
-
-def test_diagnosis_of_a_missing_irrep():
-    table = pd.concat(
-        [
-            rows("e", "layer", "GE", {"(0,+)": 0.4, "(1,+)": 0.6, "(8,+)": 0.0}),
-            rows("t (8,+)", "output", "predictions", {"(0,+)": 1.0, "(8,+)": 1e-9}),
-        ]
-    )
-    (found,) = diagnose(table, "pet_ssh")
-    assert found["status"] == "missing"
-    assert "target t (8,+)" in found["text"]
-    assert "the geometry embedding holds only (0,+),(1,+)" in found["text"]
-    assert "set geometry_embedding.l_max >= 4" in found["text"]
-    assert "use architecture pet_ssh" in diagnose(table, "pet")[0]["text"]
-
-
-def test_diagnosis_of_what_is_there():
-    layers = [
-        rows("e", "layer", "GE", {"(0,+)": 1.0, "(0,-)": 0.0}),
-        rows("n", "layer", "GNN", {"(0,+)": 0.9, "(0,-)": 0.1}),
-    ]
-    clean = rows("p (0,-)", "output", "predictions", {"(0,+)": 0.01, "(0,-)": 0.99})
-    mixed = rows("p (0,-)", "output", "predictions", {"(0,+)": 0.7, "(0,-)": 0.3})
-    (found,) = diagnose(pd.concat([*layers, clean]))
-    assert found["status"] == "ok"
-    assert "first appears in n [GNN]" in found["text"]
-    (found,) = diagnose(pd.concat([*layers, mixed]))
-    assert found["status"] == "contaminated"
-    assert "(0,+) (70.0 %)" in found["text"]
-
-
 def test_saved_and_loaded(tmp_path):
     report = measure(2)
-    report.diagnosis = diagnose(report.characters)
+    report.diagnosis = diagnose(report.equivariance, report.characters)
     names = {path.name for path in report.save(tmp_path)}
     assert names == {
         "equivariance.csv", "characters.csv", "equivariance_per_atom.csv", "summary.json",
@@ -214,6 +174,11 @@ def test_saved_and_loaded(tmp_path):
     assert loaded.diagnosis == report.diagnosis
     assert loaded.characters.chi_lambda.isna().sum() == 2
     assert loaded.summary["medians"][0]["target"] == "force"
+    # what is missing comes back as missing, not as zero
+    assert loaded.equivariance.error_averaged.isna().all()
+    assert averages(loaded.equivariance)[0]["A"] == pytest.approx(
+        (report.equivariance.A**2).mean() ** 0.5
+    )
 
 
 def test_what_grows_with_the_structure_is_given_per_atom():
@@ -232,6 +197,9 @@ def test_what_grows_with_the_structure_is_given_per_atom():
     assert table.A["energy"] == pytest.approx(table.A["non_conservative_stress"])
     assert table.A_per_atom["energy"] == pytest.approx(table.A["energy"] / 5)
     assert table.A_per_atom["non_conservative_stress"] == pytest.approx(table.A["energy"])
+    units = {"energy": "eV/atom", "non_conservative_stress": "eV/A^3"}
+    assert table.unit_per_atom.to_dict() == units
+    assert {e["target"]: e["unit"] for e in averages(report.equivariance)} == units
 
 
 def test_targets_of_another_shape_are_refused():

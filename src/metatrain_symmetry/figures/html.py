@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ..io import unfinished
 
 
 NESTED = ("settings", "versions")
@@ -32,7 +33,7 @@ def write_html(template: str, content: dict[str, Any], path: Path) -> Path:
     )
     text = environment.get_template(template).render(content)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    part = unfinished(path)
     try:
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)

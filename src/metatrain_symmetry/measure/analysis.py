@@ -29,6 +29,7 @@ def analyze(
     truths: Sequence[Truth] | None = None,
     group_of: Callable[[str], str] = lambda probe: "",
     progress: bool = True,
+    clock: Clock | None = None,
 ) -> Report:
     """Measure A and B of a model on some structures.
 
@@ -39,13 +40,14 @@ def analyze(
     :param truths: for each structure the targets, ``(samples, 2 λ + 1, properties)``
     :param group_of: name of the group of a probe, for the tables
     :param progress: whether to show a progress bar
+    :param clock: where the budget is running already
     :raises ValueError: if there are no structures
     :return: tables and summary, without a diagnosis
     """
     if not structures:
         raise ValueError("there are no structures to measure: give one or more")
     settings = settings or Settings()
-    run = Run(engine, structures, settings, Clock(settings.budget), progress)
+    run = Run(engine, structures, settings, clock or Clock(settings.budget), progress)
     run.measure()
     found = rows(run, truths)
     shares = characters(run)

@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ..group import Circles, O3Grid, random_frame
 from ..orbit.engine import Engine, Prepared
+from ..progress import progress as progress_bar
 from .budget import Clock, TimeUp, in_words
 from .pilot import Pilot, look, wanted_degree
 from .settings import Settings
@@ -42,7 +42,8 @@ class Run:
         progress: bool,
     ) -> None:
         self.engine, self.structures, self.settings = engine, structures, settings
-        self.clock, self.bar = clock, tqdm(unit="rot", desc="orbits", disable=not progress)
+        self.clock = clock
+        self.bar: Any = progress_bar(unit="rot", desc="orbits", disable=not progress)
         self.evaluations = 0
         random = np.random.default_rng(settings.seed)
         self.order = [int(i) for i in random.permutation(len(structures))]
@@ -109,7 +110,7 @@ class Run:
             circles = settings.circles or 2
             tier = Tier(self._degree(), circles=circles, noise=32)
             return choose([*SMALL, tier], *arguments, len(SMALL))
-        tiers = ladder(n, self._degree())
+        tiers = ladder(n, self._degree(), 2 * settings.lambda_max)
         if settings.circles is not None:
             tiers = [
                 replace(t, circles=settings.circles if t.circles else 0) for t in tiers

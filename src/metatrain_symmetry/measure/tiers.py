@@ -74,10 +74,10 @@ class Tier:
 
 
 SMALL = (
-    Tier(group="D2", improper=False),
-    Tier(group="T", improper=False),
-    Tier(group="T"),
-    Tier(group="O"),
+    Tier(group="D2", improper=False, noise=0),
+    Tier(group="T", improper=False, noise=0),
+    Tier(group="T", noise=2),
+    Tier(group="O", noise=2),
     Tier(group="O", circles=2),
     Tier(group="I", circles=2),
     Tier(group="I", circles=4),
@@ -92,17 +92,19 @@ FEW = 8
 """This number of structures come before a better tier for fewer of them."""
 
 
-def ladder(n: int, highest: int) -> list[Tier]:
+def ladder(n: int, highest: int, exact: int) -> list[Tier]:
     """List the tiers for some structures.
 
     :param n: number of structures
     :param highest: degree of the largest grid, 8 or more
+    :param exact: degree from which on circles tell only what lies beyond λmax
     :return: ascending in cost
     """
     # about a hundred circles in all, as few as two on each
     circles = min(max(-(-100 // n), 2), 16)
+    few = min(max(-(-24 // n), 2), circles)
     grids = [
-        Tier(degree, circles=circles, noise=32)
+        Tier(degree, circles=circles if degree < exact else few, noise=32)
         for degree in range(FIRST_GRID, min(highest, MAX_DEGREE) + 1, 2)
     ]
     return [*SMALL, *grids]

@@ -1,7 +1,6 @@
 """The trainer: PET's, writing its checkpoints atomically."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from metatrain.pet import Trainer as PETTrainer
 from metatrain.utils.abc import ModelInterface
 
+from ..io import recover, scratch_beside
 from ..monitor import Monitor, complete
 from . import checkpoints
 
@@ -77,9 +77,11 @@ class Trainer(PETTrainer):
         :param path: file to write, ending in ``.ckpt``.
         """
         path = Path(path)
+        # what a killed training left behind
+        recover(path)
         # a folder, so that no `--restart auto` can pick up an unfinished file
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-            unfinished = Path(folder) / path.name
+        with scratch_beside(path) as folder:
+            unfinished = folder / path.name
             super().save_checkpoint(model, unfinished)
             # metatrain adds a missing extension by itself
             (written,) = unfinished.parent.iterdir()
