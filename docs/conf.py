@@ -1,11 +1,15 @@
 """Settings of the documentation: ``make docs`` builds it into ``docs/build``."""
 
 import sys
+import warnings
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+# of metatrain, about its own use of OmegaConf
+warnings.filterwarnings("ignore", message="(?s).*register_new_resolver")
 
 project = "metatrain-symmetry"
 author = "metatrain-symmetry developers"
@@ -15,8 +19,9 @@ release = version = installed_version(project)
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    # ours: tables of options from docstrings, the help of our commands, formulas
+    # ours: tables from the code, the help of our commands, formulas
     "options_table",
+    "measure_tables",
     "command_help",
     "mathml",
 ]
