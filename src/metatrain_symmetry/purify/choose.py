@@ -126,8 +126,8 @@ def score(moments: Sequence[Moments], readouts: Sequence[torch.Tensor]) -> Score
     if count == 0:
         return Score(float("nan"), float("nan"))
     ratio = max(predicted / known, 0.0) ** 0.5 if known > 0 else float("nan")
-    roots = (max(total / count, 0.0) ** 0.5 for total in (unsymmetric, error))
-    return Score(*roots, ratio)
+    A, rmse = (max(total / count, 0.0) ** 0.5 for total in (unsymmetric, error))
+    return Score(A, rmse, ratio)
 
 
 def scan(
