@@ -58,8 +58,9 @@ def test_three_lines_of_python(files, tmp_path):
         "spectrum.png", "heatmap.png", "distribution.png",
     }  # fmt: skip
     table = pd.read_csv(out / "equivariance.csv")
-    assert list(table.columns[:7]) == [
-        "structure", "target", "o3_lambda", "o3_sigma", "A", "error", "unit",
+    assert list(table.columns[:9]) == [
+        "structure", "target", "o3_lambda", "o3_sigma", "A", "A_stderr", "error",
+        "error_averaged", "unit",
     ]  # fmt: skip
     assert set(table.target) == {"energy", "conservative_force"}
     assert (table.A > 10 * table.noise).all()
@@ -103,7 +104,8 @@ def test_command_on_an_exported_model(files, tmp_path):
     done = mtt(*call, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "out" / "index.html").is_file()
-    assert "energy (0,+): median A" in done.stdout
+    assert "energy, per atom" in done.stdout
+    assert "open first: out/index.html" in done.stdout
     before = (tmp_path / "out" / "summary.json").read_bytes()
     again = mtt(*call, *options, cwd=tmp_path)
     assert again.returncode == 1

@@ -20,7 +20,7 @@ LARGEST_MEMORY = 2**20
 
 OF_MODELS = (
     "targets", "probes", "lambda_max", "estimator", "degree", "tolerance", "circles",
-    "max_structures", "memory", "dtype", "extensions", "seed",
+    "max_structures", "memory", "dtype", "extensions", "seed", "budget",
 )  # fmt: skip
 """Arguments that say how a model is measured: a run has been measured already."""
 
@@ -34,9 +34,12 @@ def settings(values: Mapping[str, Any]) -> "Settings":
     """
     from pydantic import ValidationError
 
+    from ..measure.budget import parse_budget
     from ..measure.settings import Settings
 
     known = list(Settings.model_fields)
+    if "budget" in values:
+        values = {**values, "budget": parse_budget(values["budget"])}
     for name, value in values.items():
         if name not in known:
             raise ValueError(f"there is no setting '{name}': {did_you_mean(name, known)}")

@@ -14,7 +14,6 @@ from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic.torch import System, is_atomistic_model, systems_to_torch
 from metatrain.pet import PET
 from metatrain.utils.data.system_to_ase import system_to_ase
-from metatrain.utils.io import load_model
 
 from ..messages import did_you_mean, quoted
 from ..places import input_file
@@ -24,6 +23,7 @@ from .interface import atomic_types, length_unit
 from .lengths import ASE, length_factor, scaled_system
 from .model import ModelEngine
 from .pet import PETEngine
+from .states import load
 from .truth import check_sizes, of_atoms
 
 
@@ -71,7 +71,7 @@ def open_engine(
     :return: the engine
     """
     if isinstance(model, str | Path):
-        model = _load(Path(model), extensions)
+        model = load(Path(model), extensions).model
     if not isinstance(model, torch.nn.Module):
         raise ValueError(
             f"{quoted(model)} is no model: give the path of one, or a torch module"
@@ -92,22 +92,6 @@ def open_engine(
                 "or pet_ssh model, not another architecture or an exported model"
             )
     return engine
-
-
-def _load(path: Path, extensions: str | Path | None) -> Any:
-    if path.suffix in (".yaml", ".yml"):
-        raise ValueError(f"'{path}' is an options file: give a checkpoint or a model")
-    input_file(path, "the model")
-    if extensions is not None and not Path(extensions).is_dir():
-        raise ValueError(f"there is no folder of extensions '{extensions}': correct it")
-    try:
-        return load_model(path, extensions_directory=extensions)
-    except Exception as error:
-        raise ValueError(
-            f"'{path}' cannot be read as a checkpoint or an exported model, perhaps "
-            "because it is truncated or of a later version: give a whole .ckpt or .pt "
-            "file of metatrain"
-        ) from error
 
 
 def _device(name: str | torch.device) -> torch.device:

@@ -17,6 +17,7 @@ from .engine import Block, Prepared, Values
 from .gradients import by_target, forces_and_stress, gradient_of
 from .interface import evaluating
 from .structures import differentiable, rotate, trial_system, volume, with_neighbors
+from .units import normal_unit
 
 
 # floats that a model keeps for an edge or an atom: generous for the architectures we know
@@ -52,7 +53,7 @@ class ModelEngine:
         self.baseline = "composition of the model" if self._additive else "none"
         self.kinds = {name: interface.sample_kind(model, name) for name in self.targets}
         supported = interface.supported_outputs(model)
-        self.units = {name: supported[name].unit for name in self.targets}
+        self.units = {name: normal_unit(supported[name].unit) for name in self.targets}
         self.gradient_kinds: dict[Block, tuple[str, str]] = {}
         self.blocks = self._find_blocks()
 
