@@ -1,14 +1,14 @@
 """What the pages have in common: templates, facts, links, a file written whole."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ..measure.unfinished import write_whole
 
 
 NESTED = ("settings", "versions")
@@ -32,12 +32,7 @@ def write_html(template: str, content: dict[str, Any], path: Path) -> Path:
     )
     text = environment.get_template(template).render(content)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, text)
     return path
 
 
