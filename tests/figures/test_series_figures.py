@@ -108,8 +108,12 @@ def test_heatmap_over_epochs(series):
     mesh = cells(top)
     assert mesh.get_array().shape == (19, len(EPOCHS))
     for y, name in ((0, "(0,+)"), (1, "(1,+)"), (9, "(0,-)"), (18, "residual")):
-        expected = np.maximum(shares(series, FORCE, name), FLOOR)
+        history = read_histories(series, FORCE)[0]
+        expected = np.maximum(history.bounds[history.channels.index(name)], FLOOR)
         np.testing.assert_array_equal(mesh.get_array()[y], expected)
+        # the same as the shares but for those of which only a bound is known
+        same = expected == np.maximum(shares(series, FORCE, name), FLOOR)
+        assert np.array_equal(~same, history.below[y] & (expected > FLOOR))
     assert (mesh.norm.vmin, mesh.norm.vmax) == (FLOOR, 1.0)
     # cells lie where their epochs are, on both axes
     timeline = Timeline.of(EPOCHS)
@@ -121,7 +125,7 @@ def test_heatmap_over_epochs(series):
     assert rows == [*map(str, range(9)), *map(str, range(9)), "> 8"]
     (bold,) = [t for t in top.get_yticklabels() if t.get_fontweight() == "bold"]
     assert bold.get_position()[1] == 1
-    # as many hatched cells as are within error of zero
+    # as many hatched cells as have only a bound
     (hatched,) = [c for c in top.collections if c.get_hatch()]
     table = series.characters.query("probe == @FORCE")
     assert len(hatched.get_paths()) == (table["share"] < 2 * table["stderr"]).sum() == 9
@@ -285,9 +289,12 @@ def test_thumbnail_shows_shares(series):
     assert CELL - 1 >= 12
     history = read_histories(series, FORCE)[0]
     found = middles(picture, history)
-    level = 1 - np.log10(np.clip(history.shares, FLOOR, 1)) / np.log10(FLOOR)
+    level = 1 - np.log10(np.clip(history.bounds, FLOOR, 1)) / np.log10(FLOOR)
     expected = 255 * np.asarray(colormap()(level))[..., :3]
-    assert np.abs(found - expected).max() < 3
+    difference = np.abs(found - expected).max(axis=2)
+    # a sign stands in the middle of the others
+    assert difference[~history.below].max() < 3
+    assert (difference[history.below] > 0).any()
     # a thin white line between cells, and letters beside them
     assert (picture[TOP : TOP + CELL - 1, LEFT + CELL - 1] == 255).all()
     assert picture[:, : LEFT - 5].min() < 100
@@ -323,12 +330,14 @@ def test_page_in_order(page, series):
     reader = Reader(page)
     places = [
         reader.text.index(text)
-        for text in ("pet-mad-s", "13.3 % of the RMSE", "What happened",
+        for text in ("pet-mad-s", "0.02 ± 0.003 eV equivariance error A", "What happened",
                      series.events["text"].iloc[0], "layers left out, to save time",
-                     "Irreps and errors", "The last measurement", "0.02 ± 0.003",
-                     "What it cost", "Settings and versions")
+                     "Irreps and errors", "The last measurement", "RMSE of all",
+                     "What it cost", "icosahedral", "Settings and versions")
     ]  # fmt: skip
     assert places == sorted(places)
+    assert "13.3 % of the RMSE of the same 32 structures" in reader.text
+    assert "It was 0.5 ± 0.075 eV before training" in reader.text
     assert reader.count("select") == len(TARGETS)
     assert reader.count("option") == len(TARGETS) * (len(LAYERS) + len(OUTPUTS))
     assert reader.count("a", href="./characters.csv") == 1

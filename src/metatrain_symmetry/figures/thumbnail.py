@@ -31,7 +31,7 @@ def thumbnail(series: Series, probe: str) -> np.ndarray:
     :raises KeyError: if there is no such probe
     :return: pixels ``(height, width, 3)``, uint8; one column of cells per epoch, the first
         cell begins at ``(TOP, LEFT)``; ``<`` marks a share that is only known to be below
-        what its colour says, ``?`` one without an error bar
+        what its colour says, ``•`` one without an error bar
     """
     histories = read_histories(series, probe)
     if not histories:
@@ -76,7 +76,7 @@ def _draw(history: History, epochs: list[int]) -> np.ndarray:
 
 def _mark(draw: ImageDraw.ImageDraw, history: History, rows: list[int]) -> None:
     """Signs in the cells of upper bounds and of shares without an error bar."""
-    for sign, where in (("<", history.below), ("?", history.bare)):
+    for sign, where in (("<", history.below), ("•", history.bare)):
         for row, epoch in np.argwhere(where):
             place = (LEFT + (epoch + 0.5) * CELL - 0.5, rows[row] + CELL / 2)
             # legible on dark and on bright cells

@@ -14,8 +14,8 @@ FACTOR = 10.0
 WINDOW = 4.0
 """Within what ratio of completed epochs."""
 
-LEAST = 1e-2
-"""The larger of the two shares must be of note."""
+LEAST = {"+": 0.1, "-": 0.01}
+"""The larger of the two shares must be of note, by σ: pseudo irreps are small by nature."""
 
 PARTNER = 0.1
 """Change of another irrep's share that is named beside it."""
@@ -39,7 +39,7 @@ class _Change:
     @property
     def sudden(self) -> bool:
         small, large = sorted((self.old, self.new))
-        return large >= max(FACTOR * small, LEAST)
+        return large >= max(FACTOR * small, LEAST[self.channel[-2]])
 
     def words(self) -> str:
         verb = "rose" if self.new > self.old else "fell"
@@ -57,7 +57,8 @@ def transitions(characters: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
 
     :param characters: of a series, all epochs up to the last one
     :param events: found before
-    :return: new rows ``events`` of a series; those of one probe share a ``text``
+    :return: new rows ``events`` of a series; those of one probe share a ``text``, and
+        irreps whose share changed by a tenth of the whole meanwhile are among them
     """
     if not len(characters):
         return pd.DataFrame(columns=COLUMNS["events"])
@@ -91,7 +92,8 @@ def _of_probe(
     if not sudden:
         return []
     sudden.sort(key=lambda change: -max(change.old, change.new))
-    text = _sentence(probe, sudden, shares, last)
+    changes = sudden + _partners(sudden, shares, last)
+    text = _sentence(probe, changes, last)
     return [
         dict(
             zip(
@@ -100,7 +102,7 @@ def _of_probe(
                 strict=True,
             )
         )
-        for c in sudden
+        for c in changes
     ]
 
 
@@ -113,21 +115,26 @@ def _largest(channel: str, shares: pd.Series) -> _Change:
     return _Change(channel, int(shares.index[place]), float(before[place]), new)
 
 
-def _sentence(probe: str, sudden: list[_Change], shares: pd.DataFrame, last: int) -> str:
-    """Name what changed, and what changed places with it."""
+def _partners(sudden: list[_Change], shares: pd.DataFrame, last: int) -> list[_Change]:
+    """What changed places with the irreps that changed suddenly."""
     first = sudden[0].first
-    named = {change.channel for change in sudden}
-    others = []
-    if first in shares.index:
-        for channel in shares.columns.difference(sorted(named)):
-            old, new = float(shares[channel][first]), float(shares[channel][last])
-            if abs(new - old) >= PARTNER:
-                others.append(_Change(str(channel), first, old, new))
-    everything = sudden + others
-    parts = [change.words() for change in everything[:NAMED]]
-    if len(everything) > NAMED:
-        parts.append(f"and {len(everything) - NAMED} more irreps changed")
-    begin = min(change.first for change in everything[:NAMED])
+    named = [change.channel for change in sudden]
+    table = shares.loc[[first, last], shares.columns.difference(named)].dropna(axis=1)
+    pairs = table.to_numpy(dtype=float).T
+    return [
+        _Change(str(channel), first, float(old), float(new))
+        for channel, (old, new) in zip(table.columns, pairs, strict=True)
+        if abs(new - old) >= PARTNER
+    ]
+
+
+def _sentence(probe: str, changes: list[_Change], last: int) -> str:
+    """Name what changed."""
+    parts = [change.words() for change in changes[:NAMED]]
+    if len(changes) > NAMED:
+        others = ", ".join(change.channel for change in changes[NAMED:])
+        parts.append(f"and {others} changed too")
+    begin = min(change.first for change in changes[:NAMED])
     return f"{probe}: {', '.join(parts)} between epochs {begin} and {last}"
 
 

@@ -22,6 +22,9 @@ GUARANTEED = 16
 FEW = (1, 2, 3, 4, 6, 8)
 """Structures that get more rotations before others are used as well."""
 
+SLACK = 1.5
+"""How much too dear a plan may seem before a series changes to another one."""
+
 EARLY = 4
 """Measurements after which a plan is not made larger any more."""
 
@@ -180,9 +183,9 @@ class Budget:
         """
         available = AIM * self.allowed(training) - self.spent
         owed = left if self.fixed_schedule else min(left, max(1, GUARANTEED - done))
-        # fewer epochs rather than a poor plan, down to those that are guaranteed
-        affordable = math.floor(available / costs[decent(plans, costs)])
-        count = min(left, max(owed, affordable))
+        # fewer epochs rather than a poorer plan, down to those that are guaranteed
+        wanted = decent(plans, costs) if before is None else plans.index(before)
+        count = min(left, max(owed, math.floor(available / costs[wanted])))
         each = available / count
         order = sorted(range(len(plans)), key=lambda i: costs[i])
         if before is not None:
@@ -191,7 +194,7 @@ class Budget:
             end = left == 1 and cost <= LAST * self.allowed(training)
             # only the first estimates may have been far too high
             least = 0.25 * each if done < EARLY else 0.0
-            if end or least <= cost <= 1.3 * each:
+            if end or least <= cost <= SLACK * each:
                 return Choice(before, count, each)
         fitting = [i for i in order if costs[i] <= each]
         chosen = fitting[-1] if fitting else order[0]

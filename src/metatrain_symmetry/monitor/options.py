@@ -82,8 +82,10 @@ def complete(options: Mapping[str, Any] | None) -> dict[str, Any] | None:
         found = TypeAdapter(SymmetryHypers).validate_python({**defaults, **options})
     except ValidationError as error:
         first = error.errors()[0]
+        name, *places = first["loc"]
+        where = "".join(f"[{place}]" for place in places if isinstance(place, int))
         raise ValueError(
-            f"training.symmetry.{first['loc'][0]} is {first['input']!r}: {first['msg']}"
+            f"training.symmetry.{name}{where} is {first['input']!r}: {first['msg']}"
         ) from error
     return dict(found)
 

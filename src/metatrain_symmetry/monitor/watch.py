@@ -130,8 +130,12 @@ class Watch:
             for one in self.held_out
         ]
         trial = Plan(1)
-        self._timed(trial, errors_of_all=False)  # what is done once only
-        _, seconds = self._timed(trial, errors_of_all=False)
+        try:
+            self._timed(trial, errors_of_all=False)  # what is done once only
+            _, seconds = self._timed(trial, errors_of_all=False)
+        except Exception:
+            self.subjects = []  # nothing is prepared: to be tried again
+            raise
         self.budget.learn(work(trial, self.subjects, self.orbits), seconds)
 
     def _timed(
