@@ -61,9 +61,10 @@ def write_options(folder, structures, energy="{unit: eV}", direct="eV", more="")
     return path
 
 
-def truths(path, blocks):
+def truths(path, engine):
     """What an options file says of each structure."""
-    systems, tensors, infos = of_options(path)
+    systems, tensors, infos = of_options(path, engine)
+    blocks = engine.blocks
     return [of_tensors(s, t, infos, blocks) for s, t in zip(systems, tensors, strict=True)]
 
 
@@ -75,8 +76,9 @@ def close(found, expected):
 
 def test_options_say_what_ase_says(model, tmp_path):
     path = write_options(tmp_path, stressed())
-    blocks = open_engine(model).blocks
-    for truth, atoms in zip(truths(path, blocks), stressed(), strict=True):
+    engine = open_engine(model)
+    blocks = engine.blocks
+    for truth, atoms in zip(truths(path, engine), stressed(), strict=True):
         assert {b.target for b in truth} == {
             "energy", "conservative_force", "conservative_stress", STRESS,
         }  # fmt: skip
@@ -99,29 +101,31 @@ def test_virials_and_units(model, tmp_path):
         atoms.info["virial"] = -stress * atoms.get_volume()
     energy = "{unit: meV, stress: false, virial: true}"
     path = write_options(tmp_path, structures, energy, direct="meV")
-    blocks = open_engine(model).blocks
-    for truth, atoms in zip(truths(path, blocks), stressed(), strict=True):
+    engine = open_engine(model)
+    blocks = engine.blocks
+    for truth, atoms in zip(truths(path, engine), stressed(), strict=True):
         expected = {block: v / 1000 for block, v in of_atoms(atoms, blocks).items()}
         close(truth, expected)
     path = write_options(tmp_path, structures, "{unit: A}")
     with pytest.raises(ValueError, match=r"energy.*in 'A'"):
-        truths(path, blocks)
+        truths(path, engine)
 
 
 def test_no_stress_without_a_cell(model, tmp_path):
     atoms = stressed()[0]
     atoms.pbc = [True, True, False]
     path = write_options(tmp_path, [atoms])
-    (truth,) = truths(path, open_engine(model).blocks)
+    (truth,) = truths(path, open_engine(model))
     assert "conservative_stress" not in {block.target for block in truth}
 
 
-def test_all_datasets_of_a_file(tmp_path):
+def test_all_datasets_of_a_file(model, tmp_path):
+    engine = open_engine(model)
     path = write_options(tmp_path, stressed(), more="indices: [1]\n")
     one = path.read_text().splitlines()
     item = "\n".join(["- " + one[0], *("  " + line for line in one[1:])])
     path.write_text(item + "\n" + item)
-    _, tensors, _ = of_options(path)
+    _, tensors, _ = of_options(path, engine)
     energies = [part["energy"].block().values.item() for part in tensors]
     assert energies == [-3.0, -3.0]
 
@@ -133,11 +137,14 @@ def test_scalars_of_a_file_need_their_shape():
     density = [Block("mtt::density", Irrep(degree), "atom") for degree in (0, 1)]
     atoms.arrays["mtt::charge"] = np.arange(2.0 * len(atoms)).reshape(-1, 2)
     atoms.info["mtt::gap"] = [1.0, 2.0, 3.0]
-    atoms.arrays["mtt::density"] = np.ones(len(atoms))
     truth = of_atoms(atoms, [per_atom, whole, *density])
     assert set(truth) == {per_atom, whole}
     assert truth[per_atom].shape == (len(atoms), 1, 2)
     assert truth[whole].flatten().tolist() == [1.0, 2.0, 3.0]
     assert truth[whole].shape == (1, 1, 3)
-    atoms.info["mtt::charge"] = 1.0
+    # arrays are per atom, entries are per structure
+    atoms.info["mtt::charge"] = atoms.arrays.pop("mtt::charge")
     assert set(of_atoms(atoms, [per_atom])) == set()
+    atoms.arrays["mtt::density"] = np.ones(len(atoms))
+    with pytest.raises(ValueError, match=r"mtt::density.*\(0,\+\) and \(1,\+\) per atom"):
+        of_atoms(atoms, density)

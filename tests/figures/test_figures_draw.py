@@ -1,7 +1,7 @@
 """Figures show what was measured, also when little was."""
 
 import sys
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,18 +13,15 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from metatrain_symmetry.figures import draw_report, style, write_page
 from metatrain_symmetry.figures.blocks import read_blocks
 from metatrain_symmetry.figures.distribution import draw_distribution
 from metatrain_symmetry.figures.heatmap import draw_heatmap
-from metatrain_symmetry.figures.spectrum import (
-    draw_spectrum,
-    needed_irreps,
-    read_spectra,
-)
+from metatrain_symmetry.figures.predictions import draw_spectrum
+from metatrain_symmetry.figures.shares import BELOW, NO_ERROR_BAR
+from metatrain_symmetry.figures.spectrum import Channel, needed_irreps, read_spectra
 from metatrain_symmetry.group.irreps import Irrep
 
 
@@ -50,15 +47,15 @@ def test_files(tmp_path):
     report = make_report(structures=20, layers=FEW)
     paths = draw_report(report, tmp_path)
     assert dict(matplotlib.rcParams) == before
-    assert list(paths) == ["distribution", "spectrum", "heatmap"]
+    assert list(paths) == ["network", "distribution", "spectrum", "heatmap"]
     for path in paths.values():
         assert path.parent == tmp_path / "figures"
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
         assert imread(path.with_suffix(".png"))[..., :3].std() > 0.05
     page = write_page(report, tmp_path / "index.html", paths)
-    assert page.read_text(encoding="utf-8").count("<img") == 3
+    assert page.read_text(encoding="utf-8").count("<img") == 4
     # nothing half-written is left
-    assert len(list((tmp_path / "figures").iterdir())) == 6
+    assert len(list((tmp_path / "figures").iterdir())) == 8
 
 
 def test_failed_writing_leaves_the_old_file(tmp_path, monkeypatch):
@@ -109,6 +106,10 @@ def test_needed_irreps():
     assert needed_irreps(report, "dipole") == set()
 
 
+def meshes(figure):
+    return [m for m in figure.axes[0].collections if isinstance(m, QuadMesh)]
+
+
 def test_heatmap():
     report = make_report()
     figure = draw_heatmap(report)
@@ -118,28 +119,69 @@ def test_heatmap():
         assert (f"{probe} †" in words) == (probe in NOT_CONVERGED)
     for group in {group for group, _ in LAYERS.values()} | {"predictions", "residual"}:
         assert group in words
-    assert any("floor 1e-10" in word for word in words)
     legend = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert any("not converged" in text for text in legend)
-    meshes = [mesh for axes in figure.axes for mesh in axes.findobj(QuadMesh)]
-    cells = [m for m in meshes if m.get_array().size % len(PROBES) == 0]
-    assert all(isinstance(mesh.norm, LogNorm) for mesh in cells)
-    assert [m.get_array().shape for m in cells[:3]] == [(27, 9), (27, 9), (27, 1)]
-    energy = report.characters.query("probe == 'energy' and chi_sigma == 1")["share"]
-    np.testing.assert_allclose(cells[0].get_array()[-3], energy)
+    assert "not converged" in legend
+    assert "irrep of the target" in legend
+    assert "at or below 10⁻¹⁰" in legend
+    cells = meshes(figure)
+    assert all(isinstance(m.norm, LogNorm) for m in cells)
+    assert (cells[0].norm.vmin, cells[0].norm.vmax) == (1e-10, 1.0)
+    # three panels for each group, the predictions last
+    assert [m.get_array().shape for m in cells[-3:]] == [(3, 9), (3, 9), (3, 1)]
+    assert sum(m.get_array().shape[0] for m in cells) == 3 * len(PROBES)
+    table = report.characters.query("probe == 'energy'")
+    energy = table.query("chi_sigma == 1")["share"]
+    np.testing.assert_allclose(cells[-3].get_array()[0], energy)
+    residual = table.query("channel == 'residual'")["share"]
+    np.testing.assert_allclose(cells[-1].get_array()[0], residual)
 
 
-def test_heatmap_hatches_what_is_within_error():
+def marked(figure, name):
+    """Numbers of strokes and dots of one kind."""
+    found = [c for c in figure.axes[0].collections if c.get_gid() == name]
+    return sum(
+        len(c.get_segments()) if name == BELOW else len(c.get_offsets()) for c in found
+    )
+
+
+def test_cells_say_what_their_numbers_are_worth():
     report = make_report()
-    figure = draw_heatmap(report)
-    hatched = [
-        patch
-        for axes in figure.axes[1:4]
-        for patch in axes.patches
-        if isinstance(patch, Rectangle) and patch.get_hatch()
-    ]
     table = report.characters
-    assert len(hatched) == (table["share"] < 2 * table["stderr"]).sum() > 10
+    table.loc[table.index[::9], "stderr"] = np.nan
+    figure = draw_heatmap(report)
+    below = (table["share"] <= 2 * table["stderr"]) & (table["stderr"] > 0)
+    # three strokes in each cell
+    assert marked(figure, BELOW) == 3 * below.sum() > 10
+    assert marked(figure, NO_ERROR_BAR) == table["stderr"].isna().sum() > 10
+    assert {BELOW, NO_ERROR_BAR} <= {t.get_text() for t in figure.legends[0].get_texts()}
+    # the colour is that of the bound
+    row = table[(table.probe == "energy") & (table.chi_sigma == -1)]
+    shown = np.where(row.share <= 2 * row.stderr, row.share + 2 * row.stderr, row.share)
+    found = np.asarray(meshes(figure)[-2].get_array()[0])
+    np.testing.assert_allclose(found, np.maximum(shown, 1e-10))
+    # a missing error bar is no reason to call a number certain, nor to call it zero
+    table["stderr"] = np.nan
+    figure = draw_heatmap(report)
+    assert marked(figure, BELOW) == 0
+    assert marked(figure, NO_ERROR_BAR) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("share", "stderr", "below", "shown"),
+    [
+        (0.5, 0.1, False, 0.5),
+        (0.1, 0.1, True, 0.3),
+        (-0.1, 0.1, True, 0.2),
+        (-0.5, 0.1, True, 0.2),
+        (0.0, 0.0, False, 0.0),
+        (0.1, np.nan, False, 0.1),
+    ],
+)
+def test_bounds(share, stderr, below, shown):
+    channel = Channel("(1,+)", share, stderr, share)
+    assert channel.below == below
+    assert channel.shown == pytest.approx(shown)
+    assert channel.has_error_bar == (stderr == stderr)
 
 
 def test_rows_follow_the_network():
@@ -150,19 +192,71 @@ def test_rows_follow_the_network():
     assert list(dict.fromkeys(groups)) == order
 
 
-@pytest.mark.parametrize("number", [1, 60])
-def test_height_follows_the_number_of_probes(number):
-    layers = {f"layer_{i}": ("transformer", 0.1) for i in range(number)}
-    figure = draw_heatmap(make_report(layers=layers))
+def report_of(number, lambda_max):
+    """As many probes; the first three are predictions."""
+    layers = {f"layer_{i}": ("transformer", 0.1) for i in range(max(number - 3, 0))}
+    report = make_report(structures=2, layers=layers, lambda_max=lambda_max)
+    if number < 3:
+        report.characters = report.characters.query("probe == 'energy'")
+    report.characters.loc[report.characters.index[::5], "stderr"] = np.nan
+    return report
+
+
+@pytest.mark.parametrize(
+    ("number", "lambda_max"), [(1, 2), (1, 16), (3, 8), (12, 16), (50, 2)]
+)
+def test_everything_fits_into_the_heatmap(number, lambda_max):
+    figure = draw_heatmap(report_of(number, lambda_max))
     rendered(figure)
-    names = [
-        text
-        for text in figure.findobj(Text)
-        if text.get_text().startswith("layer_") and text.get_visible()
-    ]
-    assert len(names) == number
-    boxes = sorted((text.get_window_extent() for text in names), key=lambda box: box.y0)
-    assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
+    width, height = figure.canvas.get_width_height()
+    boxes = {}
+    for text in figure.findobj(Text):
+        if text.get_text().strip() and text.get_visible():
+            box = text.get_window_extent()
+            if box.width > 1:  # zero: never drawn
+                boxes[text.get_text(), round(box.x0), round(box.y0)] = box
+    assert all(box.x0 >= 0 and box.x1 <= width for box in boxes.values())
+    assert all(box.y0 >= 0 and box.y1 <= height for box in boxes.values())
+    # no two texts lie upon each other
+    for a, b in combinations(boxes.values(), 2):
+        assert a.x1 <= b.x0 + 1 or b.x1 <= a.x0 + 1 or a.y1 <= b.y0 + 1 or b.y1 <= a.y0 + 1
+    names = [name for name, *_ in boxes]
+    assert sum(name.startswith("share of the mean square") for name in names) == 1
+    assert sum(name.startswith("layer_") for name in names) == max(number - 3, 0)
+
+
+@pytest.mark.parametrize("number", [1, 4, 12])
+def test_the_legend_fits_below_the_spectra(number):
+    report = report_of(3, 8)
+    own = report.characters.query("kind == 'output'")
+    rows = [own.assign(probe=own["probe"] + f"_{i}") for i in range(4)]
+    table = pd.concat(rows)
+    report.characters = table[table.probe.isin(table.probe.unique()[:number])]
+    figure = draw_spectrum(report)
+    rendered(figure)
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.canvas.get_width_height()[0]
+    assert len([axes for axes in figure.axes if axes.get_title(loc="left")]) == number
+
+
+def test_spectrum_says_what_its_numbers_are_worth():
+    report = make_report()
+    table = report.characters
+    own = table.probe == "non_conservative_force"
+    rows = table[own & (table.chi_sigma == 1)].index
+    table.loc[rows[2], "stderr"] = 10 * table.loc[rows[2], "share"]
+    table.loc[rows[3], "stderr"] = np.nan
+    figure = draw_spectrum(report)
+    axes = figure.axes[1]
+    certain = axes.containers[0][0].get_ydata().astype(float)
+    np.testing.assert_allclose(certain, table.loc[rows[[0, 1, *range(4, 9)]], "share"])
+    own = [line for line in axes.lines if line.get_color() == style.PROPER]
+    (bound,) = [x for x in own if x.get_marker() == "v" and len(x.get_xdata()) == 1]
+    assert bound.get_ydata()[0] == pytest.approx(21 * table.loc[rows[2], "share"])
+    (loose,) = [line for line in own if line.get_marker() == "x"]
+    assert loose.get_ydata()[0] == table.loc[rows[3], "share"]
+    assert NO_ERROR_BAR in {t.get_text() for t in figure.legends[0].get_texts()}
 
 
 def test_shares_that_no_log_axis_can_show():
@@ -200,8 +294,23 @@ def test_distribution():
     np.testing.assert_allclose(points, energy[["error_per_atom", "A_per_atom"]])
     median = 100 * (energy["A"] / energy["error"]).median()
     assert f"median {style.number(median)} %" in texts(bottoms[0])
-    legend = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert "noise floor (rounding)" in legend
+    # rounding lies far below: a remark rather than a line
+    assert any(word.startswith("rounding: ") for word in texts(tops[0]))
+    report.equivariance["noise"] = report.equivariance["A"].median()
+    legend = draw_distribution(report).legends[0].get_texts()
+    assert "rounding" in {t.get_text() for t in legend}
+
+
+def test_error_bars_of_A():
+    report = make_report(structures=5)
+    table = report.equivariance
+    table["A_stderr"] = 0.2 * table["A"]
+    table.loc[table.index[0], "A_stderr"] = np.nan
+    axes = draw_distribution(report).axes[0]
+    (bars,) = [c for c in axes.collections if hasattr(c, "get_segments")]
+    energy = table.query("target == 'energy'").iloc[1:]
+    tops = [segment[1, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(tops, 1.2 * energy["A_per_atom"])
 
 
 def test_distribution_without_errors():

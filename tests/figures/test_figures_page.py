@@ -13,7 +13,7 @@ from matplotlib.image import imread
 
 from metatrain_symmetry.figures import write_page
 from metatrain_symmetry.figures.page import CAPTIONS
-from metatrain_symmetry.figures.spectrum import draw_spectrum
+from metatrain_symmetry.figures.predictions import draw_spectrum
 from metatrain_symmetry.figures.style import number, save
 
 

@@ -15,6 +15,8 @@ def test_no_outputs():
     report = analyze(engine, structures, settings, progress=False)
     assert len(report.equivariance) == 0
     assert set(report.characters.probe) == {"x"}
-    # the grid of the pilot, and two circles of 11 angles in two cosets on each structure
-    assert report.summary["evaluations"] == 140 + 3 * 2 * 11 * 2
+    # the time of one, two circles of 55 angles in two cosets for the pilot, and two of
+    # 13 on each structure, where nothing is found beyond λ = 3
+    assert report.summary["evaluations"] == 2 + 3 * 2 * 55 * 2 + 3 * 2 * 13 * 2
+    assert (report.characters.estimator == "circles").all()
     assert report.summary["medians"] == []

@@ -15,7 +15,7 @@ from metatrain.utils.data.target_info import get_generic_target_info
 from orbit_common import generic, irreps
 
 from metatrain_symmetry.group import O3Grid
-from metatrain_symmetry.measure.degree import noise_floor
+from metatrain_symmetry.measure.noise import noise_floor
 from metatrain_symmetry.measure.structure import measure_structure
 from metatrain_symmetry.orbit import open_engine, read_systems
 

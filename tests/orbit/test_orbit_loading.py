@@ -80,7 +80,7 @@ def test_exported_targets(tmp_path):
 
 
 def test_no_model(tmp_path):
-    with pytest.raises(ValueError, match="there is no model"):
+    with pytest.raises(ValueError, match="does not exist"):
         open_engine(tmp_path / "missing.ckpt")
     options = tmp_path / "options.yaml"
     options.write_text("a: 1")
@@ -126,7 +126,7 @@ def test_structures_that_do_not_fit(engine, atoms, match):
 
 
 def test_files_that_do_not_fit(engine, tmp_path):
-    with pytest.raises(ValueError, match="no file of structures"):
+    with pytest.raises(ValueError, match="does not exist"):
         read_systems(tmp_path / "missing.xyz", engine)
     path = tmp_path / "bad.xyz"
     path.write_text("this is\nnot a structure\n")

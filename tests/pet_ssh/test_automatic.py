@@ -3,6 +3,7 @@
 import pytest
 import torch
 from common import SMALL
+from metatrain.utils.pydantic import MetatrainValidationError
 from omegaconf import OmegaConf
 
 from metatrain_symmetry.pet_ssh import preflight
@@ -73,7 +74,7 @@ def test_irreps_of_targets(targets, irreps):
 
 def test_number_in_the_options(tmp_path, caplog):
     caplog.set_level("INFO")
-    given = options(density=spherical((11, 1)))
+    given = options(density=spherical((11, 1))) | {"validation_set": 0.1}
     checked = preflight.check(given, None, tmp_path)
     assert checked.architecture.model.geometry_embedding.l_max == 6
     assert "l_max: auto is 6 for targets (11,+)" in caplog.text
@@ -84,7 +85,33 @@ def test_number_in_the_options(tmp_path, caplog):
         assert same.architecture.model.geometry_embedding.l_max == l_max
 
 
-def test_python_is_told_to_give_a_number():
+def test_metatrain_says_itself_what_is_wrong(tmp_path):
+    given = options(density=spherical((11, 1))) | {"validation_set": 0.1}
+    given["training_set"]["targets"]["mtt::density"]["unitt"] = "eV"
+    with pytest.raises(MetatrainValidationError, match="Unrecognized option 'unitt'"):
+        preflight.check(given, None, tmp_path)
+    given["training_set"] = 3
+    with pytest.raises(MetatrainValidationError, match="Unable to process 'training_set'"):
+        preflight.check(given, None, tmp_path)
+
+
+def test_nothing_to_restart_from_before_the_first_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = [tmp_path / "outputs" / day / "12-00-00" for day in ("2026-01-01", "2026-01-02")]
+    for run in runs:
+        run.mkdir(parents=True)
+        for name in ("scaler", "composition"):
+            torch.save({"architecture_name": name}, run / f"{name}.ckpt")
+    given = options(3, energy=ENERGY)
+    path = "outputs/2026-01-02/12-00-00/scaler.ckpt"
+    with pytest.raises(ValueError, match=r"start without --restart\.$"):
+        preflight.check(given, path, tmp_path)
+    torch.save({"architecture_name": "pet_ssh"}, runs[0] / "model_10.ckpt")
+    with pytest.raises(ValueError, match=r"name an earlier one.*01-01.*model_10\.ckpt"):
+        preflight.check(given, path, tmp_path)
+
+
+def test_python_is_asked_for_a_number():
     with pytest.raises(ValueError, match="give a number or null here"):
         complete_options({"l_max": "auto"})
 

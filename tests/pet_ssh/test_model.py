@@ -193,7 +193,7 @@ def test_default_embedding_holds_the_irreps_up_to_l_max_and_no_other(l_max):
         ({"l_max": 2.0}, "l_max must be a whole number"),
         ({"l_max": True}, "l_max must be a whole number"),
         ({"l_max": 25}, "l_max must be a whole number"),
-        ({"lmax": 3}, "has no option 'lmax', only l_max, length_scale"),
+        ({"lmax": 3}, "has no option 'lmax': did you mean l_max"),
         ({"normalization": "bounded"}, "'harmonics', 'LayerNorm' or 'RMSNorm'"),
         ({"length_scale": 0}, "length_scale must be a positive length"),
         ({"length_scale": float("nan")}, "length_scale must be a positive length"),

@@ -89,6 +89,8 @@ def states():
 def test_report(trained):
     report = trained / "pure-report"
     assert {path.name for path in report.iterdir()} == set(files.REPORT)
+    written = json.loads((report / "summary.json").read_text())["files"]
+    assert set(written) == set(files.REPORT)
     accuracy = pd.read_csv(report / "accuracy.csv")
     assert set(accuracy.target) == {"energy", "non_conservative_force"}
     assert (accuracy.A_after <= accuracy.A_before).all()
@@ -336,7 +338,7 @@ def truncated():
         ({"output": "model.ckpt"}, "is the input"),
         ({"output": "new.pt"}, "must end in .ckpt"),
         ({"output": None}, "-o"),
-        ({"report": "model.ckpt"}, "is a file"),
+        ({"report": "model.ckpt"}, "name two places"),
     ],
     ids=lambda value: value if isinstance(value, str) else "case",
 )
@@ -445,7 +447,7 @@ def test_an_interrupted_sweep_writes_nothing(folder, signal):
     rest = process.communicate(timeout=60)[0].decode()
     assert process.returncode == (130 if signal == "SIGINT" else -9)
     if signal == "SIGINT":
-        assert "interrupted: nothing was written" in rest
+        assert "mtt purify was interrupted: it leaves nothing half-written" in rest
     assert everything(folder) == before
 
 

@@ -41,19 +41,15 @@ def run(arguments: argparse.Namespace) -> None:
     :param arguments: as parsed
     :raises ValueError: with one sentence for the user
     """
-    try:
-        purify_checkpoint(
-            arguments.model,
-            arguments.options,
-            arguments.output,
-            report=arguments.report,
-            dry_run=arguments.dry_run,
-            overwrite=arguments.overwrite,
-            device=arguments.device,
-        )
-    except KeyboardInterrupt:
-        logging.error("interrupted: nothing was written, the input is as it was")
-        raise SystemExit(130) from None
+    purify_checkpoint(
+        arguments.model,
+        arguments.options,
+        arguments.output,
+        report=arguments.report,
+        dry_run=arguments.dry_run,
+        overwrite=arguments.overwrite,
+        device=arguments.device,
+    )
 
 
 def purify_checkpoint(
@@ -80,16 +76,14 @@ def purify_checkpoint(
     :raises ValueError: if something is wrong with the input; nothing has been written then
     :return: what was found; None in all but the first of several processes
     """
-    from ..purify.files import check_checkpoint, check_report, write_all
+    from ..places import input_file
+    from ..purify.files import check_outputs, write_all
     from ..purify.run import purify
 
     if output is None and not dry_run:
         raise ValueError("name the checkpoint to write with -o, or ask for a --dry-run")
-    target = None
-    if output is not None and not dry_run:
-        target = check_checkpoint(Path(output), Path(model), overwrite)
-        report = report or target.with_name(f"{target.stem}-report")
-    folder = None if report is None else check_report(Path(report), overwrite)
+    source = input_file(model, "the model")
+    target, folder = check_outputs(source, None if dry_run else output, report, overwrite)
     found = purify(model, options, dry_run=dry_run, device=device, progress=progress)
     if found is None:
         return None

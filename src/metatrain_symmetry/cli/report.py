@@ -6,11 +6,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import checks
 from .folder import check_folder, write
 
 
 if TYPE_CHECKING:
+    from ..measure.advice import ModelFacts
     from ..measure.report import Report
+    from ..orbit.states import Loaded
 
 PROBES = ("GE", "EE", "transformer", "GNN", "BBF", "LLF")
 """What is probed inside PET and pet_ssh unless asked otherwise."""
@@ -29,6 +32,7 @@ def symmetry_report(
     device: str = "cpu",
     extensions: str | None = None,
     max_structures: int | None = None,
+    state: str | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> "Report":
@@ -44,44 +48,53 @@ def symmetry_report(
     :param dtype: ``float32`` or ``float64``; None for that of the model
     :param device: of torch
     :param extensions: folder of an exported model's extensions
-    :param max_structures: take so many structures at random
+    :param max_structures: take at most this many structures, chosen at random
+    :param state: ``best`` or ``latest`` of a checkpoint; None for the best one, which
+        metatrain exports and evaluates
     :param progress: whether to show a progress bar
-    :param settings: see :class:`metatrain_symmetry.measure.settings.Settings`
+    :param settings: see :class:`metatrain_symmetry.measure.settings.Settings`; ``budget``
+        may be written as ``2min``
     :raises ValueError: if something asked for is not there
     :return: the report
     """
     from ..measure.analysis import analyze
+    from ..measure.averages import AVERAGES_TEXT, MEDIANS_TEXT, averages
+    from ..measure.budget import Clock
     from ..measure.diagnosis import diagnose
     from ..orbit import group_of
 
-    checked = _checked_settings(settings)
-    if max_structures is not None and max_structures < 1:
-        raise ValueError(f"max_structures: take one or more, not {max_structures}")
-    folder = None if output is None else check_folder(Path(output), overwrite)
-    engine = _engine(model, targets, probes, gradients, dtype, device, extensions)
+    checked = checks.settings(settings)
+    clock = Clock(checked.budget)
+    max_structures = checks.count("max_structures", max_structures)
+    folder = None if output is None else check_folder(output, overwrite)
+    loaded = _load(model, extensions, state)
+    engine = _engine(loaded.model, targets, probes, gradients, dtype, device)
     prepared, truths = _prepare(engine, structures, max_structures, checked.seed)
-    report = analyze(engine, prepared, checked, truths, group_of, progress)
+    report = analyze(engine, prepared, checked, truths, group_of, progress, clock)
     report.summary |= _about(engine, model, structures)
-    report.diagnosis = diagnose(report.characters, report.summary["architecture"])
+    report.summary |= {"state": loaded.state or None, "epochs": loaded.epochs}
+    report.summary["state_text"] = loaded.text
+    report.summary["averages"] = averages(report.equivariance)
+    report.summary |= {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
+    facts = _facts(engine, model, report.summary["architecture"])
+    report.diagnosis = diagnose(report.equivariance, report.characters, facts)
     if folder is not None:
         write(report, folder)
     return report
 
 
-def _checked_settings(settings: dict[str, Any]) -> Any:
-    """Check the settings, with one sentence where they are wrong."""
-    from pydantic import ValidationError
+def _load(model: Any, extensions: str | None, state: str | None) -> "Loaded":
+    """Read the model, in one state; a module is what it is."""
+    from ..orbit.states import Loaded, load
 
-    from ..measure.settings import Settings
-
-    try:
-        return Settings(**settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
+    if isinstance(model, str | Path):
+        return load(Path(model), extensions, state)
+    if state is not None:
         raise ValueError(
-            f"setting '{name}': {first['msg']}, not {first['input']!r}"
-        ) from None
+            "state: a model that is loaded already has one state only: give the path of "
+            "its checkpoint, or leave the state out"
+        )
+    return Loaded(model)
 
 
 def _engine(
@@ -91,15 +104,11 @@ def _engine(
     gradients: bool | str,
     dtype: str | None,
     device: str,
-    extensions: str | None,
 ) -> Any:
     """Open the model; the usual probes only where it has layers that we know."""
-    import torch
-
     from ..orbit import PETEngine, open_engine
 
-    chosen = getattr(torch, dtype) if dtype else None
-    options = (gradients, chosen, device, extensions)
+    options = (gradients, checks.dtype(dtype), device)
     if probes is not None:
         return open_engine(model, targets, probes, *options)
     engine = open_engine(model, targets, (), *options)
@@ -111,17 +120,18 @@ def _engine(
 
 def _prepare(
     engine: Any, structures: Any, limit: int | None, seed: int
-) -> tuple[list[Any], list[Any]]:
+) -> tuple[Any, list[Any]]:
     """Read the structures and what is known of their targets."""
     import numpy as np
 
     from ..orbit import read_systems, truth
+    from ..orbit.lazy import LazyStructures
 
     options = isinstance(structures, str | Path) and str(structures).endswith(
         (".yaml", ".yml")
     )
     if options:
-        systems, tensors, infos = truth.of_options(Path(structures))
+        systems, tensors, infos = truth.of_options(Path(structures), engine)
         pairs = read_systems(systems, engine)
         truths = [
             truth.of_tensors(system, parts, infos, engine.blocks)
@@ -134,8 +144,25 @@ def _prepare(
     if limit is not None and limit < len(pairs):
         random = np.random.default_rng(seed)
         chosen = np.sort(random.choice(len(pairs), limit, replace=False))
-    prepared = [engine.prepare(pairs[i][1], f"structure {i}") for i in chosen]
+    systems = [pairs[i][1] for i in chosen]
+    prepared = LazyStructures(engine, systems, [f"structure {i}" for i in chosen])
     return prepared, [truths[i] for i in chosen]
+
+
+def _facts(engine: Any, model: Any, architecture: str) -> "ModelFacts":
+    """What advice depends on."""
+    from metatomic.torch import is_atomistic_model
+
+    from ..measure.advice import ModelFacts
+
+    module = getattr(engine, "model", None)
+    hypers = getattr(module, "hypers", None) or {}
+    l_max = None
+    if architecture in ("pet", "pet_ssh"):
+        # without harmonics, [x, y, z, r]: vectors and scalars
+        l_max = hypers.get("geometry_embedding", {}).get("l_max") or 1
+    path = str(model) if isinstance(model, str | Path) else "MODEL.ckpt"
+    return ModelFacts(architecture, l_max, not is_atomistic_model(module), path)
 
 
 def _about(engine: Any, model: Any, structures: Any) -> dict[str, Any]:

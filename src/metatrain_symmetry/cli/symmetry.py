@@ -3,13 +3,16 @@
 import argparse
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from . import checks
 from .report import PROBES, symmetry_report
+from .summary_lines import lines
 
 
-if TYPE_CHECKING:
-    from ..measure.report import Report
+SETTINGS = (
+    "lambda_max", "budget", "estimator", "degree", "tolerance", "circles", "seed",
+)  # fmt: skip
+"""Arguments that are settings of a measurement under the same name."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-o", "--output", metavar="DIR",
         help="folder for the results (of a run's folder: default is its own)")  # fmt: skip
+    add("--state", choices=("best", "latest"),
+        help="which state of a checkpoint (default: best, as mtt export)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace DIR if it is there")
     add("--targets", nargs="+", metavar="NAME", help="targets (default: all)")
     add(
@@ -46,7 +51,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance", type=float, help="residual that counts as converged (default: 0.001)"
     )
     add("--circles", type=int, help="random circles on each structure")
-    add("--max-structures", type=int, help="take so many structures, at random")
+    add(
+        "--max-structures",
+        type=int,
+        help="take at most this many structures, chosen at random",
+    )
+    add(
+        "--budget",
+        metavar="TIME",
+        help="time for the measurement, such as 90s, 2min, 1h or none (default: 2min)",
+    )
     add("--memory", type=float, metavar="GB", help="memory budget (default: 2)")
     add("--gradients", choices=("auto", "yes", "no"), default="auto",
         help="forces and stress from energies (default: as trained)")  # fmt: skip
@@ -70,11 +84,11 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(f"give {missing} too: mtt symmetry MODEL STRUCTURES -o DIR")
     settings = {
         name: getattr(arguments, name)
-        for name in ("lambda_max", "estimator", "degree", "tolerance", "circles", "seed")
+        for name in SETTINGS
         if getattr(arguments, name) is not None
     }
     if arguments.memory is not None:
-        settings["memory"] = int(arguments.memory * 2**30)
+        settings["memory"] = checks.memory(arguments.memory)
     report = symmetry_report(
         arguments.model,
         arguments.structures,
@@ -87,40 +101,29 @@ def run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         extensions=arguments.extensions,
         max_structures=arguments.max_structures,
+        state=arguments.state,
         **settings,
     )
     for line in lines(report):
         logging.info(line)
-    logging.info(f"page: {Path(arguments.output) / 'index.html'}")
+    logging.info(f"open first: {Path(arguments.output) / 'index.html'}")
 
 
 def _draw_run(arguments: argparse.Namespace) -> None:
     """Draw the series of a run's folder."""
     from .series import draw_run
 
+    checks.only_for_models(arguments)
     if arguments.structures is not None:
         raise ValueError(
             f"'{arguments.model}' is a folder, which is drawn without STRUCTURES: leave "
             "them out, or give a checkpoint"
         )
+    if arguments.state is not None:
+        raise ValueError(
+            f"'{arguments.model}' is the folder of a run, whose measurements are drawn as "
+            "they are: leave out --state, or give a checkpoint"
+        )
     output = None if arguments.output is None else Path(arguments.output)
     page = draw_run(Path(arguments.model), output, arguments.overwrite)
-    logging.info(f"page: {page}")
-
-
-def lines(report: "Report") -> list[str]:
-    """Say the findings in a few lines.
-
-    :param report: what was measured
-    :return: medians, diagnosis, convergence
-    """
-    found = []
-    for entry in report.summary["medians"]:
-        sigma = "+" if entry["o3_sigma"] == 1 else "-"
-        text = f"{entry['target']} ({entry['o3_lambda']},{sigma}): median A "
-        text += f"{entry['A']:.3g} {entry['unit']} (rounding {entry['noise']:.1g})"
-        if entry["ratio"] is not None:
-            text += f", {100 * entry['ratio']:.3g} % of the error"
-        found.append(text)
-    found += [f"{entry['status']}: {entry['text']}" for entry in report.diagnosis]
-    return [*found, report.summary["convergence_text"]]
+    logging.info(f"open first: {page}")

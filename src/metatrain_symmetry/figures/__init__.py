@@ -5,14 +5,16 @@ from pathlib import Path
 from ..measure.report import Report
 from .distribution import draw_distribution
 from .heatmap import draw_heatmap
+from .network import draw_network
 from .page import write_page
-from .spectrum import draw_spectrum
+from .predictions import draw_spectrum
 from .style import save
 
 
 __all__ = ["draw_report", "write_page"]
 
 _DRAW = {
+    "network": draw_network,
     "distribution": draw_distribution,
     "spectrum": draw_spectrum,
     "heatmap": draw_heatmap,

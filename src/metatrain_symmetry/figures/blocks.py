@@ -9,6 +9,8 @@ from ..measure.report import Report
 
 
 COLUMNS = ("A", "A_per_atom", "error", "error_per_atom", "norm", "noise", "atoms")
+# reports of earlier versions lack them
+NEWER = ("A_stderr", "error_averaged")
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,9 @@ class Block:
     :param irrep: of the block
     :param unit: of all values
     :param A: equivariance errors
-    :param error: errors of the model, NaN where unknown
+    :param stderr: standard errors of A, NaN where unknown
+    :param error: errors of the model in the given frame, NaN where unknown
+    :param averaged: errors of its average over orientations, NaN where unknown
     :param norm: size of the prediction
     :param noise: what rounding alone makes of A
     """
@@ -28,7 +32,9 @@ class Block:
     irrep: Irrep
     unit: str
     A: np.ndarray
+    stderr: np.ndarray
     error: np.ndarray
+    averaged: np.ndarray
     norm: np.ndarray
     noise: np.ndarray
 
@@ -56,6 +62,11 @@ def read_blocks(report: Report) -> list[Block]:
     for key, rows in report.equivariance.groupby(keys, sort=False):
         target, degree, sigma = map(str, key)
         columns = {name: rows[name].to_numpy(dtype=float) for name in COLUMNS}
+        unknown = np.full(len(rows), np.nan)
+        newer = {
+            name: rows[name].to_numpy(dtype=float) if name in rows else unknown
+            for name in NEWER
+        }
         # a target per structure is one whose values were divided by the number of atoms
         shared = any(_divided(columns[n], columns[f"{n}_per_atom"]) for n in ("A", "error"))
         scale = columns["atoms"] if shared else 1.0
@@ -67,7 +78,9 @@ def read_blocks(report: Report) -> list[Block]:
                 irrep=Irrep(int(float(degree)), int(float(sigma))),
                 unit=f"{unit or '1'}/atom" if shared else unit,
                 A=columns["A_per_atom"],
+                stderr=newer["A_stderr"] / scale,
                 error=np.abs(columns["error_per_atom"]),
+                averaged=np.abs(newer["error_averaged"]) / scale,
                 norm=columns["norm"] / scale,
                 noise=columns["noise"] / scale,
             )
@@ -76,6 +89,6 @@ def read_blocks(report: Report) -> list[Block]:
 
 
 def _divided(whole: np.ndarray, part: np.ndarray) -> bool:
-    """Whether some value was divided; zeros and unknown values do not tell."""
+    """Whether some value was divided; zeros and unknown values cannot show it."""
     known = np.isfinite(whole) & (whole != 0)
     return bool((known & ~np.isclose(whole, part, rtol=1e-6, atol=0)).any())

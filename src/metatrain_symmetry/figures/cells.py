@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-from matplotlib.colors import LogNorm, to_hex
+from matplotlib.colors import to_hex
 
 from ..group.irreps import Irrep
 from . import style
-from .heatmap import colormap
+from .shares import BRIGHT, colormap, level
 from .spectrum import FLOOR, RESIDUAL, Channel, Spectrum
 
 
@@ -29,37 +29,57 @@ def row(spectrum: Spectrum, degree: int) -> dict[str, Any]:
 
 
 def _cell(name: str, channel: Channel | None) -> dict[str, Any]:
-    """Colour and tooltip of one cell."""
-    if channel is None or math.isnan(channel.share):
-        return {
-            "irrep": name,
-            "text": "",
-            "color": style.MISSING,
-            "dark": False,
-            "known": False,
-        }
-    shown = min(max(channel.share, FLOOR), 1.0)
-    level = float(LogNorm(FLOOR, 1.0)(shown))
+    """Colour, mark and tooltip of one cell."""
+    if channel is None or not channel.known:
+        return {"irrep": name, "known": False, "color": style.MISSING}
+    at = level(channel)
+    exponent = str(round(math.log10(max(channel.shown, FLOOR)))).replace("-", "−")
+    text = "" if channel.shown <= FLOOR else "<" * channel.below + exponent
     return {
         "irrep": name,
         "known": True,
-        "text": str(round(math.log10(shown))).replace("-", "−") if shown > FLOOR else "",
-        "color": to_hex(colormap()(level)),
-        "dark": level < 0.6,
-        "within": channel.within_error,
+        "text": text,
+        "color": to_hex(colormap()(at)),
+        "dark": at < BRIGHT,
+        "mark": _mark(channel),
+        "say": say_share(channel),
         "share": style.number(channel.share),
-        "stderr": style.number(channel.stderr),
         "strength": style.number(channel.strength),
     }
 
 
-def legend() -> list[dict[str, str]]:
+def _mark(channel: Channel) -> str:
+    """Class of the cell: what its number is worth."""
+    if channel.below:
+        return "below"
+    return "" if channel.has_error_bar else "loose"
+
+
+def say_share(channel: Channel) -> str:
+    """A share with its error bar, as a reader is to take it.
+
+    :param channel: that was measured
+    :return: the share and its error, or what it is below, or that there is no error bar
+    """
+    share = style.number(channel.share)
+    if channel.below:
+        return f"below {style.number(channel.bound)}"
+    if not channel.has_error_bar:
+        return f"{share}, no error bar"
+    return f"{share} ± {style.number(channel.stderr)}"
+
+
+def legend() -> list[dict[str, Any]]:
     """Colour the decades.
 
-    :return: exponent and colour of each, from the floor to one
+    :return: exponent, colour and darkness of each, from the floor to one
     """
-    decades = range(round(math.log10(FLOOR)), 1)
+    first = round(math.log10(FLOOR))
     return [
-        {"text": str(d).replace("-", "−"), "color": to_hex(colormap()(1 - d / decades[0]))}
-        for d in decades
+        {
+            "text": str(d).replace("-", "−"),
+            "color": to_hex(colormap()(1 - d / first)),
+            "dark": 1 - d / first < BRIGHT,
+        }
+        for d in range(first, 1)
     ]

@@ -1,7 +1,7 @@
 """Equivariance error against the error of the model, over structures."""
 
 import math
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +15,8 @@ from .blocks import Block, read_blocks
 
 COLUMNS = 4
 MANY = 2000
+FEW = 8
+"""Fewer structures than this are drawn one by one, without bins."""
 
 
 @style.context()
@@ -92,7 +94,8 @@ def _scatter(axes: Axes, block: Block) -> None:
     span = np.array([ends.min() / 2, ends.max() * 2])
     axes.plot(span, span, color=style.LINE, lw=1, label="A = |error|")
     axes.plot(span, span / 10, color=style.LINE, lw=1, ls="--", label="A = 10 % of |error|")
-    _noise(axes.axhline, block)
+    _error_bars(axes, error, a, block.stderr[known])
+    _noise(axes, block, upright=False)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(*span)
@@ -102,10 +105,22 @@ def _scatter(axes: Axes, block: Block) -> None:
     axes.set_ylabel(f"equivariance error A{_unit(block)}")
 
 
+def _error_bars(axes: Axes, x: np.ndarray, A: np.ndarray, stderr: np.ndarray) -> None:
+    """One standard error, where it is known and can be seen; few structures only."""
+    seen = np.isfinite(stderr) & (stderr > 0) & (A > 0) & (x > 0)
+    if seen.any() and len(A) <= 10 * FEW:
+        low = np.minimum(stderr[seen], 0.9 * A[seen])
+        axes.errorbar(
+            x[seen], A[seen], yerr=[low, stderr[seen]], fmt="none", ecolor=style.PROPER,
+            elinewidth=1, label="± standard error of A",
+        )  # fmt: skip
+
+
 def _histograms(axes: Axes, block: Block) -> None:
     """Without errors: A beside the size of the prediction."""
     bins = _bins(np.concatenate([block.A, block.norm]))
     axes.set_xscale("log")
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     for values, color, label in (
         (block.norm, style.SECOND, "size of the prediction"),
         (block.A, style.PROPER, "A"),
@@ -116,7 +131,7 @@ def _histograms(axes: Axes, block: Block) -> None:
     zeros = int(np.sum(block.A == 0))
     if zeros:
         _note(axes, f"A is 0, not shown: {zeros} of {len(block.A)}")
-    _noise(axes.axvline, block)
+    _noise(axes, block, upright=True)
     axes.set_xlabel(f"A, root mean square prediction{_unit(block)}")
     axes.set_ylabel("structures")
 
@@ -126,21 +141,35 @@ def _ratio(axes: Axes, block: Block) -> None:
     percent = 100 * block.ratio
     shown = style.positive(percent)
     axes.set_xscale("log")
-    axes.hist(shown.tolist(), _bins(shown), color=style.PROPER, alpha=0.75)
+    if len(shown) >= FEW:
+        axes.hist(shown.tolist(), _bins(shown), color=style.PROPER, alpha=0.75)
+        axes.set_ylabel("structures")
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    else:
+        axes.plot(np.sort(shown), np.arange(len(shown)) + 1, "o", color=style.PROPER)
+        axes.set_ylim(0, len(shown) + 1)
+        axes.set_yticks([])
+        axes.set_ylabel("structures, sorted")
     below = "|error|" if block.has_errors else "size of the prediction"
-    style.few_ticks(axes)
     axes.set_xlabel(f"A / {below}  (%)")
-    axes.set_ylabel("structures")
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if len(shown):
+        # room on both sides, also around a single value
+        axes.set_xlim(shown.min() / 1.8, shown.max() * 1.8)
+    style.few_ticks(axes)
+    _write_median(axes, percent, len(shown))
+
+
+def _write_median(axes: Axes, percent: np.ndarray, shown: int) -> None:
+    """A line at the median, and the number above the panel."""
     if not len(percent):
         return
     median = float(np.median(percent))
-    text = f"median {style.number(median)} %"
-    if len(shown) < len(percent):
-        text += f"\n{len(percent) - len(shown)} at 0 or ∞, not shown"
+    text = "median " * (len(percent) > 1) + f"{style.number(median)} %"
+    if shown < len(percent):
+        text += f"\n{len(percent) - shown} at 0 or ∞, not shown"
     if math.isfinite(median) and median > 0:
         axes.axvline(median, color=style.PSEUDO, lw=1.8)
-    axes.set_title(text, loc="left", color=style.PSEUDO, fontweight="bold", fontsize=9.5)
+    axes.set_title(text, loc="left", fontsize=9, color=style.PSEUDO, fontweight="bold")
 
 
 def _note(axes: Axes, text: str) -> None:
@@ -151,14 +180,23 @@ def _note(axes: Axes, text: str) -> None:
     )  # fmt: skip
 
 
-def _noise(draw: Callable[..., object], block: Block) -> None:
-    """The floor of A from rounding, as a line."""
-    noise = style.positive(block.noise)
-    if len(noise):
-        draw(
-            float(np.median(noise)), color=style.RESIDUAL, lw=1.2, ls=":",
-            label="noise floor (rounding)",
-        )  # fmt: skip
+def _noise(axes: Axes, block: Block, upright: bool) -> None:
+    """The floor of A from rounding: a line if it is near, a remark if it is far below."""
+    known, A = style.positive(block.noise), style.positive(block.A)
+    if not len(known):
+        return
+    noise = float(np.median(known))
+    if len(A) and noise < A.min() / 30:
+        if not upright:
+            unit = style.plain(style.unit(block.unit))
+            axes.text(
+                0.98, 0.02, f"rounding: {style.number(noise)} {unit}", fontsize=7.5,
+                color=style.RESIDUAL, ha="right", va="bottom", transform=axes.transAxes,
+                bbox={"fc": "#FFFFFFC0", "ec": "none", "pad": 1},
+            )  # fmt: skip
+        return
+    look: Any = {"color": style.RESIDUAL, "lw": 1.2, "ls": ":", "label": "rounding"}
+    _ = axes.axvline(noise, **look) if upright else axes.axhline(noise, **look)
 
 
 def _floor(values: np.ndarray, others: np.ndarray) -> float:

@@ -1,156 +1,200 @@
 """The heatmap: which irreps live where in the network."""
 
 import math
+from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
-import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import LogLocator
 
 from ..group.irreps import Irrep
 from ..measure.report import Report
 from . import style
-from .spectrum import FLOOR, RESIDUAL, Channel, Spectrum, largest_degree, read_spectra
+from .shares import NOT_CONVERGED, colormap, draw_cells, draw_scale, marks
+from .spectrum import (
+    RESIDUAL,
+    Channel,
+    Spectrum,
+    largest_degree,
+    needed_irreps,
+    read_spectra,
+)
 
 
-NOT_CONVERGED = "†"
-ROW = 0.215
+__all__ = ["colormap", "draw_heatmap"]
+
+DAGGER = "†"
+EMPTY = Channel("", math.nan, math.nan, math.nan)
+NEEDED_LABEL = "irrep of the target"
+NARROWEST = 7.2
 
 
-def colormap() -> Colormap:
-    """Colours of shares: the darkest is at or below the floor, grey was not measured."""
-    return colormaps[style.HEATMAP].with_extremes(bad=style.MISSING)
+@dataclass(frozen=True)
+class Layout:
+    """Where things stand, in inches from the left and from the top.
+
+    :param degree: largest λ
+    :param cell: width and height of a cell
+    :param left: left edges of the panels: proper, pseudo, residual
+    :param width: of the figure
+    :param tops: upper edge of each row
+    :param bottom: lower edge of the last row
+    """
+
+    degree: int
+    cell: tuple[float, float]
+    left: tuple[float, float, float]
+    width: float
+    tops: list[float]
+    bottom: float
 
 
 @style.context()
-def draw_heatmap(report: Report, floor: float = FLOOR) -> Figure | None:
+def draw_heatmap(report: Report) -> Figure | None:
     """Draw all probes, layers first and predictions last.
 
     :param report: what was measured
-    :param floor: smallest share that is told apart
     :return: the figure; nothing if nothing was probed
     """
     spectra = read_spectra(report)
     if not spectra:
         return None
-    degree = largest_degree(spectra)
-    figure = style.new_figure(
-        max(6.4 + 0.62 * (degree + 1), 8.5),
-        ROW * len(spectra) + 1.75,
-        "Which irreps live where in the network",
+    layout = _layout(spectra)
+    channels = [c for s in spectra for c in s.channels.values()]
+    expected = 2 * (layout.degree + 1) + 1
+    handles = marks(channels, any(len(s.channels) < expected for s in spectra))
+    needed = [needed_irreps(report, s.probe) if s.kind == "output" else () for s in spectra]
+    handles |= _own_marks(spectra, any(needed))
+    title = "Which irreps live where in the network"
+    figure, axes = style.new_sheet(
+        layout.width,
+        layout.bottom + 1.08 + 0.2 * math.ceil(len(handles) / 2),
+        title,
         style.describe(report),
     )
-    widths = [1.75, degree + 1, degree + 1, 1.3, 0.4]
-    grid = figure.add_gridspec(1, 5, width_ratios=widths, wspace=0.02)
-    panels = [figure.add_subplot(grid[0, i]) for i in range(5)]
-    names = [[str(Irrep(d, sigma)) for d in range(degree + 1)] for sigma in (1, -1)]
-    titles = ("proper  σ = +", "pseudo  σ = −", "residual")
-    for axes, columns, title in zip(panels[1:], [*names, [RESIDUAL]], titles, strict=False):
-        _cells(axes, spectra, columns, floor)
-        axes.set_title(title, fontweight="bold", loc="left", fontsize=9.5)
-    _labels(panels, spectra, degree)
-    _colorbar(figure, panels, floor)
-    _legend(figure, spectra, floor)
+    _cells(axes, spectra, layout)
+    for spectrum, irreps, top in zip(spectra, needed, layout.tops, strict=True):
+        for irrep in irreps:
+            _frame(axes, spectrum, irrep, top, layout)
+    _labels(axes, spectra, layout)
+    _groups(axes, spectra, layout)
+    draw_scale(figure, layout.left[0], layout.bottom + 0.42, min(4.2, layout.width - 3))
+    style.legend_at(figure, handles, layout.bottom + 1.0)
     return figure
 
 
-def _cells(axes: Axes, spectra: list[Spectrum], names: list[str], floor: float) -> None:
-    """One panel; darker than the floor is not told apart."""
-    empty = Channel("", math.nan, math.nan, math.nan)
-    table = [[s.channels.get(name, empty) for name in names] for s in spectra]
-    shares = np.array([[c.share for c in row] for row in table])
-    # a difference of estimates may be negative: the floor is the honest colour
-    shown = np.ma.masked_invalid(np.where(shares < floor, floor, shares))
-    axes.pcolormesh(
-        np.arange(len(names) + 1) - 0.5, np.arange(len(spectra) + 1) - 0.5, shown,
-        cmap=colormap(), norm=LogNorm(floor, 1.0), edgecolors="white", linewidth=0.4,
-    )  # fmt: skip
-    for y, row in enumerate(table):
-        for x, channel in enumerate(row):
-            if channel.within_error:
-                axes.add_patch(_hatched((x - 0.5, y - 0.5)))
-    axes.set_xlim(-0.5, len(names) - 0.5)
-    axes.set_ylim(len(spectra) - 0.5, -0.5)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+def _name(spectrum: Spectrum) -> str:
+    """Of a probe, with a mark where it is not converged."""
+    name = style.plain(style.shorten(spectrum.probe, 44))
+    return name if spectrum.converged else f"{name} {DAGGER}"
 
 
-def _hatched(corner: tuple[float, float]) -> Rectangle:
-    """The mark of a cell that cannot be told from zero."""
-    return Rectangle(corner, 1, 1, fill=False, hatch="////", lw=0, edgecolor="#FFFFFFB0")
-
-
-def _labels(panels: list[Axes], spectra: list[Spectrum], degree: int) -> None:
-    """Names of the probes, λ, and brackets of the groups."""
-    groups, proper, pseudo, residual = panels[:4]
-    for axes in (proper, pseudo):
-        axes.set_xticks(range(degree + 1))
-        axes.set_xlabel("degree λ of the irrep")
-    residual.set_xticks([0], [f"> {degree}"])
-    residual.set_xlabel("beyond λmax")
-    for axes in (pseudo, residual):
-        axes.set_yticks([])
-    proper.set_yticks(
-        range(len(spectra)),
-        [
-            style.plain(style.shorten(s.probe, 44))
-            + ("" if s.converged else f" {NOT_CONVERGED}")
-            for s in spectra
-        ],
+def _layout(spectra: list[Spectrum]) -> Layout:
+    """Give every cell a size of its own, whatever the number of rows and columns."""
+    degree, number = largest_degree(spectra), len(spectra)
+    height = 0.3 if number <= 6 else 0.24 if number <= 20 else 0.205
+    width = min(0.4, max(0.25, 4.2 / (degree + 1)))
+    names = max(style.width_of(_name(s), 8.5) for s in spectra)
+    groups = max(style.width_of(style.plain(s.group), 8.5, "bold") for s in spectra)
+    proper = 0.45 + groups + names
+    panel = max(width * (degree + 1), 1.15)
+    pseudo = proper + panel + 0.12
+    tops, y = [], style.HEADER + 0.3
+    for i, spectrum in enumerate(spectra):
+        before = spectra[i - 1] if i else spectrum
+        if before.kind != spectrum.kind:
+            y += 0.24
+        elif before.group != spectrum.group:
+            y += 0.06
+        tops.append(y)
+        y += height
+    total = pseudo + panel + 0.12 + 0.75
+    return Layout(
+        degree,
+        (width, height),
+        (proper, pseudo, pseudo + panel + 0.12),
+        max(total, NARROWEST),
+        tops,
+        y,
     )
-    groups.set_ylim(proper.get_ylim())
-    groups.set_xlim(0, 1)
-    groups.axis("off")
+
+
+def _cells(axes: Axes, spectra: list[Spectrum], layout: Layout) -> None:
+    """Three panels, a block for each run of rows without a gap."""
+    names = [[str(Irrep(d, s)) for d in range(layout.degree + 1)] for s in (1, -1)]
     start = 0
+    for _, members in groupby(spectra, key=lambda s: (s.kind, s.group)):
+        rows = list(members)
+        for columns, left in zip([*names, [RESIDUAL]], layout.left, strict=True):
+            table = [[s.channels.get(name, EMPTY) for name in columns] for s in rows]
+            width = 0.42 if columns == [RESIDUAL] else layout.cell[0]
+            draw_cells(axes, table, (left, layout.tops[start]), (width, layout.cell[1]))
+        start += len(rows)
+
+
+def _frame(
+    axes: Axes, spectrum: Spectrum, irrep: Irrep, top: float, layout: Layout
+) -> None:
+    """Outline the cell in which a symmetric prediction has all of its weight."""
+    if str(irrep) in spectrum.channels:
+        left = layout.left[0 if irrep.o3_sigma == 1 else 1]
+        corner = (left + irrep.o3_lambda * layout.cell[0], top)
+        axes.add_patch(
+            Rectangle(corner, *layout.cell, fill=False, ec=style.PSEUDO, lw=1.8, zorder=3)
+        )
+
+
+def _labels(axes: Axes, spectra: list[Spectrum], layout: Layout) -> None:
+    """Names of the probes, degrees below the columns, titles above."""
+    for spectrum, top in zip(spectra, layout.tops, strict=True):
+        axes.text(
+            layout.left[0] - 0.07, top + layout.cell[1] / 2, _name(spectrum), ha="right",
+            va="center", fontsize=8.5,
+        )  # fmt: skip
+    titles = ("proper  σ = +", "pseudo  σ = −", "residual")
+    below = ("degree λ", "degree λ", "beyond λmax")
+    for left, title, text in zip(layout.left, titles, below, strict=True):
+        top = layout.tops[0] - 0.09
+        axes.text(left, top, title, fontweight="bold", fontsize=9.5, va="baseline")
+        if title == "residual":
+            places, names, middle = [left + 0.21], [f"> {layout.degree}"], left + 0.21
+        else:
+            places = [left + layout.cell[0] * (d + 0.5) for d in range(layout.degree + 1)]
+            names = [str(d) for d in range(layout.degree + 1)]
+            middle = (places[0] + places[-1]) / 2
+            axes.text(middle, layout.bottom + 0.3, text, ha="center", va="center")
+        for place, name in zip(places, names, strict=True):
+            axes.text(
+                place, layout.bottom + 0.11, name, ha="center", va="center", fontsize=8.5
+            )
+
+
+def _groups(axes: Axes, spectra: list[Spectrum], layout: Layout) -> None:
+    """Brackets with the names of the groups, at the left edge."""
+    start = 0
+    groups = dict.fromkeys(style.plain(s.group) for s in spectra)
+    x = 0.25 + max(style.width_of(group, 8.5, "bold") for group in groups)
     for name, members in groupby(s.group for s in spectra):
         end = start + len(list(members))
-        _bracket(groups, style.plain(name), start, end)
-        for axes in (proper, pseudo, residual):
-            if start:
-                axes.axhline(start - 0.5, color="white", lw=3)
+        top, bottom = layout.tops[start], layout.tops[end - 1] + layout.cell[1]
+        axes.plot([x, x], [top + 0.03, bottom - 0.03], color=style.LINE, lw=1.6)
+        axes.text(
+            x - 0.06, (top + bottom) / 2, style.plain(name), ha="right", va="center",
+            fontweight="bold", fontsize=8.5,
+        )  # fmt: skip
         start = end
 
 
-def _bracket(axes: Axes, name: str, start: int, end: int) -> None:
-    """Name one group of rows."""
-    axes.plot([0.96, 0.96], [start - 0.36, end - 0.64], color=style.LINE, lw=1.6)
-    axes.text(
-        0.9, (start + end - 1) / 2, name, ha="right", va="center", fontweight="bold",
-        fontsize=8.5,
-    )  # fmt: skip
-
-
-def _colorbar(figure: Figure, panels: list[Axes], floor: float) -> None:
-    """The scale: not taller than needed beside many rows."""
-    panels[4].axis("off")
-    inset = panels[4].inset_axes((0.0, 0.0, 1.0, 1.0))
-    bar = figure.colorbar(panels[1].collections[0], cax=inset, extend="min")
-    bar.locator = LogLocator(numticks=12)
-    bar.update_ticks()
-    bar.set_label(f"share of the mean square  B / ⟨|h|²⟩   (floor {floor:.0e})")
-
-
-def _legend(figure: Figure, spectra: list[Spectrum], floor: float) -> None:
-    """Say what the marks mean, only those that occur or could be missed."""
-    dark = colormap()(0.0)
-    handles: list[Patch | Line2D] = [Patch(fc=dark, label=f"at or below {floor:.0e}")]
-    channels = [c for s in spectra for c in s.channels.values()]
-    if any(c.within_error for c in channels):
-        label = "within error of zero (below 2 standard errors)"
-        handles.append(Patch(fc=dark, ec="#FFFFFFB0", hatch="////", lw=0, label=label))
-    if any(len(s.channels) < 2 * (largest_degree(spectra) + 1) + 1 for s in spectra) or any(
-        math.isnan(c.share) for c in channels
-    ):
-        handles.append(Patch(fc=style.MISSING, label="not measured"))
+def _own_marks(spectra: list[Spectrum], needed: bool) -> dict[str, Any]:
+    """Marks that only this figure has."""
+    handles: dict[str, Any] = {}
+    if needed:
+        handles[NEEDED_LABEL] = Patch(fill=False, ec=style.PSEUDO, lw=1.8)
     if not all(s.converged for s in spectra):
-        marker = f"${NOT_CONVERGED}$"
-        label = "not converged"
-        handles.append(
-            Line2D([], [], ls="", marker=marker, ms=8, color=style.LINE, label=label)
+        handles[NOT_CONVERGED] = Line2D(
+            [], [], ls="", marker=f"${DAGGER}$", ms=8, color=style.LINE
         )
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 2))
+    return handles

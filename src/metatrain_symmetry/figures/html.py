@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..measure.unfinished import write_whole
+from ..io import write_text
 
 
 NESTED = ("settings", "versions")
@@ -32,7 +32,7 @@ def write_html(template: str, content: dict[str, Any], path: Path) -> Path:
     )
     text = environment.get_template(template).render(content)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text)
+    write_text(path, text)
     return path
 
 

@@ -1,24 +1,18 @@
-"""The spectrum of each output: share of every irrep against its degree."""
+"""Spectra as the figures read them from the table of characters."""
 
 import math
 import re
 from dataclasses import dataclass
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
-
 from ..group.irreps import Irrep
 from ..measure.report import Report
 from ..orbit import probes
-from . import style
 
 
 FLOOR = 1e-10
 RESIDUAL = "residual"
 # the way through the network; an unknown group comes before the predictions
 *GROUPS, LAST = probes.GROUPS
-OFFSET = {1: -0.13, -1: 0.13}
 
 
 @dataclass(frozen=True)
@@ -37,9 +31,29 @@ class Channel:
     strength: float
 
     @property
-    def within_error(self) -> bool:
-        """Whether it cannot be told from zero."""
-        return self.share < 2 * self.stderr
+    def known(self) -> bool:
+        """Whether it was measured."""
+        return math.isfinite(self.share)
+
+    @property
+    def has_error_bar(self) -> bool:
+        """Whether its standard error is known; if not, it is not zero."""
+        return math.isfinite(self.stderr)
+
+    @property
+    def below(self) -> bool:
+        """Whether it is not above two standard errors: only its bound is known."""
+        return self.known and self.stderr > 0 and self.share <= 2 * self.stderr
+
+    @property
+    def bound(self) -> float:
+        """What it is below, at two standard errors."""
+        return max(self.share, 0.0) + 2 * self.stderr
+
+    @property
+    def shown(self) -> float:
+        """The number to draw: the share, or the bound where only that is known."""
+        return self.bound if self.below else self.share
 
 
 @dataclass(frozen=True)
@@ -113,114 +127,10 @@ def needed_irreps(report: Report, probe: str) -> set[Irrep]:
     if named:
         return {Irrep.parse(named[0])}
     table = report.equivariance
+    if table.empty:
+        return set()
     rows = table[table["target"].astype(str) == probe]
     return {
         Irrep(int(degree), int(sigma))
         for degree, sigma in zip(rows["o3_lambda"], rows["o3_sigma"], strict=True)
     }
-
-
-@style.context()
-def draw_spectrum(report: Report) -> Figure | None:
-    """Draw one panel per output.
-
-    :param report: what was measured
-    :return: the figure; nothing if no output was probed
-    """
-    spectra = [s for s in read_spectra(report) if s.kind == "output"]
-    if not spectra:
-        return None
-    columns = min(len(spectra), 3 if len(spectra) != 4 else 2)
-    rows = math.ceil(len(spectra) / columns)
-    figure = style.new_figure(
-        max(4.3 * columns, 7.5),
-        3.5 * rows + 0.35,
-        "What the predictions are made of",
-        style.describe(report),
-    )
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    degree = largest_degree(spectra)
-    for axes, spectrum in zip(grid, spectra, strict=False):
-        _panel(axes, spectrum, needed_irreps(report, spectrum.probe), degree)
-    for axes in grid[len(spectra) :]:
-        axes.remove()
-    for first in range(0, len(spectra), columns):
-        grid[first].set_ylabel("share of the mean square  B / ⟨|h|²⟩")
-    style.shared_legend(figure)
-    return figure
-
-
-def _panel(axes: Axes, spectrum: Spectrum, needed: set[Irrep], degree: int) -> None:
-    """Both parities, the irreps of the target, the residual."""
-    axes.set_yscale("log")
-    axes.set_ylim(FLOOR / 2, 4)
-    axes.yaxis.set_major_locator(LogLocator(numticks=7))
-    axes.grid(axis="y")
-    for irrep in sorted(needed):
-        centre = irrep.o3_lambda + OFFSET[irrep.o3_sigma]
-        axes.axvspan(
-            centre - 0.22, centre + 0.22, color=style.NEEDED, alpha=0.55, lw=0,
-            label="irreps of the target",
-        )  # fmt: skip
-    _series(axes, spectrum, 1, "o", style.PROPER, "proper  σ = +")
-    _series(axes, spectrum, -1, "s", style.PSEUDO, "pseudo  σ = −")
-    _residual(axes, spectrum, degree)
-    axes.set_xticks([*range(degree + 1), degree + 1.5])
-    axes.set_xticklabels([*map(str, range(degree + 1)), f"> {degree}"])
-    axes.set_xlim(-0.6, degree + 2.1)
-    axes.set_xlabel("degree λ of the irrep")
-    made = " + ".join(map(str, sorted(needed)))
-    title = style.plain(style.shorten(spectrum.probe, 40))
-    if made and not spectrum.probe.endswith(made):
-        title += f"   {made}"
-    axes.set_title(title, loc="left", fontweight="bold")
-    if not spectrum.converged:
-        axes.text(
-            0.98, 0.97, "not converged", color=style.WARNING, fontweight="bold",
-            ha="right", va="top", transform=axes.transAxes,
-        )  # fmt: skip
-
-
-def _series(
-    axes: Axes, spectrum: Spectrum, sigma: int, marker: str, color: str, label: str
-) -> None:
-    """One parity; what cannot stand on a log axis is an arrow at the floor."""
-    points = sorted((i, c) for i, c in spectrum.irreps.items() if i.o3_sigma == sigma)
-    seen = [(i, c) for i, c in points if c.share > FLOOR]
-    x = [i.o3_lambda + OFFSET[sigma] for i, _ in seen]
-    y = [c.share for _, c in seen]
-    bars = [_bar(c) for _, c in seen]
-    axes.errorbar(
-        x, y, yerr=list(zip(*bars, strict=True)) or None, color=color, marker=marker,
-        ms=5.5, mfc=color if sigma == 1 else "white", lw=0.9, elinewidth=1.3, capsize=2.5,
-        ls="-" if sigma == 1 else "--", label=label,
-    )  # fmt: skip
-    low = [i.o3_lambda + OFFSET[sigma] for i, c in points if c.share <= FLOOR]
-    if low:
-        axes.plot(
-            low, [FLOOR] * len(low), ls="", marker=7, ms=6, color=color,
-            label=f"at most {FLOOR:.0e} ({'proper' if sigma == 1 else 'pseudo'})",
-        )  # fmt: skip
-
-
-def _bar(channel: Channel) -> tuple[float, float]:
-    """Lengths of an error bar; downwards it ends at the floor."""
-    if not math.isfinite(channel.stderr):
-        return 0.0, 0.0
-    return min(channel.stderr, channel.share - FLOOR / 2), channel.stderr
-
-
-def _residual(axes: Axes, spectrum: Spectrum, degree: int) -> None:
-    """What lies beyond the largest degree, as a bar at the right."""
-    axes.axvline(degree + 0.75, color="#BBBBBB", lw=0.8, ls=":")
-    residual = spectrum.channels.get(RESIDUAL)
-    if residual is None or not math.isfinite(residual.share):
-        return
-    height = max(residual.share, FLOOR)
-    seen = residual.share > FLOOR and math.isfinite(residual.stderr)
-    stderr = residual.stderr if seen else 0.0
-    axes.bar(
-        degree + 1.5, height - FLOOR / 2, bottom=FLOOR / 2, width=0.7, color="white",
-        edgecolor=style.RESIDUAL, hatch="////", label="residual: beyond λmax",
-        yerr=[[min(stderr, height - FLOOR / 2)], [stderr]], ecolor=style.LINE, capsize=2.5,
-    )  # fmt: skip

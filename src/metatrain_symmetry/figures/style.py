@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ..io import unfinished
 from ..measure.report import Report
 
 
@@ -83,10 +86,68 @@ def new_figure(width: float, height: float, title: str, subtitle: str) -> Figure
     figure.set_layout_engine(
         "constrained", rect=(0.005, 0.0, 0.99, 1 - HEADER / total), h_pad=0.06, w_pad=0.06
     )
-    left = 0.15 / width
-    figure.text(left, 1 - 0.12 / total, title, fontsize=13, fontweight="bold", va="top")
-    figure.text(left, 1 - 0.41 / total, subtitle, fontsize=9, color="#555555", va="top")
+    _header(figure, title, subtitle)
     return figure
+
+
+def new_sheet(
+    width: float, height: float, title: str, subtitle: str
+) -> tuple[Figure, Axes]:
+    """Make a figure whose content is placed in inches, with a header.
+
+    :param width: in inches
+    :param height: in inches, the header included
+    :param title: what is seen
+    :param subtitle: of what it was measured
+    :return: the figure, and axes over all of it: inches from the left and from the top
+    """
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_autoscale_on(False)
+    axes.set_axis_off()
+    _header(figure, title, subtitle)
+    return figure, axes
+
+
+def _header(figure: Figure, title: str, subtitle: str) -> None:
+    """Title and subtitle at the upper left."""
+    width, height = figure.get_size_inches()
+    left = 0.15 / width
+    figure.text(left, 1 - 0.12 / height, title, fontsize=13, fontweight="bold", va="top")
+    figure.text(left, 1 - 0.41 / height, subtitle, fontsize=9, color="#555555", va="top")
+
+
+def legend_at(figure: Figure, handles: dict[str, Any], top: float) -> None:
+    """Put a legend of at most two columns at a given height.
+
+    :param figure: a sheet
+    :param handles: by label, a tuple to be drawn on top of each other; none draws nothing
+    :param top: upper edge, in inches from the top
+    """
+    width, height = figure.get_size_inches()
+    if handles:
+        figure.legend(
+            list(handles.values()), list(handles), loc="upper left", ncols=2,
+            borderaxespad=0, borderpad=0, bbox_to_anchor=(0.15 / width, 1 - top / height),
+            handler_map={tuple: HandlerTuple(ndivide=1)},
+        )  # fmt: skip
+
+
+def width_of(text: str, size: float, weight: str = "normal") -> float:
+    """Measure a text.
+
+    :param text: as matplotlib would draw it
+    :param size: of the letters, in points
+    :param weight: of the letters
+    :return: width in inches
+    """
+    if not text.strip():
+        return 0.0
+    font = FontProperties(family=SETTINGS["font.family"], size=size, weight=weight)
+    return float(TextPath((0, 0), text, prop=font).get_extents().width) / 72
 
 
 def describe(report: Report) -> str:
@@ -123,8 +184,18 @@ def shared_legend(figure: Figure) -> None:
     order = sorted(handles, key=lambda label: not hasattr(handles[label], "has_yerr"))
     figure.legend(
         [handles[label] for label in order], order, loc="outside lower center",
-        ncols=min(len(order), max(2, int(figure.get_figwidth() / 2.1))),
+        ncols=_fitting_columns(order, figure.get_figwidth() - 0.3),
     )  # fmt: skip
+
+
+def _fitting_columns(labels: list[str], width: float) -> int:
+    """How many columns of a legend fit into a width, in inches."""
+    widths = [width_of(label, 8.5) + 0.62 for label in labels]
+    for number in range(len(labels), 1, -1):
+        # as matplotlib fills them: from the left, one by one
+        if sum(float(c.max()) for c in np.array_split(widths, number)) <= width:
+            return number
+    return 1
 
 
 def unit(text: str) -> str:
@@ -151,7 +222,7 @@ def shorten(text: str, length: int) -> str:
 
     :param text: any name
     :param length: largest number of characters
-    :return: at most so many
+    :return: at most ``length`` characters
     """
     if len(text) <= length:
         return text
@@ -175,6 +246,16 @@ def number(value: float) -> str:
     return f"{float(f'{value:.3g}'):,.10g}"
 
 
+def power(value: float) -> str:
+    """Write a power of ten.
+
+    :param value: larger than zero
+    :return: such as ``10⁻³``; one as ``1``
+    """
+    exponent = round(math.log10(value))
+    return f"10{str(exponent).translate(RAISED)}" if exponent else "1"
+
+
 def positive(values: Any) -> np.ndarray:
     """Take what can stand on a log axis.
 
@@ -194,14 +275,15 @@ def save(figure: Figure, stem: str | Path) -> Path:
     """
     stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    with context():
-        figure.draw_without_rendering()
-    # laid out once: slow, and both files are to look the same; "none" would leave a
-    # placeholder, for which every file is drawn twice
-    figure.set_layout_engine(None)
+    if figure.get_layout_engine() is not None:
+        with context():
+            figure.draw_without_rendering()
+        # laid out once: slow, and both files are to look the same; "none" would leave a
+        # placeholder, for which every file is drawn twice
+        figure.set_layout_engine(None)
     for kind in ("png", "svg"):
         path = stem.parent / f"{stem.name}.{kind}"
-        part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+        part = unfinished(path)
         metadata: Any = {"Date": None} if kind == "svg" else {}
         try:
             with context():
@@ -221,6 +303,6 @@ def few_ticks(axes: Axes) -> None:
     decades = np.log10(high / low)
     axes.xaxis.set_minor_formatter(NullFormatter())
     if decades < 2:  # perhaps no power of ten among them
-        subs = (1.0, 3.0) if decades > 0.7 else (1.0, 2.0, 5.0)
+        subs = (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
         axes.xaxis.set_major_locator(LogLocator(subs=subs))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))

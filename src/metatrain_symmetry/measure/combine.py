@@ -2,18 +2,22 @@ r"""From structures to a spectrum: shares, residuals and their standard errors.
 
 For each probe, with b the powers per sample (atom, edge, structure) and h the squared
 norm per sample, the share of an irrep is the ratio of means over structures,
-``Σ_x b(x) / Σ_x h(x)``. Proper channels use every structure: exactly where a grid was
-evaluated, by circles elsewhere. Pseudo channels use the structures with a grid, if
-there are any, since circles tell them badly (science of
-:mod:`metatrain_symmetry.group.circles`).
+``Σ_x b(x) / Σ_x h(x)``.
+
+A point set in a random frame (a grid, the orbit of a finite group) gives the channels of
+its band on every structure that has one; what it folds back from beyond is known through
+the mixing matrix from the circles of the same structure, and is subtracted (see
+:mod:`.folding`). Circles give the other channels, and what lies beyond all of them.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+import numpy as np
 
+from .errors import Replicates, ratio
+from .folding import Folding
 from .structure import Spectrum
 
 
@@ -24,9 +28,8 @@ class Share:
     :param irrep: the irrep, or None for the residual
     :param B: power per sample, averaged over structures, in squared units
     :param share: of the squared norm
-    :param stderr: standard error of the share: of circles, sketches, and of the choice
-        of structures where not all were used
-    :param estimator: ``grid``, ``circles`` or ``mixed``
+    :param stderr: standard error of the share; NaN where nothing tells it
+    :param estimator: ``grid``, ``orbit``, ``circles`` or ``mixed``
     """
 
     irrep: Any
@@ -40,99 +43,120 @@ def combine(
     grid: Sequence[Spectrum | None],
     circles: Sequence[Spectrum | None],
     irreps: Sequence[Any],
+    population: int | None = None,
 ) -> list[Share]:
     """Combine the structures of one probe.
 
-    :param grid: for each structure its spectrum from a quadrature, if it has one
+    :param grid: for each structure its spectrum from a quadrature or from a point set in
+        a random frame, if it has one
     :param circles: for each structure its spectrum from circles, if it has one
     :param irreps: what to report
+    :param population: number of structures of which these are a random choice, if more
     :return: one share for each irrep, then the residual
     """
-    best = [g if g is not None else c for g, c in zip(grid, circles, strict=True)]
-    used = [s for s in best if s is not None]
-    norm = sum(_norm(s) for s in used)
-    if norm == 0:
-        return []
-    shares = [_share(irrep, grid, circles, norm, len(used)) for irrep in irreps]
-    # of each structure's own orbit: small as it is, it would drown in the sum of shares
-    exact = {id(s) for s in grid if s is not None}
-    rest, error = _ratio(lambda s: _beyond(s, irreps), used, len(used), exact)
-    estimators = {share.estimator for share in shares}
-    estimator = estimators.pop() if len(estimators) == 1 else "mixed"
-    return [*shares, Share(None, rest * norm / len(used), rest, error, estimator)]
+    return _Probe(grid, circles, irreps, population).shares()
 
 
-def _power(irrep: Any) -> Callable[[Spectrum], torch.Tensor]:
+class _Probe:
+    """The structures of one probe that have a spectrum."""
+
+    def __init__(
+        self,
+        grid: Sequence[Spectrum | None],
+        circles: Sequence[Spectrum | None],
+        irreps: Sequence[Any],
+        population: int | None,
+    ) -> None:
+        self.pairs = [
+            (g, c)
+            for g, c in zip(grid, circles, strict=True)
+            if g is not None or c is not None
+        ]
+        self.irreps = irreps
+        self.population = max(population or 0, len(self.pairs))
+        norms = [(g if g is not None else c).norm for g, c in self.pairs]  # type: ignore[union-attr]
+        self.norm = float(np.sum(norms))
+        self.folding = Folding(self.pairs)
+
+    def shares(self) -> list[Share]:
+        if self.norm == 0:
+            return []
+        found = [self._share(irrep) for irrep in self.irreps]
+        kinds = {share.estimator for share in found}
+        rest, error = self._residual()
+        kind = kinds.pop() if len(kinds) == 1 else "mixed"
+        return [*found, self._row(None, rest, error, kind)]
+
+    def _row(self, irrep: Any, share: float, error: float, kind: str) -> Share:
+        return Share(irrep, share * self.norm / len(self.pairs), share, error, kind)
+
+    def _share(self, irrep: Any) -> Share:
+        """Share of one irrep, from what tells it best."""
+        sets = [(g, c) for g, c in self.pairs if g is not None and irrep in g.powers.irreps]
+        circles = [c for g, c in self.pairs if c is not None and irrep in c.powers.irreps]
+        pseudo = getattr(irrep, "o3_sigma", 1) == -1
+        if len(sets) == len(self.pairs) or (sets and (pseudo or not circles)):
+            kinds = {g.kind for g, _ in sets if g is not None}
+            share, error = self.folding.ratio(irrep, sets, self.population)
+            return self._row(
+                irrep, share, error, kinds.pop() if len(kinds) == 1 else "mixed"
+            )
+        if not sets:
+            share, error = self._of_circles(_power(irrep), circles)
+            return self._row(irrep, share, error, "circles")
+        return self._mixed(irrep)
+
+    def _mixed(self, irrep: Any) -> Share:
+        """A set where a structure has one, circles elsewhere."""
+        having = [
+            irrep in g.powers.irreps if g is not None else False for g, _ in self.pairs
+        ]
+        sets = [pair for pair, has in zip(self.pairs, having, strict=True) if has]
+        rest = [c for (_, c), has in zip(self.pairs, having, strict=True) if not has]
+        parts = self.folding.parts(irrep, sets)
+        parts += [
+            _replicates(_power(irrep), c)
+            for c in rest
+            if c is not None and irrep in c.powers.irreps
+        ]
+        share, error = ratio(parts, self.population)
+        return self._row(irrep, share, error, "mixed")
+
+    def _of_circles(
+        self, value: Callable[[Spectrum], np.ndarray], circles: Sequence[Spectrum]
+    ) -> tuple[float, float]:
+        if not circles:
+            return float("nan"), float("nan")
+        return ratio([_replicates(value, c) for c in circles], self.population)
+
+    def _residual(self) -> tuple[float, float]:
+        """What lies beyond the irreps: small as it is, not one minus a sum of shares."""
+        circles = [c for _, c in self.pairs if c is not None]
+        if len(circles) == len(self.pairs) and all(self._resolved(c) for c in circles):
+            return self._of_circles(self._beyond, circles)
+        sets = [g if g is not None else c for g, c in self.pairs]
+        parts = [_replicates(self._beyond, s) for s in sets if s is not None]
+        return ratio(parts, self.population)
+
+    def _resolved(self, spectrum: Spectrum) -> bool:
+        return all(irrep in spectrum.powers.irreps for irrep in self.irreps)
+
+    def _beyond(self, spectrum: Spectrum) -> np.ndarray:
+        """Replicates of what is left beyond the irreps."""
+        kept = [i for i, irrep in enumerate(spectrum.powers.irreps) if irrep in self.irreps]
+        powers = spectrum.powers.powers[:, kept].sum(dim=1)
+        return (spectrum.powers.norm2 - powers).numpy()
+
+
+def _power(irrep: Any) -> Callable[[Spectrum], np.ndarray]:
     """Replicates of the power of one irrep."""
-    return lambda s: s.powers.powers[:, s.powers.irreps.index(irrep)]
+    return lambda s: s.powers.powers[:, s.powers.irreps.index(irrep)].numpy()
 
 
-def _beyond(spectrum: Spectrum, irreps: Sequence[Any]) -> torch.Tensor:
-    """Replicates of what is left beyond some irreps."""
-    kept = [i for i, irrep in enumerate(spectrum.powers.irreps) if irrep in irreps]
-    return spectrum.powers.norm2 - spectrum.powers.powers[:, kept].sum(dim=1)
-
-
-def _norm(spectrum: Spectrum) -> float:
-    """Squared norm per sample."""
-    return float(spectrum.powers.norm2.mean()) / spectrum.n_samples
-
-
-def _share(
-    irrep: Any,
-    grid: Sequence[Spectrum | None],
-    circles: Sequence[Spectrum | None],
-    norm: float,
-    count: int,
-) -> Share:
-    """Share of one irrep, from the structures that tell it best."""
-    exact = [s for s in grid if s is not None and irrep in s.powers.irreps]
-    pseudo = getattr(irrep, "o3_sigma", 1) == -1
-    if exact and (pseudo or len(exact) == count):
-        share, error = _ratio(_power(irrep), exact, count)
-        return Share(irrep, share * norm / count, share, error, "grid")
-    used = [
-        g if g is not None and irrep in g.powers.irreps else c
-        for g, c in zip(grid, circles, strict=True)
-    ]
-    known = [s for s in used if s is not None and irrep in s.powers.irreps]
-    share, error = _ratio(_power(irrep), known, len(known), {id(s) for s in exact})
-    return Share(irrep, share * norm / count, share, error, "mixed" if exact else "circles")
-
-
-def _ratio(
-    value: Callable[[Spectrum], torch.Tensor],
-    spectra: Sequence[Spectrum],
-    count: int,
-    exact: set[int] | None = None,
-) -> tuple[float, float]:
-    """Ratio of means and its standard error.
-
-    :param value: replicates of what is asked for
-    :param spectra: the structures used
-    :param count: how many there are in all; if more, their choice adds to the error
-    :param exact: ids of those that are known exactly though others are not
-    """
-    b = [value(s) / s.n_samples for s in spectra]
-    h = [s.powers.norm2 / s.n_samples for s in spectra]
-    total = float(sum(x.mean() for x in h))
-    share = float(sum(x.mean() for x in b)) / total
-    residuals = [bx - share * hx for bx, hx in zip(b, h, strict=True)]
-    variance = 0.0
-    single = []
-    for spectrum, r in zip(spectra, residuals, strict=True):
-        if len(r) > 1:  # replicates: circles or sketches
-            variance += float(r.var()) / len(r)
-        elif exact is not None and id(spectrum) not in exact:
-            single.append(float(r[0]))
-    if len(single) > 1:  # one circle each: their scatter holds that of structures too
-        variance += len(single) * float(torch.tensor(single).double().var())
-    elif single:
-        return share, float("nan")
-    if len(spectra) < count:  # the others were left out
-        means = torch.stack([r.mean() for r in residuals])
-        if len(spectra) == 1:
-            return share, float("nan")
-        left_out = 1 - len(spectra) / count
-        variance += left_out * len(spectra) * float(means.var())
-    return share, variance**0.5 / total
+def _replicates(value: Callable[[Spectrum], np.ndarray], spectrum: Spectrum) -> Replicates:
+    """Replicates of a value and of the squared norm, per sample."""
+    samples = spectrum.n_samples
+    b, h = value(spectrum) / samples, spectrum.powers.norm2.numpy() / samples
+    # one circle does not know its own error, a quadrature has none
+    single = spectrum.kind == "circles" and len(b) == 1
+    return Replicates(b, h, float("nan") if single else 0.0)

@@ -1,133 +1,180 @@
-"""A diagnosis in words: what each target needs, where it appears, what to do.
+"""A diagnosis in words: how each output block is doing, and what to do about it.
 
-An irrep counts as present in a layer where its share of the squared norm is above a
-threshold and above twice its standard error.
+The statuses, and the limits that decide between them, are in one table:
+:data:`metatrain_symmetry.measure.statuses.STATUSES`.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from ..group import Irrep
+from ..orbit.outputs import part_name
+from .advice import ModelFacts, for_asymmetry, for_missing
+from .averages import averages
+from .spectra_text import Spectra, percent
+from .statuses import ASYMMETRIC, ROUNDING, SMALL, UNCERTAIN, USELESS
 
 
-THRESHOLD = 1e-3
-"""Share above which an irrep counts as present."""
+@dataclass(frozen=True)
+class _Interval:
+    """A share of a squared error, and between which values it lies."""
 
-PURE = 0.9
-"""Share of its own irrep above which a prediction counts as clean."""
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: float, stderr: float) -> "_Interval":
+        """Two error bars; without any, a factor in the underlying A."""
+        if math.isnan(stderr):
+            # of s = a / (a + b), with a changed by the square of the factor
+            odds = value / (1 - value) if value < 1 else math.inf
+            few, many = odds / UNCERTAIN**2, odds * UNCERTAIN**2
+            high = 1.0 if math.isinf(many) else many / (1 + many)
+            return cls(value, 1.0 if math.isinf(few) else few / (1 + few), high)
+        return cls(value, value - 2 * stderr, value + 2 * stderr)
+
+    @property
+    def decided(self) -> bool:
+        """Whether the limit lies outside, or the value is known well enough."""
+        if self.high <= ASYMMETRIC or self.low > ASYMMETRIC:
+            return True
+        return self.high - self.value <= 0.25 * self.value
 
 
 def diagnose(
-    characters: pd.DataFrame, architecture: str = "", threshold: float = THRESHOLD
+    equivariance: pd.DataFrame,
+    characters: pd.DataFrame,
+    facts: ModelFacts | None = None,
 ) -> list[dict[str, str]]:
-    """Say for each output block whether the network can express it.
+    """Grade each output block.
 
-    :param characters: as in :class:`~metatrain_symmetry.measure.report.Report`
-    :param architecture: name of the architecture, for the advice
-    :param threshold: share above which an irrep counts as present
-    :return: sentences, see the report
+    :param equivariance: as in :class:`~metatrain_symmetry.measure.report.Report`
+    :param characters: likewise
+    :param facts: of the model, for advice that fits it
+    :return: for each block ``target``, ``irrep``, ``status`` (one of
+        :data:`~metatrain_symmetry.measure.statuses.STATUSES`) and ``text``
     """
-    layers = characters[characters.kind == "layer"]
-    findings = []
-    for probe, rows in characters[characters.kind == "output"].groupby("probe", sort=False):
-        name, _, text = str(probe).rpartition(" ")
-        irrep = Irrep.parse(text)
-        findings.append(_finding(name, irrep, rows, layers, architecture, threshold))
-    return findings
+    spectra = Spectra(characters)
+    return [_finding(e, spectra, facts or ModelFacts()) for e in averages(equivariance)]
 
 
-def _finding(
-    target: str,
-    irrep: Irrep,
-    rows: pd.DataFrame,
-    layers: pd.DataFrame,
-    architecture: str,
-    threshold: float,
-) -> dict[str, str]:
-    """One output block."""
-    own = rows[rows.channel == str(irrep)].share
-    if own.empty:
-        text = (
-            f"target {target} {irrep}: the spectra stop below its λ; measure with "
-            f"lambda_max >= {irrep.o3_lambda}"
-        )
-        return _entry(target, irrep, "late", text)
-    share = float(own.iloc[0])
-    start = f"target {target} {irrep}: {_percent(share)} of the prediction is {irrep}"
-    where = _first(layers, irrep, threshold)
-    if len(layers) and where is None:
-        text = (
-            f"{start}; no layer holds more than {_percent(threshold)} of {irrep}: "
-            f"{_held(layers, threshold)}; {_advice(irrep, architecture)}"
-        )
-        return _entry(target, irrep, "missing", text)
-    if where is not None:
-        start += f"; it first appears in {where}"
-    if share >= PURE:
-        return _entry(target, irrep, "ok", start)
-    others = rows[(rows.channel != str(irrep)) & (rows.channel != "residual")]
-    largest: Any = others.iloc[int(others.share.argmax())]
-    start += f", the largest other part is {largest.channel} ({_percent(largest.share)})"
-    if share < threshold and irrep.o3_lambda + (irrep.o3_sigma == -1) > 0:
-        text = f"{start}: the target is not learned; {_advice(irrep, architecture)}"
-        return _entry(target, irrep, "missing", text)
-    text = (
-        f"{start}: train longer with rotational augmentation, or average over rotations "
-        "at inference (metatomic.torch.o3.SymmetrizedModel)"
-    )
-    return _entry(target, irrep, "contaminated", text)
-
-
-def _entry(target: str, irrep: Irrep, status: str, text: str) -> dict[str, str]:
+def _finding(entry: dict[str, Any], spectra: Spectra, facts: ModelFacts) -> dict[str, str]:
+    """One block."""
+    target, irrep = entry["target"], Irrep(entry["o3_lambda"], entry["o3_sigma"])
+    status, why = _grade(entry, spectra, target, irrep)
+    part = part_name(target, irrep)
+    pieces = [f"{target} {irrep}{f', {part}' if part else ''}: {why}."]
+    pieces += [_partly_forced(entry)] if status != "forced zero" else []
+    pieces += [spectra.sentence(target, irrep)]
+    if status == "asymmetric":
+        pieces.append(for_asymmetry(target, facts))
+    elif status in ("cannot", "not learned"):
+        pieces.append(for_missing(irrep, facts))
+    text = " ".join(piece for piece in pieces if piece)
     return {"target": target, "irrep": str(irrep), "status": status, "text": text}
 
 
-def _present(rows: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Rows whose share is there beyond doubt."""
-    return rows[(rows.share > threshold) & (rows.share > 2 * rows.stderr.fillna(0))]
-
-
-def _first(layers: pd.DataFrame, irrep: Irrep, threshold: float) -> str | None:
-    """Name of the first layer, in network order, that holds an irrep."""
-    found = _present(layers[layers.channel == str(irrep)], threshold)
-    if found.empty:
-        return None
-    first: Any = found.iloc[0]
-    group = f" [{first.group}]" if first.group else ""
-    return f"{first.probe}{group} ({_percent(first.share)})"
-
-
-def _held(layers: pd.DataFrame, threshold: float) -> str:
-    """What the geometry embedding holds, or the last layer where it was not probed."""
-    embedding = layers[layers.group == "GE"]
-    name = "the geometry embedding"
-    if embedding.empty:
-        last = layers.probe.iloc[-1]
-        embedding, name = layers[layers.probe == last], str(last)
-    found = _present(embedding[embedding.channel != "residual"], threshold)
-    return f"{name} holds only {','.join(dict.fromkeys(found.channel))}"
-
-
-def _advice(irrep: Irrep, architecture: str) -> str:
-    """What to change, for an irrep that is missing."""
-    if irrep.o3_sigma == -1:
-        return (
-            "pseudotensors can only form in the transformer: add attention or GNN layers "
-            "and train longer (the onset is sudden)"
+def _grade(
+    entry: dict[str, Any], spectra: Spectra, target: str, irrep: Irrep
+) -> tuple[str, str]:
+    """Status and the reason for it."""
+    if entry["forced_zero"] and entry["forced_zero"] == entry["samples"]:
+        size = _size(entry["norm"], entry["unit"])
+        return "forced zero", (
+            "symmetry makes the target zero on these structures, so that all of the "
+            f"prediction ({size}) is asymmetry"
         )
-    if irrep.o3_lambda < 2:
-        return "train longer, or give this target a larger weight in the loss"
-    l_max = math.ceil(irrep.o3_lambda / 2)
-    option = f"set geometry_embedding.l_max >= {l_max}"
-    if architecture and architecture != "pet_ssh":
-        return f"use architecture pet_ssh and {option}"
-    return option
+    missing = _not_learned(entry, spectra, target, irrep)
+    if missing:
+        lacking = spectra.lacking(irrep)
+        if lacking:
+            return "cannot", f"{missing}, and {lacking}"
+        return "not learned", missing
+    if entry["A"] <= ROUNDING * entry["noise"]:
+        rounding = _size(entry["noise"], entry["unit"])
+        return "ok", f"A is zero within rounding ({rounding})"
+    return _by_error(entry)
 
 
-def _percent(share: float) -> str:
-    """Percent, with digits that say something."""
-    if 0.999 < share < 1:
-        return f"{100 * share:.3f} %"
-    return f"{100 * share:.2g} %" if abs(share) < 0.1 else f"{100 * share:.1f} %"
+def _not_learned(entry: dict[str, Any], spectra: Spectra, target: str, irrep: Irrep) -> str:
+    """Why the prediction says next to nothing, empty if it says something."""
+    if entry["norm_ratio"] < SMALL:
+        return f"the averaged prediction is {percent(entry['norm_ratio'])} of the target"
+    if entry["relative_error"] > USELESS:
+        return (
+            f"the averaged prediction is off by {percent(entry['relative_error'])} of the "
+            "size of the target, so that predicting zero would do about as well"
+        )
+    return spectra.absent(target, irrep)
+
+
+def _by_error(entry: dict[str, Any]) -> tuple[str, str]:
+    """Status by what A is of the error."""
+    A = f"A is {_size(entry['A'], entry['unit'], entry['A_stderr'])}"
+    if math.isnan(entry["error"]):
+        return _by_norm(entry, A)
+    ratio = entry["ratio"]
+    against = f"{percent(ratio)} of the RMSE of {_size(entry['error'], entry['unit'])}"
+    if entry["labelled"] < entry["structures"]:
+        known = f"{entry['labelled']} of {entry['structures']} structures"
+        against += f" over the {known} with a target"
+    share = entry["asymmetric_share"]
+    if math.isnan(share):
+        # an orientation of many: not known as well as the average over all
+        share = min(ratio**2, 1.0)
+        graded = _Interval.of(share, math.nan)
+        text = f"{A}, {against}"
+    else:
+        graded = _Interval.of(share, entry["asymmetric_share_stderr"])
+        gain = 1 - math.sqrt(max(1 - share, 0.0))
+        text = (
+            f"{A}, {against}. Asymmetry makes up {percent(share)} of the squared error: "
+            f"averaging over orientations would lower the error by {percent(gain)}"
+        )
+    return _decide(graded, text)
+
+
+def _by_norm(entry: dict[str, Any], A: str) -> tuple[str, str]:
+    """Status where the error is not known."""
+    share = min((entry["A"] / entry["norm"]) ** 2, 1.0) if entry["norm"] > 0 else math.nan
+    text = (
+        f"{A}, {percent(math.sqrt(share))} of the size of the prediction. How much of the "
+        "error that is cannot be said without targets"
+    )
+    stderr = 2 * share * entry["A_stderr"] / entry["A"]
+    if _Interval.of(share, stderr).low > ASYMMETRIC:
+        return "asymmetric", text
+    return "unknown", text
+
+
+def _decide(graded: _Interval, text: str) -> tuple[str, str]:
+    """Status by a share of a squared error."""
+    if not graded.decided:
+        return "unknown", (
+            f"{text}. That share is between {percent(max(graded.low, 0.0))} and "
+            f"{percent(min(graded.high, 1.0))}, which does not decide whether it is large: "
+            "measure with more rotations or structures"
+        )
+    return ("asymmetric" if graded.value > ASYMMETRIC else "ok"), text
+
+
+def _partly_forced(entry: dict[str, Any]) -> str:
+    """Say where symmetry makes the target zero on some of the samples."""
+    if not entry["forced_zero"]:
+        return ""
+    return (
+        f"Symmetry makes the target zero at {entry['forced_zero']} of {entry['samples']} "
+        "samples, where all of the prediction is asymmetry."
+    )
+
+
+def _size(value: float, unit: str, stderr: float | None = None) -> str:
+    """A number with its unit, perhaps with its error bar."""
+    text = f"{value:.3g}"
+    if stderr is not None:
+        text += " (no error bar)" if math.isnan(stderr) else f" ± {stderr:.1g}"
+    return f"{text} {unit}".rstrip()

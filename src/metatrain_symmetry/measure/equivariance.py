@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .errors import widening
+
 
 @dataclass
 class Equivariance:
@@ -25,16 +27,32 @@ class Equivariance:
     :param norm2: average of the squared values per component, same shape
     :param replicates: A² over samples and properties as each replicate says, float64,
         shape ``(replicates,)``; their mean is that of ``squared``
+    :param mean: values averaged over orientations, float64, shape
+        ``(samples, 2 λ + 1, properties)``
+    :param variance: of the mean of ``squared``, where it is known otherwise; NaN if not
     """
 
     squared: torch.Tensor
     norm2: torch.Tensor
     replicates: torch.Tensor
+    mean: torch.Tensor
+    variance: float = float("nan")
 
     @property
     def A(self) -> float:
         """Root mean square over samples, properties and components."""
         return float(self.squared.mean().clamp(min=0).sqrt())
+
+    @property
+    def A_stderr(self) -> float:
+        """Standard error of A; NaN where nothing tells it."""
+        n = len(self.replicates)
+        variance = self.variance
+        if n > 1:
+            variance = float(self.replicates.var()) / n * widening(n - 1) ** 2
+        if variance == 0:
+            return 0.0
+        return variance**0.5 / (2 * self.A) if self.A > 0 else float("nan")
 
     @property
     def norm(self) -> float:
@@ -120,4 +138,7 @@ def pooled(sums: list[EquivarianceSums]) -> Equivariance:
         between = (means - means.mean(dim=0)).square().mean(dim=2)
         within = within + between * (len(sums) / (len(sums) - 1))
     replicates = within.flatten(1).mean(dim=1)
-    return Equivariance(within.mean(dim=0), norm2.mean(dim=0), replicates)
+    reference = sums[0].reference
+    assert reference is not None  # moments() has looked
+    mean = reference.cpu() + means.mean(dim=0)
+    return Equivariance(within.mean(dim=0), norm2.mean(dim=0), replicates, mean)

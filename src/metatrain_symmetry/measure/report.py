@@ -15,23 +15,34 @@ import pandas as pd
 class Report:
     """Everything that was measured on one model and one set of structures.
 
+    What each number is (over what it is averaged, per component or summed, per atom or
+    per structure) is in :data:`metatrain_symmetry.measure.quantities.QUANTITIES`.
+
     :param equivariance: one row per structure, target and irrep block. Columns
         ``structure`` (int), ``target``, ``o3_lambda``, ``o3_sigma``, ``A`` (root mean
-        square over the orbit, samples and components), ``error`` (root mean square error
-        of the prediction in the given frame, NaN without a target), ``unit``, then
-        ``A_per_atom``, ``error_per_atom`` (for per-structure targets but stresses
-        divided by the number of atoms, otherwise the same), ``norm`` (root mean square of
-        the values over the orbit), ``noise`` (floor of A from rounding), ``atoms``
+        square over the orbit, samples and components), ``A_stderr`` (its standard error,
+        NaN where there is no error bar), ``error`` (root mean square error of the
+        prediction in the given orientation, NaN without a target), ``error_averaged``
+        (that of the prediction averaged over orientations), ``unit``, then
+        ``A_per_atom``, ``error_per_atom``, ``error_averaged_per_atom`` (for targets that
+        grow with the structure divided by the number of atoms, otherwise the same) and
+        their ``unit_per_atom`` (``eV/atom``), ``norm`` and ``target_norm`` (root mean
+        square of the prediction over the orbit and of the target, both without
+        composition), ``noise`` (A that rounding gives), ``atoms``, ``samples`` (over how
+        many the row averages), ``forced_zero`` (at how many of them symmetry makes the
+        target zero)
     :param atoms: the same per atom, for per-atom targets: ``structure``, ``atom``,
         ``atomic_type``, ``target``, ``o3_lambda``, ``o3_sigma``, ``A``, ``error``, ``unit``
     :param characters: one row per probe and irrep and one for its residual. Columns
         ``probe``, ``chi_lambda``, ``chi_sigma`` (empty in the row of the residual), ``B``,
-        ``share``, ``stderr`` (of the share), then ``channel`` (``(1,+)`` or ``residual``),
-        ``kind`` (``output`` or ``layer``), ``group`` (``GE``, ..., ``predictions``),
-        ``estimator`` (``grid``, ``circles``, ``mixed``), ``converged`` (bool, per probe)
-    :param summary: settings, versions, convergence, medians; can be written as JSON
-    :param diagnosis: sentences, one per finding: ``{"target", "irrep", "status" ("ok",
-        "late", "missing", "contaminated"), "text"}``
+        ``share``, ``stderr`` (of the share, NaN where there is no error bar), then
+        ``channel`` (``(1,+)`` or ``residual``), ``kind`` (``output`` or ``layer``),
+        ``group`` (``GE``, ..., ``predictions``), ``estimator`` (``grid``, ``orbit``,
+        ``circles``, ``mixed``), ``converged`` (bool, per probe)
+    :param summary: settings, versions, convergence, averages and medians over the
+        structures; can be written as JSON
+    :param diagnosis: one entry per output block: ``{"target", "irrep", "status", "text"}``,
+        statuses as in :data:`metatrain_symmetry.measure.statuses.STATUSES`
     """
 
     equivariance: pd.DataFrame

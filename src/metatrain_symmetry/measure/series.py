@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from ..io import write_text
 from .tables import CHARACTERS
-from .unfinished import write_whole
 
 
 FOLDER = "symmetry"
@@ -135,4 +135,4 @@ def rewrite(folder: Path, series: Series) -> None:
     for name in sorted(COLUMNS, key=lambda name: name == "measurements"):
         table: pd.DataFrame = getattr(series, name)
         text = table[COLUMNS[name]].to_csv(index=False, lineterminator="\n")
-        write_whole(folder / f"{name}.csv", text)
+        write_text(folder / f"{name}.csv", text)

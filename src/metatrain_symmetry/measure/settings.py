@@ -9,29 +9,34 @@ class Settings(BaseModel):
     """Settings of a measurement; the defaults suit a first look.
 
     :param lambda_max: largest λ of the spectra
-    :param estimator: ``grid``: the exact grid on every structure. ``circles``: random
-        circles on every structure. ``hybrid``: the grid on every structure where
-        ``max_evaluations`` affords it; otherwise on a few, for the pseudo channels, and
-        circles on the others
-    :param degree: integration degree of the grid; None raises it until the residual of
-        a pilot structure is below ``tolerance``
-    :param max_degree: where raising it stops
-    :param tolerance: residual share of a probe below which it counts as converged
-    :param circles: circles on each structure; None takes as many as bring about 100
-    :param max_evaluations: evaluations that ``hybrid`` may spend on exact grids
+    :param budget: seconds that the measurement may take, None for no limit. It decides on
+        grids, circles and, where it is short, on the number of structures
+    :param estimator: ``grid``: a grid that is exact up to ``lambda_max`` on every
+        structure. ``circles``: random circles. ``hybrid``: on every structure a grid in a
+        random frame, as large as the spectra ask for, for A and the channels of its band,
+        and circles for the others
+    :param degree: integration degree of the grid; None chooses it by what a pilot finds
+        beyond its band
+    :param max_degree: largest degree that is chosen
+    :param tolerance: share of the squared norm beyond ``lambda_max`` up to which a
+        spectrum counts as converged
+    :param circles: circles on each structure; None takes about 100 in all
+    :param max_evaluations: evaluations that ``hybrid`` may spend on grids that are exact
+        up to ``lambda_max``
     :param memory: budget for one evaluation, and for the sums of one structure, each,
         in bytes
-    :param seed: of circles, sketches and choices among structures
+    :param seed: of frames, circles, sketches and choices among structures
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     lambda_max: int = Field(default=8, ge=0, le=32)
+    budget: float | None = Field(default=120.0, gt=0)
     estimator: Literal["grid", "circles", "hybrid"] = "hybrid"
-    degree: int | None = Field(default=None, ge=0, le=131)
-    max_degree: int = Field(default=20, ge=0, le=131)
+    degree: int | None = Field(default=None, ge=2, le=131)
+    max_degree: int = Field(default=20, ge=2, le=131)
     tolerance: float = Field(default=1e-3, gt=0, lt=1)
-    circles: int | None = Field(default=None, ge=1)
+    circles: int | None = Field(default=None, ge=2)
     max_evaluations: int = Field(default=20_000, ge=0)
     memory: int = Field(default=2 * 2**30, ge=2**20)
     seed: int = Field(default=0, ge=0)

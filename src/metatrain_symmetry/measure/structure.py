@@ -6,12 +6,23 @@ sketched (see :mod:`metatrain_symmetry.group.sketch`), with an error bar.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-from ..group import Irrep, Orbit, Powers, Sketch, Transform, representation
+from ..group import (
+    Circles,
+    GroupOrbit,
+    Irrep,
+    Orbit,
+    Powers,
+    Sketch,
+    Transform,
+    representation,
+)
 from ..orbit.engine import Block, Engine, Prepared, Values
 from ..orbit.sweep import sweep
+from .deviation import Deviation, Deviations
 from .equivariance import Equivariance, EquivarianceSums, pooled
 
 
@@ -26,11 +37,28 @@ class Spectrum:
     :param powers: from the orbit; sketches or circles are its replicates
     :param n_samples: atoms, edges or one, by which sums are divided
     :param sketched: whether the channels were sketched
+    :param orbit: that it comes from; None for one that is exact
+    :param squares: powers of the squared norm along circles, a scalar function of the
+        orientation; None from other orbits
     """
 
     powers: Powers
     n_samples: int
     sketched: bool = False
+    orbit: Any = None
+    squares: Powers | None = None
+
+    @property
+    def norm(self) -> float:
+        """Squared norm per sample."""
+        return float(self.powers.norm2.mean()) / self.n_samples
+
+    @property
+    def kind(self) -> str:
+        """What it comes from: ``circles``, ``orbit`` or ``grid``."""
+        if isinstance(self.orbit, Circles):
+            return "circles"
+        return "orbit" if isinstance(self.orbit, GroupOrbit) else "grid"
 
 
 @dataclass
@@ -39,6 +67,7 @@ class Measured:
 
     equivariance: dict[Block, Equivariance] = field(default_factory=dict)
     spectra: dict[Block | str, Spectrum] = field(default_factory=dict)
+    deviations: dict[Block, Deviation] = field(default_factory=dict)
 
 
 class Representations:
@@ -65,6 +94,7 @@ def measure_structure(
     *,
     spectra: bool = True,
     equivariance: bool = True,
+    centres: Mapping[Block, torch.Tensor] | None = None,
     memory: int = 2**31,
     seed: int = 0,
     representations: Representations | None = None,
@@ -79,6 +109,7 @@ def measure_structure(
     :param probes: layers
     :param spectra: whether to resolve by irrep
     :param equivariance: whether to compute A; on circles this takes two or more
+    :param centres: mean of each block, to resolve the deviations from it too
     :param memory: budget of one evaluation, and of the sums, each, in bytes
     :param seed: of the sketches
     :param representations: of this orbit, to be shared between structures
@@ -86,9 +117,10 @@ def measure_structure(
     :return: A of the blocks, powers of blocks and probes
     """
     weights = orbit.weights.to(engine.device)
-    turned = representations or Representations(orbit, engine.device)
+    rotated = representations or Representations(orbit, engine.device)
     sums: dict[Block, _Replicates] = {}
     resolver: _Resolver | None = None
+    deviations = Deviations(orbit, centres, engine.device) if centres else None
     matrices = orbit.matrices
     for start, values in sweep(engine, structure, matrices, blocks, probes, memory):
         count = len(next(iter([*values.targets.values(), *values.layers.values()])))
@@ -96,7 +128,10 @@ def measure_structure(
         if equivariance:
             for block, tensor in values.targets.items():
                 accumulator = sums.setdefault(block, _Replicates(orbit))
-                accumulator.add(tensor, turned[block.irrep][part], weights[part])
+                accumulator.add(tensor, rotated[block.irrep][part], weights[part])
+        if deviations is not None:
+            known = {block: rotated[block.irrep][part] for block in values.targets}
+            deviations.add(values.targets, known)
         if spectra:
             if resolver is None:
                 resolver = _Resolver(engine, orbit, values, memory, seed)
@@ -105,6 +140,7 @@ def measure_structure(
     return Measured(
         {block: accumulator.finish() for block, accumulator in sums.items()},
         resolver.finish() if resolver is not None else {},
+        deviations.finish() if deviations is not None else {},
     )
 
 
@@ -171,6 +207,10 @@ class _Resolver:
         for key, count in channels.items():
             sketch = self.sketches.get(key)
             widths += [count] if sketch is None else [sketch.width] * sketch.replicates
+        self.orbit = orbit
+        # how the squared norm scatters tells how well a point set averages it
+        self.with_squares = isinstance(orbit, Circles)
+        widths += [1] * (len(self.keys) if self.with_squares else 0)
         self.transform: Transform = orbit.transform(widths, engine.device)
 
     def _flat(
@@ -189,11 +229,15 @@ class _Resolver:
                     f"'{key}' and '{leader}' were one tensor, and are not now"
                 )
         pieces: list[torch.Tensor] = []
+        squares: list[torch.Tensor] = []
         for key in self.keys:
             flat = self._flat(key, tensors)
             pieces += self.sketches[key](flat) if key in self.sketches else [flat]
+            if self.with_squares:
+                norm = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
+                squares.append(norm.square()[:, None])
         if pieces:
-            self.transform.add(pieces)
+            self.transform.add(pieces + squares)
 
     def finish(self) -> dict[Block | str, Spectrum]:
         if not self.keys:
@@ -202,7 +246,11 @@ class _Resolver:
         for key in self.keys:
             sketch = self.sketches.get(key)
             several = [next(powers) for _ in range(sketch.replicates if sketch else 1)]
-            found[key] = Spectrum(_joined(several), self.samples[key], sketch is not None)
+            found[key] = Spectrum(
+                _joined(several), self.samples[key], sketch is not None, self.orbit
+            )
+        for key in self.keys if self.with_squares else ():
+            found[key].squares = next(powers)
         return {key: found[leader] for key, leader in self.leader.items()}
 
 

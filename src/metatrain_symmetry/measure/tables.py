@@ -1,21 +1,20 @@
 """Tidy tables of what was measured."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import torch
 
-from ..orbit.engine import Block, Prepared
-from ..orbit.outputs import is_stress
+from ..orbit.engine import Block
+from .averages import medians as medians
 from .combine import Share
-from .equivariance import Equivariance
+from .row import Row as Row
 
 
 EQUIVARIANCE = [
-    "structure", "target", "o3_lambda", "o3_sigma", "A", "error", "unit",
-    "A_per_atom", "error_per_atom", "norm", "noise", "atoms",
+    "structure", "target", "o3_lambda", "o3_sigma", "A", "A_stderr", "error",
+    "error_averaged", "unit", "A_per_atom", "error_per_atom", "error_averaged_per_atom",
+    "unit_per_atom", "norm", "target_norm", "noise", "atoms", "samples", "forced_zero",
 ]  # fmt: skip
 ATOMS = [
     "structure", "atom", "atomic_type", "target", "o3_lambda", "o3_sigma",
@@ -27,44 +26,6 @@ CHARACTERS = [
 ]  # fmt: skip
 
 
-@dataclass
-class Row:
-    """One block of one structure.
-
-    :param index: number of the structure
-    :param structure: the structure
-    :param block: the block
-    :param found: its equivariance error
-    :param difference: prediction minus target, ``(samples, 2 λ + 1, properties)``
-    :param noise: A that rounding alone gives
-    """
-
-    index: int
-    structure: Prepared
-    block: Block
-    found: Equivariance
-    difference: torch.Tensor | None
-    noise: float
-
-    @property
-    def error(self) -> float:
-        """Root mean square error per component, NaN without a target."""
-        if self.difference is None:
-            return float("nan")
-        return float(self.difference.square().mean().sqrt())
-
-    @property
-    def labels(self) -> dict[str, Any]:
-        """What names the block."""
-        irrep = self.block.irrep
-        return {
-            "target": self.block.name,
-            "o3_lambda": irrep.o3_lambda,
-            "o3_sigma": irrep.o3_sigma,
-            "unit": self.block.unit,
-        }
-
-
 def equivariance_table(rows: Sequence[Row]) -> pd.DataFrame:
     """One row per structure and block.
 
@@ -73,21 +34,25 @@ def equivariance_table(rows: Sequence[Row]) -> pd.DataFrame:
     """
     entries = []
     for row in rows:
-        n_atoms = row.structure.n_atoms
-        # a stress is a property of the structure, but does not grow with it
-        extensive = row.block.sample_kind == "system" and not is_stress(row.block.target)
-        share = 1 / n_atoms if extensive else 1.0
+        scale = row.scale
         entries.append(
             {
                 "structure": row.index,
                 **row.labels,
                 "A": row.found.A,
+                "A_stderr": row.found.A_stderr,
                 "error": row.error,
-                "A_per_atom": row.found.A * share,
-                "error_per_atom": row.error * share,
+                "error_averaged": row.error_averaged,
+                "A_per_atom": row.found.A * scale,
+                "error_per_atom": row.error * scale,
+                "error_averaged_per_atom": row.error_averaged * scale,
+                "unit_per_atom": row.unit_per_atom,
                 "norm": row.found.norm,
+                "target_norm": row.target_norm,
                 "noise": row.noise,
-                "atoms": n_atoms,
+                "atoms": row.structure.n_atoms,
+                "samples": len(row.found.squared),
+                "forced_zero": row.forced_zero,
             }
         )
     return pd.DataFrame(entries, columns=EQUIVARIANCE)
@@ -125,19 +90,20 @@ def characters_table(
 
     :param found: shares of every probe, residual last
     :param group_of: name of the group of a layer
-    :param tolerance: residual below which a probe counts as converged
+    :param tolerance: a probe has converged if its residual, two standard errors included,
+        is not larger
     :return: see :class:`~metatrain_symmetry.measure.report.Report`
     """
     entries = []
     for key, shares in found.items():
         layer = isinstance(key, str)
         rest = shares[-1]
-        error = 0.0 if rest.stderr != rest.stderr else rest.stderr
         common = {
             "probe": key if isinstance(key, str) else f"{key.name} {key.irrep}",
             "kind": "layer" if layer else "output",
             "group": group_of(key) if isinstance(key, str) else "predictions",
-            "converged": abs(rest.share) <= tolerance + 2 * error,
+            # without an error bar nothing is known: the comparison is false
+            "converged": bool(max(rest.share, 0.0) + 2 * rest.stderr <= tolerance),
         }
         for share in shares:
             labels = {} if share.irrep is None else share.irrep.labels
@@ -155,17 +121,3 @@ def characters_table(
             )
     table = pd.DataFrame(entries, columns=CHARACTERS)
     return table.astype({"chi_lambda": "Int64", "chi_sigma": "Int64"})
-
-
-def medians(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Medians over structures, for each block.
-
-    :param table: as from :func:`equivariance_table`
-    :return: one entry per target and irrep, ``ratio`` is the median of A / error
-    """
-    table = table.assign(ratio=table.A / table.error)
-    keys = ["target", "o3_lambda", "o3_sigma", "unit"]
-    columns = ["A", "A_per_atom", "error", "error_per_atom", "ratio", "noise"]
-    middle = table.groupby(keys, sort=False)[columns].median().reset_index()
-    entries = middle.astype(object).where(middle.notna(), None).to_dict("records")
-    return [{str(key): value for key, value in entry.items()} for entry in entries]

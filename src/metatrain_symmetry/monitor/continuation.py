@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
+from ..io import clean, write_text
 from ..measure.series import COLUMNS, FOLDER, Series, rewrite
-from ..measure.unfinished import remove_unfinished, write_whole
 
 
 NOTE = "continues.json"
@@ -47,11 +47,11 @@ def begin_series(folder: Path, start: int, summary: dict[str, Any]) -> Series:
     :param summary: of the new series
     :return: the series, also written to the folder
     """
-    remove_unfinished(folder)
+    clean(folder)
     series = _empty()
     source = _source(folder) if start > 0 else None
     if source is not None:
-        remove_unfinished(source)
+        clean(source)
         series = _cut(Series.load(source), start)
         _take_along(source, folder)
         changes = differences(series.summary, summary)
@@ -140,4 +140,4 @@ def _earlier(folder: Path) -> list[Path]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    write_whole(path, json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")

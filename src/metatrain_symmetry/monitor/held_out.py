@@ -51,7 +51,7 @@ def find_structures(
     elif source == "test":
         found = _of_datasets(_test_sets(checkpoint_dir), engine, count, seed)
     elif Path(source).suffix in (".yaml", ".yml"):
-        found = _of_options(Path(source), count, seed)
+        found = _of_options(Path(source), engine, count, seed)
     else:
         found = _of_file(Path(source), engine, count, seed)
     if not found:
@@ -90,8 +90,8 @@ def _held(name: str, system: System, tensors: Any, infos: Any) -> HeldOut:
     return HeldOut(name, system, lambda blocks: of_tensors(system, tensors, infos, blocks))
 
 
-def _of_options(path: Path, count: int, seed: int) -> list[HeldOut]:
-    systems, tensors, infos = of_options(path)
+def _of_options(path: Path, engine: Engine, count: int, seed: int) -> list[HeldOut]:
+    systems, tensors, infos = of_options(path, engine)
     return [
         _held(f"structure {i}", systems[i], tensors[i], infos)
         for i in _choose(len(systems), count, seed)

@@ -71,12 +71,25 @@ def target_info(model: Any, target: str) -> Any:
 
     :param model: with metatrain's interface, or exported
     :param target: its name
-    :return: metatrain's ``TargetInfo``; None if the model is exported or does not tell
+    :return: metatrain's ``TargetInfo``; None if the model is exported or does not say
     """
     information = getattr(model, "dataset_info", None)
     if information is None or is_atomistic_model(model):
         return None
     return information.targets.get(target)
+
+
+def length_unit(model: Any) -> str:
+    """Unit of length in which a model takes structures.
+
+    :param model: with metatrain's interface, or exported, or none
+    :return: empty if it does not say
+    """
+    if model is None:
+        return ""
+    if is_atomistic_model(model):
+        return str(model.capabilities().length_unit)
+    return str(getattr(getattr(model, "dataset_info", None), "length_unit", "") or "")
 
 
 def sample_kind(model: Any, target: str) -> str:

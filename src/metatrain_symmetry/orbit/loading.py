@@ -1,25 +1,30 @@
-"""Opens models and structures: everything that a user can get wrong is told here."""
+"""Opens models and structures, and says what is wrong with them."""
 
 import copy
-import difflib
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import ase
 import ase.io
+import numpy as np
 import torch
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic.torch import System, is_atomistic_model, systems_to_torch
 from metatrain.pet import PET
 from metatrain.utils.data.system_to_ase import system_to_ase
-from metatrain.utils.io import load_model
 
+from ..messages import did_you_mean, quoted
+from ..places import input_file
 from . import outputs
 from .engine import Engine
-from .interface import atomic_types
+from .interface import atomic_types, length_unit
+from .lengths import ASE, length_factor, scaled_system
 from .model import ModelEngine
 from .pet import PETEngine
+from .states import load
+from .truth import check_sizes, of_atoms
 
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -33,6 +38,12 @@ _DEPRECATED = {
     "velocities": "velocity",
 }
 _BOTH = frozenset({"positions", "strain"})
+
+FARTHEST = 1e6
+"""Å: what lies beyond is a mistake, and float32 would no longer resolve bonds."""
+
+DENSEST = 0.05
+"""Å³ for each atom: in less room an atom would have 10^5 neighbours."""
 
 
 def open_engine(
@@ -60,13 +71,15 @@ def open_engine(
     :return: the engine
     """
     if isinstance(model, str | Path):
-        model = _load(Path(model), extensions)
+        model = load(Path(model), extensions).model
     if not isinstance(model, torch.nn.Module):
         raise ValueError(
             f"a {type(model).__name__} is no model: give a path or a torch module"
         )
     names = _choose(_available(model), targets)
-    model, dtype = _cast(model, dtype, torch.device(device))
+    probes = names_of(probes, "probes")
+    device = _device(device)
+    model, dtype = _cast(model, dtype, device)
     kinds = {name: _gradient_kinds(model, name, gradients) for name in names}
     kinds = {name: kind for name, kind in kinds.items() if kind}
     if isinstance(model, PET):
@@ -81,18 +94,16 @@ def open_engine(
     return engine
 
 
-def _load(path: Path, extensions: str | Path | None) -> Any:
-    if path.suffix in (".yaml", ".yml"):
-        raise ValueError(f"'{path}' is an options file: give a checkpoint or a model")
-    if not path.is_file():
-        raise ValueError(f"there is no model '{path}'")
+def _device(name: str | torch.device) -> torch.device:
     try:
-        return load_model(path, extensions_directory=extensions)
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(
-            f"'{path}' cannot be read as a checkpoint or an exported model: {reason}"
-        ) from error
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"there is no device {quoted(name)}: write cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"models are not evaluated on '{name}': write cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"there is no GPU '{name}' on this computer: write cpu")
+    return device
 
 
 def _available(model: Any) -> list[str]:
@@ -120,13 +131,35 @@ def _is_auxiliary(name: str, names: list[str]) -> bool:
 def _choose(known: list[str], targets: Iterable[str] | None) -> list[str]:
     if targets is None:
         return known
-    names = [targets] if isinstance(targets, str) else list(dict.fromkeys(targets))
+    names = names_of(targets, "targets")
+    if not names:
+        raise ValueError("no targets are named: name one, or leave them out for all")
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 3, 0.5) or known
             raise ValueError(
-                f"the model has no target '{name}': did you mean {', '.join(near)}?"
+                f"the model has no target '{name}': {did_you_mean(name, known)}"
             )
+    return names
+
+
+def names_of(given: Any, what: str) -> list[str]:
+    """Names in a list, each once.
+
+    :param given: one name, or several
+    :param what: what they are, for messages
+    :raises ValueError: if one is no name
+    :return: the names
+    """
+    names = [given] if isinstance(given, str) else given
+    try:
+        names = list(dict.fromkeys(names))
+    except TypeError as error:
+        raise ValueError(
+            f"{what} are a list of names, not {quoted(given)}: write names"
+        ) from error
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"{what} are names, not {quoted(name)}: write names")
     return names
 
 
@@ -154,8 +187,8 @@ def _cast(
 
 def _gradient_kinds(model: Any, name: str, gradients: bool | str) -> frozenset[str]:
     """Which gradients of a target are wanted."""
-    if gradients not in (True, False, "auto"):
-        raise ValueError(f"gradients are 'auto', true or false, not '{gradients}'")
+    if not (isinstance(gradients, bool) or gradients == "auto"):
+        raise ValueError(f"gradients are 'auto', true or false, not {quoted(gradients)}")
     if not gradients:
         return frozenset()
     if is_atomistic_model(model):
@@ -173,56 +206,129 @@ def read_systems(
 ) -> list[tuple[ase.Atoms, System]]:
     """Read structures.
 
+    What ASE reads or holds is in Å, and is converted to the unit of length of the model.
+    Systems are in that unit already.
+
     :param source: a file that ASE reads, or structures
     :param engine: whose model shall evaluate them
     :raises ValueError: if there are none, or if the model cannot take one of them
     :return: each structure for ASE and for the engine, in float64 without neighbour lists
         of the model
     """
-    found: list[Any]
     if isinstance(source, str | Path):
-        found = _read(Path(source))
+        found: Sequence[Any] = _read(Path(source))
     else:
-        found = [source] if isinstance(source, ase.Atoms) else list(source)
+        found = _listed(source)
     if not found:
         raise ValueError("there are no structures: give at least one")
     known = _atomic_types(engine)
-    pairs = []
+    unit = length_unit(getattr(engine, "model", None))
+    factor = length_factor(ASE, unit)
+    if factor != 1 and isinstance(source, str | Path):
+        logging.warning(
+            f"'{source}' is taken to be in Å, as files of ASE are, and is converted to the "
+            f"unit of the model, {unit}: if it is in another unit, give an options file "
+            "with systems: {read_from: ..., length_unit: ...}"
+        )
+    return [_prepared(i, item, engine, known, factor) for i, item in enumerate(found)]
+
+
+def _listed(source: Any) -> list[Any]:
+    """Structures that were given, each of which is one."""
+    try:
+        found = [source] if _is_structure(source) else list(source)
+    except TypeError as error:
+        raise ValueError(
+            f"structures are a file or a list of ase.Atoms, not {quoted(source)}"
+        ) from error
     for index, item in enumerate(found):
-        atoms = item if isinstance(item, ase.Atoms) else system_to_ase(item)
-        _check(atoms, index, known)
-        if isinstance(item, ase.Atoms):
-            item = systems_to_torch(item, dtype=torch.float64)
-            _add_conditions(atoms, item)
-        pairs.append((atoms, item))
-    return pairs
+        if not _is_structure(item):
+            raise ValueError(
+                f"structure {index} is {quoted(item)}: give an ase.Atoms or a System"
+            )
+    return found
+
+
+def _is_structure(item: Any) -> bool:
+    # TorchScript's classes know no isinstance
+    return isinstance(item, ase.Atoms) or hasattr(item, "known_neighbor_lists")
+
+
+def _prepared(
+    index: int, item: Any, engine: Engine, known: set[int] | None, factor: float
+) -> tuple[ase.Atoms, System]:
+    """One structure, checked, for ASE and for the engine."""
+    atoms = item if isinstance(item, ase.Atoms) else system_to_ase(item)
+    _check(atoms if item is atoms else _shrunk(atoms, factor), index, known)
+    if not isinstance(item, ase.Atoms):
+        return atoms, item
+    system = scaled_system(systems_to_torch(item, dtype=torch.float64), factor)
+    try:
+        check_sizes(engine, of_atoms(atoms, engine.blocks))
+        _add_conditions(atoms, system)
+    except ValueError as error:
+        raise ValueError(f"structure {index}: {error}") from error
+    return atoms, system
+
+
+def _shrunk(atoms: ase.Atoms, factor: float) -> ase.Atoms:
+    """Structure in Å, of one in the unit of the model."""
+    copy = atoms.copy()
+    copy.set_positions(atoms.positions / factor)
+    copy.set_cell(atoms.cell / factor)
+    return copy
 
 
 def _read(path: Path) -> list[ase.Atoms]:
-    if not path.is_file():
-        raise ValueError(f"there is no file of structures '{path}'")
+    input_file(path, "the file of structures")
     try:
         found = ase.io.read(path, ":")
     except Exception as error:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise ValueError(f"'{path}' cannot be read by ASE: {reason}") from error
+        raise ValueError(
+            f"'{path}' cannot be read by ASE as structures: check that it is whole, and of "
+            "the format that its name says"
+        ) from error
     if not found:
-        raise ValueError(f"'{path}' holds no structures")
+        raise ValueError(f"'{path}' holds no structures: give a file with at least one")
     return found
 
 
 def _check(atoms: ase.Atoms, index: int, known: set[int] | None) -> None:
     if len(atoms) == 0:
-        raise ValueError(f"structure {index} has no atoms")
-    values = [*atoms.positions.flat, *atoms.cell[:].flat]
-    if not all(abs(value) < float("inf") for value in values):
-        raise ValueError(f"structure {index} has positions or a cell that are not finite")
+        raise ValueError(f"structure {index} has no atoms: take it out")
+    values = np.abs([*atoms.positions.flat, *atoms.cell[:].flat])
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"structure {index} has positions or a cell that are not finite: correct it"
+        )
+    if values.max() > FARTHEST:
+        raise ValueError(
+            f"structure {index} reaches out to {values.max():.3g} Å: correct its positions "
+            "or its cell"
+        )
+    _check_cell(atoms, index)
     for number, symbol in zip(atoms.numbers, atoms.symbols, strict=True):
         if known is not None and int(number) not in known:
             raise ValueError(
                 f"structure {index} has the element {symbol}, which the model does not "
                 f"know: it knows {', '.join(_symbols(known))}"
             )
+
+
+def _check_cell(atoms: ase.Atoms, index: int) -> None:
+    """A periodic structure has a cell, and atoms that fit into it."""
+    lengths = atoms.cell.lengths()
+    if (lengths[atoms.pbc] == 0).any():
+        raise ValueError(
+            f"structure {index} is periodic along a direction in which its cell has no "
+            "length: give it a cell, or set pbc to false"
+        )
+    if atoms.pbc.all() and atoms.cell.volume < DENSEST * len(atoms):
+        raise ValueError(
+            f"structure {index} has {len(atoms)} atoms in a cell of "
+            f"{atoms.cell.volume:.3g} Å³, where there is no room for them: correct its "
+            "cell, which is in Å"
+        )
 
 
 def _symbols(numbers: set[int]) -> list[str]:
@@ -239,7 +345,17 @@ def _add_conditions(atoms: ase.Atoms, system: System) -> None:
     """Charge and spin, which models with system conditioning want."""
     for name in ("charge", "spin_multiplicity"):
         if name in atoms.info:
-            value = torch.tensor([[float(atoms.info[name])]], dtype=torch.float64)
+            value = torch.tensor([[_number(atoms, name)]], dtype=torch.float64)
             zero = torch.tensor([[0]])
             block = TensorBlock(value, Labels("system", zero), [], Labels(name, zero))
             system.add_data(name, TensorMap(Labels("_", zero), [block]))
+
+
+def _number(atoms: ase.Atoms, name: str) -> float:
+    try:
+        number = float(atoms.info[name])
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not np.isfinite(number):
+        raise ValueError(f"'{name}' is {quoted(atoms.info[name])}: give a number")
+    return number

@@ -12,11 +12,12 @@ import torch
 from metatensor.torch import TensorMap
 from metatomic.torch import ModelOutput, System
 
-from . import interface, outputs
+from . import interface, lengths, outputs
 from .engine import Block, Prepared, Values
 from .gradients import by_target, forces_and_stress, gradient_of
 from .interface import evaluating
 from .structures import differentiable, rotate, trial_system, volume, with_neighbors
+from .units import normal_unit
 
 
 # floats that a model keeps for an edge or an atom: generous for the architectures we know
@@ -52,7 +53,7 @@ class ModelEngine:
         self.baseline = "composition of the model" if self._additive else "none"
         self.kinds = {name: interface.sample_kind(model, name) for name in self.targets}
         supported = interface.supported_outputs(model)
-        self.units = {name: supported[name].unit for name in self.targets}
+        self.units = {name: normal_unit(supported[name].unit) for name in self.targets}
         self.gradient_kinds: dict[Block, tuple[str, str]] = {}
         self.blocks = self._find_blocks()
 
@@ -183,12 +184,13 @@ class ModelEngine:
             trial = self.prepare(made_up, "trial structure")
             with evaluating(self.model), torch.no_grad():
                 layouts = self._call([trial.system], self.targets)
+        length = lengths.label(interface.length_unit(self.model))
         blocks: list[Block] = []
         for name, layout in layouts.items():
             unit = self.units[name]
             blocks += outputs.convert(name, layout, self.kinds[name], unit)
             for block, kind in outputs.gradient_blocks(
-                name, self.gradients.get(name, ()), unit
+                name, self.gradients.get(name, ()), unit, length
             ).items():
                 self.gradient_kinds[block] = (name, kind)
                 blocks.append(block)

@@ -1,4 +1,4 @@
-"""Turns what a model returns into irrep blocks.
+"""Turns what a model returns into irrep blocks, each with its unit and its name.
 
 Cartesian components become spherical ones, with an orthonormal change of basis, so that
 norms stay what they were: ``xyz`` is (1,+) in the order y, z, x; a 3x3 matrix is (0,+),
@@ -13,6 +13,7 @@ from metatensor.torch import LabelsEntry, TensorMap
 
 from ..group.irreps import Irrep
 from .engine import Block
+from .units import normal_unit
 
 
 # matrices that are symmetric by construction: their (1,-) part says nothing
@@ -106,11 +107,12 @@ def convert(
     :param target: name of the target
     :param tensor: what the model returned for it
     :param sample_kind: ``system`` or ``atom``
-    :param unit: unit of the values
+    :param unit: unit of the values; the blocks carry it as
+        :func:`~metatrain_symmetry.orbit.units.normal_unit` spells it
     :raises ValueError: see :func:`split`
     :return: for each block ``(samples, 2 λ + 1, properties)``, samples ordered by system
     """
-    converted = {}
+    converted, unit = {}, normal_unit(unit)
     for labels, block in tensor.items():
         key = key_values(labels)
         components = [name for axis in block.components for name in axis.names]
@@ -148,6 +150,31 @@ def is_stress(target: str) -> bool:
     return base_name(target) in SYMMETRIC_MATRICES
 
 
+def part_name(target: str, irrep: Irrep) -> str:
+    """What an irrep part of a stress is called.
+
+    :param target: name of the target
+    :param irrep: of the block
+    :return: ``trace/sqrt(3)`` for (0,+), which is -sqrt(3) times the pressure, and
+        ``deviatoric part`` for (2,+); empty for anything but a stress
+    """
+    if not is_stress(target.split("[", 1)[0]):
+        return ""
+    return {Irrep(0): "trace/sqrt(3)", Irrep(2): "deviatoric part"}.get(irrep, "")
+
+
+def grows(target: str, sample_kind: str) -> bool:
+    """Whether a target grows with the structure, so that it is given per atom.
+
+    A stress is one tensor of the structure too, but does not grow with it.
+
+    :param target: name of the target
+    :param sample_kind: ``system`` or ``atom``
+    :return: true for energies and the like
+    """
+    return sample_kind == "system" and not is_stress(target)
+
+
 def gradient_names(target: str) -> dict[str, str]:
     """What the gradients of an energy are called.
 
@@ -161,21 +188,24 @@ def gradient_names(target: str) -> dict[str, str]:
     }
 
 
-def gradient_blocks(target: str, kinds: Iterable[str], unit: str) -> dict[Block, str]:
+def gradient_blocks(
+    target: str, kinds: Iterable[str], unit: str, length: str = "A"
+) -> dict[Block, str]:
     """Blocks of the gradients of an energy.
 
     :param target: name of the energy
     :param kinds: of ``positions`` and ``strain``
     :param unit: of the energy
+    :param length: unit of length of the model
     :return: the kind of each block
     """
-    names, kinds = gradient_names(target), set(kinds)
+    names, kinds, unit = gradient_names(target), set(kinds), normal_unit(unit)
     blocks = {}
     if "positions" in kinds:
-        force_unit = f"{unit}/A" if unit else ""
+        force_unit = f"{unit}/{length}" if unit else ""
         blocks[Block(names["positions"], Irrep(1), "atom", force_unit)] = "positions"
     if "strain" in kinds:
-        stress_unit = f"{unit}/A^3" if unit else ""
+        stress_unit = f"{unit}/{length}^3" if unit else ""
         for degree in (0, 2):
             block = Block(names["strain"], Irrep(degree), "system", stress_unit)
             blocks[block] = "strain"

@@ -40,13 +40,15 @@ from typing import Annotated, Any, Literal
 from metatrain.pet.documentation import ModelHypers as PETModelHypers
 from metatrain.pet.documentation import TrainerHypers as PETTrainerHypers
 from metatrain.utils.hypers import init_with_defaults
-from pydantic import BeforeValidator, TypeAdapter
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from ..messages import did_you_mean, of_validation, quoted
 from ..monitor.options import SymmetryHypers, complete
 from .options import DEFAULT_L_MAX, check_l_max, check_length_scale
 
 
+@with_config(ConfigDict(strict=True))
 class GeometryEmbeddingHypers(TypedDict):
     """How an edge vector enters the network."""
 
@@ -111,11 +113,18 @@ def complete_options(options: Mapping[str, Any]) -> dict[str, Any]:
     :return: all of them.
     :raises ValueError: if one is unknown or out of range.
     """
+    if not isinstance(options, Mapping):
+        raise ValueError(f"geometry_embedding takes options, not {quoted(options)}")
     defaults = init_with_defaults(GeometryEmbeddingHypers)
-    unknown = sorted(set(options) - set(defaults))
-    if unknown:
-        raise ValueError(
-            f"geometry_embedding has no option {unknown[0]!r}, only {', '.join(defaults)}"
-        )
+    for name in options:
+        if name not in defaults:
+            raise ValueError(
+                f"geometry_embedding has no option {name!r}: {did_you_mean(name, defaults)}"
+            )
     validator = TypeAdapter(GeometryEmbeddingHypers)
-    return dict(validator.validate_python({**defaults, **options}))
+    try:
+        return dict(validator.validate_python({**defaults, **options}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = f"geometry_embedding.{first['loc'][0]}"
+        raise ValueError(of_validation(first, place, defaults)) from None

@@ -74,7 +74,9 @@ def check_length_scale(value: Any) -> float:
 def check_range(options: Mapping[str, Any], cutoff: float) -> None:
     """Check that the harmonics of the longest edge fit into float32.
 
-    Normalisation squares them, so the bound is the square root of float32's range.
+    Normalisation squares them, so the bound is the square root of float32's range. In
+    the other direction the harmonics of highest degree would vanish beside that of
+    degree 0, and with them the method.
 
     :param options: complete ``geometry_embedding`` options.
     :param cutoff: cutoff radius of the model, same unit as the length scale.
@@ -86,4 +88,10 @@ def check_range(options: Mapping[str, Any], cutoff: float) -> None:
             f"geometry_embedding.length_scale = {scale} is too small for l_max = {l_max} "
             f"and cutoff = {cutoff}: the harmonics would overflow, so raise it above "
             f"{cutoff * 10 ** (-17 / l_max):.2g} or lower l_max"
+        )
+    if l_max and l_max * math.log10(scale / cutoff) > 7:
+        raise ValueError(
+            f"geometry_embedding.length_scale = {scale} is too large for l_max = {l_max} "
+            f"and cutoff = {cutoff}: the harmonics would vanish in float32, so take about "
+            "the length of a bond"
         )

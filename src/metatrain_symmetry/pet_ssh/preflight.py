@@ -5,15 +5,17 @@ plain ``pet`` would go on as ``pet``. Here it is upgraded first, and what cannot
 said in one sentence.
 """
 
+import copy
 import logging
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
+from metatrain.utils.pydantic import validate_base_options
 from omegaconf import DictConfig, OmegaConf
 
+from ..io import put, recover, scratch_beside
 from ..monitor import complete
 from ..monitor.continuation import remember
 from ..monitor.options import check_files
@@ -21,6 +23,10 @@ from ..orbit.checkpoints import read_checkpoint
 from .checkpoints import Checkpoint
 from .options import AUTO, automatic_l_max
 from .upgrade import upgrade_pet_checkpoint
+
+
+PARTS = ("scaler", "composition")
+"""What metatrain fits, and writes checkpoints of, before a training begins."""
 
 
 def check(
@@ -76,6 +82,8 @@ def _choose_l_max(options: DictConfig) -> None:
     key = "architecture.model.geometry_embedding.l_max"
     if OmegaConf.select(options, key) != AUTO:
         return
+    # metatrain says better what is wrong with the rest
+    validate_base_options(OmegaConf.to_container(options))
     irreps = target_irreps(options["training_set"])
     chosen = automatic_l_max(irreps)
     OmegaConf.update(options, key, chosen)
@@ -98,7 +106,8 @@ def target_irreps(section: Any) -> list[tuple[int, int]]:
     from metatrain.utils.omegaconf import expand_dataset_config
 
     found = []
-    for part in expand_dataset_config(section):
+    # a copy: it is completed in place
+    for part in expand_dataset_config(copy.deepcopy(section)):
         for name, target in part["targets"].items():
             info = get_generic_target_info(name, target)
             for key, block in info.layout.items():
@@ -116,12 +125,30 @@ def target_irreps(section: Any) -> list[tuple[int, int]]:
 def _check_restart(path: str | Path) -> None:
     """Only a ``pet_ssh`` can be restarted as one."""
     name = read_checkpoint(path)["architecture_name"]
+    if name in PARTS:
+        raise ValueError(
+            f"The checkpoint '{path}' holds only the {name} that a training fits before "
+            f"its first epoch, so there is nothing to continue: {_instead(Path(path))}."
+        )
     if name != "pet_ssh":
         hint = ": give it as `training: finetune: read_from:` to upgrade it"
         raise ValueError(
             f"The checkpoint '{path}' holds a {name!r} model and cannot restart a "
             f"'pet_ssh' training{hint if name == 'pet' else ''}."
         )
+
+
+def _instead(path: Path) -> str:
+    """What to do where a training was stopped before its first checkpoint."""
+    runs = path.resolve().parents[:3][-1]
+    found = [p for p in runs.glob("*/*/*.ckpt") if p.stem not in _FILES]
+    latest = max(found, key=lambda p: p.stat().st_mtime, default=None)
+    return "start without --restart" + (
+        "" if latest is None else f", or name an earlier one, such as --restart {latest}"
+    )
+
+
+_FILES = ("scaler", "composition", "composition_model")
 
 
 def _needs_upgrade(checkpoint: Checkpoint, source: str, wanted: dict[str, Any]) -> bool:
@@ -140,7 +167,7 @@ def _needs_upgrade(checkpoint: Checkpoint, source: str, wanted: dict[str, Any]) 
 
 def _write_atomically(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(checkpoint, unfinished)
-    os.replace(unfinished, path)
+    recover(path)
+    with scratch_beside(path) as folder:
+        torch.save(checkpoint, folder / path.name)
+        put(folder / path.name, path)

@@ -1,7 +1,6 @@
 """The trainer: PET's, writing its checkpoints atomically."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ import torch
 from metatrain.pet import Trainer as PETTrainer
 from metatrain.utils.abc import ModelInterface
 
+from ..io import clean, recover, scratch_beside
 from ..measure.series import FOLDER
-from ..measure.unfinished import remove_unfinished, unfinished
 from ..monitor import Monitor, complete
 from . import checkpoints
 
@@ -81,16 +80,14 @@ class Trainer(PETTrainer):
         :param path: file to write, ending in ``.ckpt``.
         """
         path = Path(path)
+        # what a killed training left behind
+        recover(path)
         # a folder, so that no `--restart auto` can pick up an unfinished file
-        folder = unfinished(path)
-        folder.mkdir()
-        try:
+        with scratch_beside(path) as folder:
             super().save_checkpoint(model, folder / path.name)
             # metatrain adds a missing extension by itself
             (written,) = folder.iterdir()
             os.replace(written, path.with_name(written.name))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     @classmethod
     def upgrade_checkpoint(cls, checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +112,7 @@ def _clean(run: Path) -> None:
         runs += run.parent.parent.glob("*/*")
     for folder in runs:
         for place in (folder, folder / FOLDER, folder / FOLDER / "figures"):
-            remove_unfinished(place)
+            clean(place)
 
 
 def _find_fault(datasets: Sequence[Any], atomic_types: list[int]) -> str | None:

@@ -12,10 +12,12 @@ import torch
 from metatrain.pet import PET
 from metatrain.pet import Trainer as PETTrainer
 
+from ..messages import quoted
 from . import checkpoints
 from .checkpoints import Checkpoint
 from .documentation import complete_options
 from .modules.geometry_embedding import GeometryEmbedding
+from .options import check_range
 
 
 def upgrade_pet_checkpoint(
@@ -31,11 +33,11 @@ def upgrade_pet_checkpoint(
         It is not changed.
     :param geometry_embedding: options of the new embedding; defaults for the others.
     :return: checkpoint of a ``pet_ssh``, to be given to ``torch.save``.
-    :raises ValueError: if the checkpoint is of another architecture or has harmonics
-        already, or if ``keep_distance`` is false.
+    :raises ValueError: if the checkpoint is of another architecture, has harmonics
+        already or misses a part, or if an option is out of range.
     """
-    checkpoint = _as_plain_pet(checkpoint)
     options = complete_options(geometry_embedding)
+    checkpoint = _as_plain_pet(checkpoint)
     hypers = checkpoint["model_data"]["model_hypers"]
     hypers["geometry_embedding"] = options
     checkpoint["architecture_name"] = "pet_ssh"
@@ -46,6 +48,7 @@ def upgrade_pet_checkpoint(
             "a 'pet' model can only be upgraded with geometry_embedding.keep_distance: "
             "true, because its weights act on the distance"
         )
+    check_range(options, float(hypers["cutoff"]))
     new = _silent_parameters(hypers["d_pet"], options)
     for key in ("model_state_dict", "best_model_state_dict"):
         if checkpoint.get(key) is not None:
@@ -58,13 +61,16 @@ def upgrade_pet_checkpoint(
 
 def _as_plain_pet(checkpoint: Checkpoint) -> Checkpoint:
     """Copy a checkpoint and bring PET's part to the installed versions."""
+    _check_content(checkpoint)
     name = checkpoint["architecture_name"]
     hypers = checkpoint["model_data"]["model_hypers"]
     embedding = hypers.get("geometry_embedding", {"l_max": None})
     if name not in ("pet", "pet_ssh") or embedding["l_max"] is not None:
+        l_max = embedding["l_max"]
+        which = "" if l_max is None else f" with l_max {l_max}"
         raise ValueError(
             f"only 'pet' models and 'pet_ssh' models with l_max null can be upgraded, "
-            f"but this is a {name!r} model"
+            f"but this is a {name!r} model{which}"
         )
     checkpoint = checkpoints.upgrade(
         copy.deepcopy(checkpoint),
@@ -80,6 +86,33 @@ def _as_plain_pet(checkpoint: Checkpoint) -> Checkpoint:
             PETTrainer.upgrade_checkpoint,
         )
     return checkpoint
+
+
+def _check_content(checkpoint: Any) -> None:
+    """Make sure that a checkpoint is one, and whole.
+
+    :raises ValueError: if it is not.
+    """
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(
+            f"a checkpoint is what torch.load reads from a .ckpt file, not "
+            f"{quoted(checkpoint)}: give that"
+        )
+    for path in _NEEDED:
+        known: Any = checkpoint
+        for key in path.split("."):
+            known = known.get(key) if isinstance(known, Mapping) else None
+        if known is None:
+            raise ValueError(
+                f"the checkpoint holds no '{path}': give the .ckpt file of a training of "
+                "metatrain, whole"
+            )
+
+
+_NEEDED = (
+    "architecture_name", "model_data.model_hypers", "model_data.model_hypers.d_pet",
+    "model_data.model_hypers.cutoff", "model_data.dataset_info", "model_state_dict",
+)  # fmt: skip
 
 
 def _silent_parameters(d_pet: int, options: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -5,8 +5,12 @@ is imported when it is asked for.
 """
 
 import argparse
+import logging
+import signal
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +70,46 @@ COMMANDS: list[Command] = [
     ),
 ]
 """What we add to the sub-commands of ``mtt``."""
+
+
+class Terminated(BaseException):
+    """SIGTERM has arrived; no ``except Exception`` may swallow it."""
+
+
+def run(command: Command, arguments: argparse.Namespace) -> None:
+    """Run one of our sub-commands; interruptions are one line and an exit code.
+
+    :param command: to be run
+    :param arguments: as parsed
+    :raises SystemExit: with 130 after Ctrl-C, 143 after SIGTERM
+    """
+    name = f"mtt {command.name}"
+    try:
+        with _terminable():
+            command.run(arguments)
+    except KeyboardInterrupt:
+        logging.error(f"{name} was interrupted: it leaves nothing half-written")
+        raise SystemExit(128 + signal.SIGINT) from None
+    except Terminated:
+        logging.error(f"{name} was terminated: it leaves nothing half-written")
+        raise SystemExit(128 + signal.SIGTERM) from None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise, so that what is being written is cleaned up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def add_parser(subparser: Any, command: Command) -> None:

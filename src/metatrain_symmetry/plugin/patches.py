@@ -106,7 +106,7 @@ def patch_export(export: ModuleType) -> None:
         if command is None:
             original(*args, **kwargs)
         else:
-            command.run(argparse.Namespace(**kwargs))
+            commands.run(command, argparse.Namespace(**kwargs))
 
     _replace(export, "_add_export_model_parser", add_parsers)
     _replace(export, "_prepare_export_model_args", prepare)

@@ -5,35 +5,32 @@ the same as there. ``test_set`` is never looked at.
 """
 
 import random
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from metatomic.torch import System
+from metatrain.utils.omegaconf import check_units
 from omegaconf import OmegaConf
 
-
-Infos = Mapping[str, Any]
+from ..messages import reason
+from ..orbit.datasets import DataSet, Infos, open_sets, read_indices
 
 
 class Source:
     """A set of structures, read when they are asked for.
 
     :param name: how messages call it
-    :param datasets: of metatrain
-    :param infos: for each data set metatrain's ``TargetInfo`` of its targets
+    :param datasets: those of the options file
     :param chosen: data set and index of each structure
     """
 
     def __init__(
-        self,
-        name: str,
-        datasets: list[Any],
-        infos: list[Infos],
-        chosen: list[tuple[int, int]],
+        self, name: str, datasets: list[DataSet], chosen: list[tuple[int, int]]
     ) -> None:
-        self.name, self.datasets, self.infos, self.chosen = name, datasets, infos, chosen
+        self.name, self.datasets, self.chosen = name, datasets, chosen
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -41,21 +38,28 @@ class Source:
     @property
     def targets(self) -> set[str]:
         """Names of the targets that some structures have."""
-        return {name for number, _ in self.chosen for name in self.infos[number]}
+        return {name for number, _ in self.chosen for name in self.datasets[number].infos}
 
-    def get(self, index: int) -> tuple[str, System, dict[str, Any], Infos]:
+    @property
+    def infos(self) -> list[Infos]:
+        """What the targets of each data set are."""
+        return [one.infos for one in self.datasets]
+
+    def get(
+        self, index: int, length_unit: str = ""
+    ) -> tuple[str, System, dict[str, Any], Infos]:
         """Read a structure.
 
         :param index: in this set
+        :param length_unit: of the model; empty for that of the file
         :return: how messages call it, the structure, its targets, what they are
         """
         number, position = self.chosen[index]
-        sample, infos = self.datasets[number][position], self.infos[number]
         where = f"structure {position}"
         if len(self.datasets) > 1:
             where += f" of data set {number}"
-        tensors = {name: getattr(sample, name) for name in infos}
-        return f"{where} ({self.name} set)", sample.system, tensors, infos
+        system, tensors = self.datasets[number].sample(position, length_unit)
+        return f"{where} ({self.name} set)", system, tensors, self.datasets[number].infos
 
     def limited(self, count: int | None, seed: int) -> "Source":
         """Some of the structures, at random.
@@ -68,7 +72,7 @@ class Source:
             return self
         picked = np.random.default_rng(seed).permutation(len(self))[:count]
         chosen = [self.chosen[i] for i in sorted(picked)]
-        return Source(self.name, self.datasets, self.infos, chosen)
+        return Source(self.name, self.datasets, chosen)
 
 
 def read_sets(options: Mapping[str, Any]) -> tuple[Source, Source]:
@@ -79,11 +83,7 @@ def read_sets(options: Mapping[str, Any]) -> tuple[Source, Source]:
     :return: training and validation set
     """
     with _seeded(options["seed"]):
-        try:
-            train, held_out = _split(options)
-        except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ValueError(f"the data set cannot be read: {reason}") from error
+        train, held_out = _split(options)
     for source in (train, held_out):
         if not len(source):
             raise ValueError(
@@ -106,25 +106,45 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _split(options: Mapping[str, Any]) -> tuple[Source, Source]:
-    datasets, infos, chosen = _open(options["training_set"], "training")
-    full = [len(dataset) for dataset in datasets]
+    datasets, section = open_sets(options["training_set"], "training_set")
+    chosen = [(n, i) for n, one in enumerate(datasets) for i in one.indices]
     validation, test = options["validation_set"], options["test_set"]
     share, rest = 0.0, 1.0
     if isinstance(validation, int | float):
         share = float(validation)
         rest -= share
         chosen, held_out = _divide(chosen, rest, share)
-        kept = Source("validation", datasets, infos, held_out)
-    elif OmegaConf.is_dict(validation) and _only_indices(validation):
-        if len(datasets) > 1:
-            raise ValueError("indices alone do not name structures of several data sets")
-        held_out = [(0, i) for i in _indices(validation["indices"], full[0])]
-        kept = Source("validation", datasets, infos, held_out)
+        kept = Source("validation", datasets, held_out)
     else:
-        kept = Source("validation", *_open(validation, "validation"))
+        kept = _named(validation, datasets, section)
     if isinstance(test, int | float) and test > 0:
         chosen, _ = _divide(chosen, rest - float(test), float(test))
-    return Source("training", datasets, infos, chosen), kept
+    return Source("training", datasets, chosen), kept
+
+
+def _named(validation: Any, datasets: list[DataSet], section: Any) -> Source:
+    """A validation set that is no share of the training set."""
+    if OmegaConf.is_dict(validation) and "systems" not in validation:
+        if len(datasets) > 1:
+            raise ValueError(
+                "validation_set has indices alone, which do not name structures of "
+                "several data sets: write it with systems and targets"
+            )
+        size = len(datasets[0].data)
+        indices = read_indices(validation["indices"], size, "validation_set")
+        return Source("validation", datasets, [(0, i) for i in indices])
+    found, completed = open_sets(validation, "validation_set")
+    if len(found) != len(datasets):
+        raise ValueError(
+            f"validation_set has {len(found)} data sets and training_set {len(datasets)}: "
+            "give as many"
+        )
+    try:
+        check_units(actual_options=completed, desired_options=section)
+    except ValueError as error:
+        raise ValueError(f"validation_set and training_set: {reason(error)}") from error
+    chosen = [(n, i) for n, one in enumerate(found) for i in one.indices]
+    return Source("validation", found, chosen)
 
 
 def _divide(
@@ -133,46 +153,19 @@ def _divide(
     """Split each data set with metatrain's own function, which draws from numpy."""
     from metatrain.utils.data.dataset import _train_test_random_split
 
+    if train_share <= 0:
+        raise ValueError(
+            "validation_set and test_set leave nothing of the training set: make them "
+            "smaller, below 1 together"
+        )
     kept: list[tuple[int, int]] = []
     others: list[tuple[int, int]] = []
     for number in sorted({number for number, _ in chosen}):
         part: Any = [pair for pair in chosen if pair[0] == number]
-        first, second = _train_test_random_split(part, train_share, other_share)
+        with warnings.catch_warnings():
+            # an empty set is an error here
+            warnings.simplefilter("ignore", UserWarning)
+            first, second = _train_test_random_split(part, train_share, other_share)
         kept += [part[i] for i in first.indices]
         others += [part[i] for i in second.indices]
     return kept, others
-
-
-def _open(section: Any, name: str) -> tuple[list[Any], list[Infos], list[tuple[int, int]]]:
-    """Open the data sets of a section."""
-    from metatrain.utils.data import get_dataset
-    from metatrain.utils.omegaconf import check_dataset_options, expand_dataset_config
-
-    parts = expand_dataset_config(section)
-    check_dataset_options(parts)
-    datasets, infos, chosen = [], [], []
-    for number, part in enumerate(parts):
-        if "systems" not in part or "targets" not in part:
-            raise ValueError(f"{name}_set needs 'systems' and 'targets'")
-        dataset, known, _ = get_dataset(part)
-        indices = range(len(dataset))
-        if "indices" in part:
-            indices = _indices(part["indices"], len(dataset))
-        datasets.append(dataset)
-        infos.append(known)
-        chosen += [(number, int(i)) for i in indices]
-    return datasets, infos, chosen
-
-
-def _only_indices(section: Any) -> bool:
-    return "indices" in section and "systems" not in section
-
-
-def _indices(given: Any, size: int) -> Any:
-    """Indices of a list or file, checked."""
-    from metatrain.utils.data import load_indices
-
-    found = load_indices(given)
-    if found and max(found) >= size:
-        raise ValueError(f"there is no structure {max(found)} among {size}")
-    return found

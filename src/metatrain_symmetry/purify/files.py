@@ -1,13 +1,14 @@
 """What is written: checked before any work, put in place at the end, all or nothing."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from ..io import list_files, put, recover, scratch_beside
+from ..places import check_apart, check_folder, check_writable, resolved
 
 
 REPORT = (
@@ -17,7 +18,32 @@ REPORT = (
 """What a folder of a report holds."""
 
 
-def check_checkpoint(output: Path, source: Path, overwrite: bool) -> Path:
+def check_outputs(
+    source: Path, output: str | Path | None, report: str | Path | None, overwrite: bool
+) -> tuple[Path | None, Path | None]:
+    """Make sure, before any work, that checkpoint and report can be written.
+
+    :param source: the input
+    :param output: checkpoint to write, None for none
+    :param report: folder for the report, None for one beside the checkpoint
+    :param overwrite: whether older results may be replaced, the input included
+    :raises ValueError: if one cannot, or if they lie in each other's place
+    :return: checkpoint and folder, with links resolved
+    """
+    target = None
+    if output is not None:
+        target = check_checkpoint(output, source, overwrite)
+        report = report or target.with_name(f"{target.stem}-report")
+    if report is None:
+        return target, None
+    places = {"the report": resolved(report, "--report")}
+    if target is not None:
+        check_apart({"the checkpoint": target, **places})
+    check_apart({"the input": source.resolve(), **places})
+    return target, check_folder(report, overwrite, "--report")
+
+
+def check_checkpoint(output: str | Path, source: Path, overwrite: bool) -> Path:
     """Make sure that the checkpoint can be written.
 
     :param output: where to
@@ -26,9 +52,13 @@ def check_checkpoint(output: Path, source: Path, overwrite: bool) -> Path:
     :raises ValueError: if it cannot
     :return: the path, with links resolved
     """
-    output = output.resolve()
+    output = resolved(output)
+    recover(output)
     if output.suffix != ".ckpt":
-        raise ValueError(f"'{output.name}' must end in .ckpt: metatrain tells files by it")
+        raise ValueError(
+            f"'{output.name}' must end in .ckpt, because metatrain knows checkpoints by "
+            "it: name another file with -o"
+        )
     if output.is_dir():
         raise ValueError(f"'{output}' is a folder: name a file with -o")
     if output.exists() and not overwrite:
@@ -37,33 +67,8 @@ def check_checkpoint(output: Path, source: Path, overwrite: bool) -> Path:
             f"'{output}' is {what}: name another file with -o, or replace it with "
             "--overwrite"
         )
+    check_writable(output, 2 * source.stat().st_size if source.is_file() else 0)
     return output
-
-
-def check_report(folder: Path, overwrite: bool) -> Path:
-    """Make sure that the report can be written.
-
-    :param folder: where to
-    :param overwrite: whether an older report may be replaced
-    :raises ValueError: if it cannot
-    :return: the path, with links resolved
-    """
-    folder = folder.resolve()
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"'{folder}' is a file: name a folder with --report")
-    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if found and not overwrite:
-        raise ValueError(
-            f"the folder '{folder}' is there already: name another one with --report, or "
-            "replace it with --overwrite"
-        )
-    others = sorted(found.difference(REPORT))
-    if others:
-        raise ValueError(
-            f"the folder '{folder}' holds more than a report ('{others[0]}'), which "
-            "--overwrite would delete: name another one with --report"
-        )
-    return folder
 
 
 def write_all(
@@ -80,41 +85,16 @@ def write_all(
     :param checkpoint: its content
     """
     made: list[tuple[Path, Path]] = []
-    scratches: list[Path] = []
-    try:
+    with ExitStack() as stack:
         if report is not None:
-            scratch = _scratch(report, scratches)
-            write_report(scratch)
-            scratch.chmod(0o755)
-            made.append((scratch, report))
+            folder = stack.enter_context(scratch_beside(report)) / "new"
+            folder.mkdir()
+            write_report(folder)
+            list_files(folder)
+            made.append((folder, report))
         if output is not None:
-            file = _scratch(output, scratches) / output.name
+            file = stack.enter_context(scratch_beside(output)) / output.name
             torch.save(checkpoint, file)
             made.append((file, output))
         for new, place in made:
-            _put(new, place, scratches)
-    finally:
-        for scratch in scratches:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _scratch(place: Path, scratches: list[Path]) -> Path:
-    """Hidden folder beside a place, so that moving there is atomic."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-    scratches.append(scratch)
-    return scratch
-
-
-def _put(new: Path, place: Path, scratches: list[Path]) -> None:
-    """Move into place; a folder that was there comes back if that fails."""
-    if not place.is_dir():
-        os.replace(new, place)
-        return
-    old = _scratch(place, scratches) / "old"
-    os.replace(place, old)
-    try:
-        os.replace(new, place)
-    except OSError:
-        os.replace(old, place)
-        raise
+            put(new, place)

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from ..group import representation
 from ..measure.subject import subject
 from ..orbit import PETEngine, open_engine
+from ..orbit.interface import length_unit
 from ..orbit.truth import of_tensors
 from .choose import Candidate
 from .data import Source
@@ -67,7 +68,7 @@ class Gradients:
         if not self.blocks:
             return
         for index in range(min(len(source), MOST)):
-            name, system, tensors, infos = source.get(index)
+            name, system, tensors, infos = source.get(index, length_unit(model))
             truth = of_tensors(system, tensors, infos, self.blocks)
             truth = {b: v for b, v in truth.items() if v.isfinite().all()}
             if truth:

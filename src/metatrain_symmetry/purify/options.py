@@ -15,13 +15,15 @@ seed that stands there the validation set is that of the training::
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from metatrain.utils.hypers import init_with_defaults
 from omegaconf import OmegaConf
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
+
+from ..messages import did_you_mean, of_validation, quoted
+from ..orbit.options import Source, load, training
 
 
 NonNegative = Annotated[float, Field(ge=0)]
@@ -31,10 +33,11 @@ SHARED = ("training_set", "validation_set", "test_set", "seed", "device", "base_
 IGNORED = ("architecture", "final_eval", "print_stats", "wandb")
 
 
+@with_config(ConfigDict(strict=True))
 class PurifyHypers(TypedDict):
     """How the readouts are purified."""
 
-    targets: list[str] | None = None
+    targets: Annotated[list[str], Field(min_length=1)] | None = None
     """Names of the targets; ``null`` for all that are both in the model and in the data."""
     degree: Annotated[int, Field(ge=1, le=131)] | None = None
     """Integration degree of the grid on O(3). ``null``: 8, or twice the largest λ of the
@@ -53,57 +56,56 @@ class PurifyHypers(TypedDict):
     max_rmse_increase: NonNegative = 0.01
     """Largest increase of a validation RMSE that is accepted, as a share of it."""
     max_structures: Annotated[int, Field(ge=1)] | None = None
-    """Budget: take so many structures of the training set, at random."""
+    """Budget: take at most N structures of the training set, at random."""
     max_validation_structures: Annotated[int, Field(ge=1)] | None = None
     """Likewise, of the validation set."""
     report_structures: Annotated[int, Field(ge=0)] = 8
     """On how many validation structures the spectra of the outputs are measured, before
     and after."""
-    memory_mib: Annotated[float, Field(gt=0)] = 2048
+    memory_mib: Annotated[float, Field(ge=1, le=2**30, allow_inf_nan=False)] = 2048
     """Budget for the matrices of the solve, and for one evaluation, each, in MiB."""
 
 
-def read_options(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+def read_options(source: Source) -> dict[str, Any]:
     """Read an options file.
 
     :param source: path of a YAML file, or its content
     :raises ValueError: if it cannot be read, or if an option is unknown or out of range
     :return: its sections; ``purify`` complete, the sets as OmegaConf containers
     """
-    options = _load(source)
-    known = (*SHARED, *IGNORED, "purify")
-    unknown = sorted(set(options) - set(known))
-    if unknown:
+    options = training(_checked(source))
+    given = options.get("purify")
+    found: dict[str, Any] = {name: options.get(name) for name in SHARED}
+    section = {} if given is None else given
+    if OmegaConf.is_config(section):
+        section = OmegaConf.to_container(section, resolve=True)
+    found["purify"] = complete(section)
+    found["seed"] = 0 if found["seed"] is None else found["seed"]
+    found["test_set"] = 0.0 if found["test_set"] is None else found["test_set"]
+    if found["base_precision"] not in (None, 32, 64):
         raise ValueError(
-            f"the options have no section '{unknown[0]}': write {', '.join(known)}"
+            f"base_precision is {found['base_precision']}: PET takes 32 and 64, so write "
+            "one of them"
         )
+    return found
+
+
+def _checked(source: Source) -> Any:
+    """Content of an options file that has the sections that are needed."""
+    options = load(source)
+    if not OmegaConf.is_dict(options):
+        raise ValueError("the options of mtt purify are sections, not a list: name them")
+    known = (*SHARED, *IGNORED, "purify")
+    for name in options:
+        if name not in known:
+            raise ValueError(
+                f"the options have no section '{name}': {did_you_mean(name, known)}"
+            )
     for name in ("training_set", "validation_set"):
         if options.get(name) is None:
             raise ValueError(
                 f"the options have no section '{name}': write it as for mtt train"
             )
-    section = options.get("purify")
-    found: dict[str, Any] = {name: options.get(name) for name in SHARED}
-    found["purify"] = complete({} if section is None else OmegaConf.to_container(section))
-    found["seed"] = 0 if found["seed"] is None else int(found["seed"])
-    if found["base_precision"] not in (None, 32, 64):
-        raise ValueError(f"base_precision is 32 or 64, not {found['base_precision']}")
-    return found
-
-
-def _load(source: str | Path | Mapping[str, Any]) -> Any:
-    """Content of a file, or a copy of what is content already."""
-    if isinstance(source, Mapping):
-        return OmegaConf.create(dict(source))
-    try:
-        options = OmegaConf.load(source)
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"'{source}' cannot be read as an options file: {reason}"
-        ) from None
-    if not OmegaConf.is_dict(options):
-        raise ValueError(f"'{source}' is no options file: it has no sections")
     return options
 
 
@@ -115,22 +117,27 @@ def complete(options: Mapping[str, Any]) -> dict[str, Any]:
     :return: all of them
     """
     if not isinstance(options, Mapping):
-        raise ValueError(f"the section 'purify' takes options, not {options!r}")
+        raise ValueError(
+            f"the section 'purify' takes options, not {quoted(options)}: name them"
+        )
     defaults = init_with_defaults(PurifyHypers)
-    unknown = sorted(set(options) - set(defaults))
-    if unknown:
-        raise ValueError(f"purify has no option '{unknown[0]}', only {', '.join(defaults)}")
+    for name in options:
+        if name not in defaults:
+            raise ValueError(
+                f"purify has no option '{name}': {did_you_mean(name, defaults)}"
+            )
     try:
         found = TypeAdapter(PurifyHypers).validate_python({**defaults, **options})
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        parts = [str(part) for part in first["loc"] if part not in _UNION_PARTS]
+        place = ".".join(["purify", *parts])
+        raise ValueError(of_validation(first, place, defaults)) from None
+    if float("inf") in found["ridge"]:
         raise ValueError(
-            f"purify.{place}: {first['msg']}, got {first['input']!r}"
-        ) from None
-    for name in ("alpha", "ridge"):
-        if any(value != value for value in found[name]):
-            raise ValueError(f"purify.{name} holds a NaN: give numbers")
-    if any(value == float("inf") for value in found["ridge"]):
-        raise ValueError("purify.ridge must be finite: leave the target out instead")
+            "purify.ridge holds .inf: give finite numbers, or leave out the target"
+        )
     return dict(found)
+
+
+_UNION_PARTS = ("list[str]", "constrained-int", "function-wrap")

@@ -9,6 +9,7 @@ from metatomic.torch import System
 from ..measure.subject import subject
 from ..orbit import open_engine, read_systems
 from ..orbit.engine import Block, Engine, Prepared
+from ..orbit.interface import length_unit
 from ..orbit.truth import of_tensors
 from .data import Source
 from .features import FeatureEngine
@@ -39,6 +40,7 @@ class Reader:
 
     def __init__(self, engine: FeatureEngine, blocks: list[Block]) -> None:
         self.engine, self.blocks = engine, blocks
+        self.length_unit = length_unit(engine.model)
         # large composition energies would be rounded in float32
         exact: Any = engine
         if engine.dtype != torch.float64:
@@ -55,9 +57,12 @@ class Reader:
         :raises ValueError: if the model cannot take it, or if a label is not finite
         :return: the structure, with the targets that it has
         """
-        name, system, tensors, infos = source.get(index)
+        name, system, tensors, infos = source.get(index, self.length_unit)
         self._check(system, name)
-        raw = of_tensors(system, tensors, infos, self.blocks)
+        try:
+            raw = of_tensors(system, tensors, infos, self.blocks)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
         truth = {block: part for block, part in raw.items() if _labelled(block, part, name)}
         if not truth:
             return Sample(self.engine.prepare(system, name), {})

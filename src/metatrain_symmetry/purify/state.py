@@ -1,6 +1,5 @@
 """One model state: sweep, solve, choose, and change its readouts."""
 
-import difflib
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +9,8 @@ from metatrain.pet import PET
 from tqdm import tqdm
 
 from ..group import O3Grid
+from ..messages import did_you_mean
+from ..orbit.truth import check_targets
 from .accumulate import Sweep
 from .choose import Candidate, PartResult, choose, scan, score
 from .data import Source
@@ -39,10 +40,7 @@ def choose_targets(
     for name in asked or []:
         for names, where in ((known, "the model has"), (given, "the data set has")):
             if name not in names:
-                near = difflib.get_close_matches(name, names, 3, 0.5) or names
-                raise ValueError(
-                    f"{where} no target '{name}': did you mean {', '.join(near)}?"
-                )
+                raise ValueError(f"{where} no target '{name}': {did_you_mean(name, names)}")
     found = [name for name in known if name in (asked or given)]
     if not found:
         raise ValueError(
@@ -118,6 +116,8 @@ class StateRun:
         available = train.targets & held_out.targets
         targets = choose_targets(model, available, options["targets"])
         self.engine = FeatureEngine(model, targets)
+        for infos in (*train.infos, *held_out.infos):
+            check_targets(self.engine, infos)
         self.problems = find_problems(self.engine, self.whole)
         # before any work: a last layer may have been replaced
         self.trained = [readout(model, problem) for problem in self.problems]

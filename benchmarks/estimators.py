@@ -1,0 +1,274 @@
+"""Are the error bars of `mtt symmetry` honest, and what do they cost?
+
+Over seeds, every channel that a report shows, of outputs and layers, proper and pseudo, and
+A of every structure, are compared with exact grids: z = (found - exact) / stated error.
+
+    python -m benchmarks.estimators --model quickstart-run/model.ckpt \
+        --output benchmarks/results/estimators.json
+
+Models: the one of the quickstart, the same before its first step, and an untrained PET with
+harmonics on rattled crystals, whose pseudo channels are far below its proper ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ase.build
+import ase.io
+import numpy as np
+import pandas as pd
+import torch
+from metatrain.utils.architectures import get_default_hypers
+from metatrain.utils.data import DatasetInfo
+from metatrain.utils.data.target_info import get_energy_target_info, get_generic_target_info
+from omegaconf import OmegaConf
+
+from metatrain_symmetry.group import Irrep, O3Grid, random_frame
+from metatrain_symmetry.measure.analysis import analyze
+from metatrain_symmetry.measure.settings import Settings
+from metatrain_symmetry.measure.structure import measure_structure
+from metatrain_symmetry.orbit import Engine, Prepared, open_engine, read_systems
+from metatrain_symmetry.pet_ssh import PetSSH
+
+from ._results import run_cases, start, stop_if_failed
+
+
+DATA = Path("data/xtb_molecules.xyz")
+PROBES = ("EE", "BBF", "LLF")
+CRYSTALS = (
+    ("NaCl", "rocksalt", 5.64), ("MgO", "rocksalt", 4.21), ("Si", "diamond", 5.43),
+    ("Al", "fcc", 4.05), ("GaAs", "zincblende", 5.65), ("CsCl", "cesiumchloride", 4.12),
+    ("Cu", "fcc", 3.61), ("Fe", "bcc", 2.87),
+)  # fmt: skip
+SMALLEST = 1e-12
+"""Share of the squared norm below which float32 leaves nothing to compare."""
+
+
+def molecules(count: int, seed: int = 3) -> list[ase.Atoms]:
+    """Conformers of the quickstart's data set."""
+    frames = ase.io.read(DATA, ":")
+    chosen = np.random.default_rng(seed).permutation(len(frames))[:count]
+    return [frames[i] for i in chosen]
+
+
+def solids(count: int) -> list[ase.Atoms]:
+    """Rattled cubic cells of two to eight atoms."""
+    frames = []
+    for i in range(count):
+        name, structure, length = CRYSTALS[i % len(CRYSTALS)]
+        cubic = structure not in ("cesiumchloride", "bcc")
+        atoms = ase.build.bulk(name, structure, a=length, cubic=cubic or structure == "bcc")
+        atoms.rattle(0.02 + 0.02 * (i // len(CRYSTALS)), seed=i)
+        frames.append(atoms)
+    return frames
+
+
+def untrained(numbers: list[int], l_max: int) -> PetSSH:
+    """A small network with random weights, energy and direct forces."""
+    torch.manual_seed(0)
+    hypers: Any = get_default_hypers("pet_ssh")["model"]
+    sizes = {"d_pet": 32, "d_head": 32, "d_node": 64, "d_feedforward": 64, "num_heads": 4}
+    hypers |= {**sizes, "num_attention_layers": 1, "cutoff": 4.5}
+    hypers["geometry_embedding"]["l_max"] = l_max
+    force = {
+        "quantity": "", "unit": "eV/A", "sample_kind": "atom", "num_subtargets": 1,
+        "type": {"cartesian": {"rank": 1}}, "description": "",
+    }  # fmt: skip
+    targets = {
+        "energy": get_energy_target_info(
+            "energy", {"unit": "eV"}, add_position_gradients=True
+        ),
+        "non_conservative_force": get_generic_target_info(
+            "non_conservative_force", OmegaConf.create(force)
+        ),
+    }
+    return PetSSH(hypers, DatasetInfo("angstrom", sorted(set(numbers)), targets)).eval()
+
+
+def exact(engine: Engine, structures: list[Prepared], degree: int) -> Any:
+    """Shares of every channel, and A of every structure, from exact grids."""
+    # aligned with a crystal, a grid would fold back as much as it can
+    grid = O3Grid(degree, 8, frame=random_frame(12345))
+    powers: dict[str, Any] = {}
+    found: list[dict[str, Any]] = []
+    for i, structure in enumerate(structures):
+        measured = measure_structure(engine, structure, grid, engine.blocks, engine.probes)
+        for key, spectrum in measured.spectra.items():
+            name = key if isinstance(key, str) else f"{key.name} {key.irrep}"
+            total = powers.setdefault(name, [0.0, 0.0])
+            total[0] = total[0] + spectrum.powers.powers.mean(dim=0) / spectrum.n_samples
+            total[1] = total[1] + float(spectrum.powers.norm2.mean()) / spectrum.n_samples
+        for block, one in measured.equivariance.items():
+            row = {"what": "A", "probe": f"{block.name} {block.irrep}", "channel": str(i)}
+            found.append({**row, "exact": one.A})
+    for name, (sums, norm) in powers.items():
+        shares = (sums / norm).tolist()
+        for irrep, share in zip(grid.irreps, shares, strict=True):
+            what = "proper" if irrep.o3_sigma == 1 else "pseudo"
+            row = {"what": what, "probe": name, "channel": str(irrep), "exact": share}
+            found.append(row)
+        row = {"what": "residual", "probe": name, "channel": "residual"}
+        found.append({**row, "exact": 1 - sum(shares)})
+    return pd.DataFrame(found)
+
+
+def stated(engine: Engine, structures: list[Prepared], settings: Settings) -> Any:
+    """The same from a report, with its errors."""
+    report = analyze(engine, structures, settings, progress=False)
+    table = report.characters
+    what = np.where(table.chi_sigma.fillna(1).eq(-1), "pseudo", "proper")
+    shares = pd.DataFrame(
+        {
+            "what": np.where(table.channel == "residual", "residual", what),
+            "probe": table.probe,
+            "channel": table.channel,
+            "found": table.share,
+            "stderr": table.stderr,
+        }
+    )
+    rows = report.equivariance
+    names = [
+        f"{name} {Irrep(o3_lambda, o3_sigma)}"
+        for name, o3_lambda, o3_sigma in zip(
+            rows.target, rows.o3_lambda, rows.o3_sigma, strict=True
+        )
+    ]
+    errors = pd.DataFrame(
+        {
+            "what": "A",
+            "probe": names,
+            "channel": rows.structure.astype(str),
+            "found": rows.A,
+            "stderr": rows.A_stderr,
+        }
+    )
+    return pd.concat([shares, errors], ignore_index=True), report.summary
+
+
+def honesty(
+    make: Callable[[], tuple[Engine, list[Prepared]]],
+    seeds: int,
+    degree: int,
+    options: dict[str, Any],
+    kept: Path | None,
+) -> dict[str, Any]:
+    """Distribution of z over seeds."""
+    engine, structures = make()
+    if kept is not None and kept.is_file():
+        reference = pd.read_csv(kept, dtype={"channel": str})
+    else:
+        reference = exact(engine, structures, degree)
+        if kept is not None:
+            reference.to_csv(kept, index=False)
+    tables, evaluations = [], []
+    for seed in range(seeds):
+        settings = Settings(seed=seed, budget=None, **options)
+        table, summary = stated(engine, structures, settings)
+        tables.append(table.assign(seed=seed))
+        evaluations.append(summary["evaluations"])
+    both: Any = pd.concat(tables).merge(reference, on=["what", "probe", "channel"])
+    seen = both[both.what.eq("A") | (both.exact.abs() > SMALLEST)]
+    z = (seen.found - seen.exact) / seen.stderr
+    missing = seen.stderr.isna()
+    far = (z.abs() > 3) & ~missing
+    shown = seen[~missing].assign(
+        far=far,
+        z=z,
+        relative=(seen.stderr / seen.exact.abs()),
+        off=(seen.found / seen.exact),
+    )
+    return {
+        "n_structures": len(structures),
+        "seeds": seeds,
+        "reference_degree": degree,
+        "evaluations": evaluations,
+        "evaluations_of_exact_grids": len(structures) * len(O3Grid(16, 0).matrices),
+        "plan": summary["plan"],
+        "compared": len(seen),
+        "without_error_bar": int(missing.sum()),
+        "beyond_3_sigma": float(far.mean()),
+        "by_kind": {
+            str(kind): {
+                "compared": len(rows),
+                "beyond_3_sigma": float(rows.far.mean()),
+                "largest": float(rows.z.abs().max()),
+                "rms_z": float((rows.z**2).mean() ** 0.5),
+                "stated_error_over_value_median": float(rows.relative.median()),
+                "known_to_a_third": float((rows.relative < 1 / 3).mean()),
+            }
+            for kind, rows in shown.groupby("what")
+        },
+        "farthest": shown.reindex(shown.z.abs().sort_values(ascending=False).index)
+        .head(8)[["what", "probe", "channel", "seed", "exact", "found", "stderr"]]
+        .to_dict("records"),
+    }
+
+
+def of_checkpoint(path: Path, frames: list[ase.Atoms]) -> tuple[Engine, list[Prepared]]:
+    """Engine and structures of a trained model."""
+    engine = open_engine(path, None, PROBES)
+    return engine, [engine.prepare(s) for _, s in read_systems(frames, engine)]
+
+
+def of_random(frames: list[ase.Atoms], l_max: int) -> tuple[Engine, list[Prepared]]:
+    """Engine and structures of an untrained model."""
+    numbers = [int(n) for atoms in frames for n in atoms.numbers]
+    engine = open_engine(untrained(numbers, l_max), None, PROBES)
+    return engine, [engine.prepare(s) for _, s in read_systems(frames, engine)]
+
+
+def _kept(folder: Path | None, name: str, n: int) -> Path | None:
+    """File of the exact table of a case."""
+    if folder is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name.replace(', ', '-').replace(' ', '-')}-{n}.csv"
+
+
+def main() -> None:
+    """Run the cases."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument(
+        "--output", type=Path, default=Path("benchmarks/results/estimators.json")
+    )
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--structures", type=int, default=24)
+    parser.add_argument("--only", help="cases whose name holds this")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="exact tables are kept here, and taken from",
+    )
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    n, seeds = arguments.structures, arguments.seeds
+    trained = partial(of_checkpoint, arguments.model)
+    makers: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+        "trained, molecules": (lambda: trained(molecules(n)), {}),
+        "trained, few molecules": (lambda: trained(molecules(3)), {"max_evaluations": 0}),
+        "trained, molecules, circles": (
+            lambda: trained(molecules(n // 2)), {"estimator": "circles"},
+        ),
+        "untrained, molecules": (lambda: of_random(molecules(n // 2), 4), {}),
+        "untrained, solids": (lambda: of_random(solids(n // 2), 4), {}),
+    }  # fmt: skip
+    cases = {
+        name: partial(honesty, make, seeds, 24, options, _kept(arguments.keep, name, n))
+        for name, (make, options) in makers.items()
+        if not arguments.only or arguments.only in name
+    }
+    packages = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
+    result = start("benchmarks.estimators", packages)
+    run_cases(cases, result, arguments.output)
+    stop_if_failed(result, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Averages over structures: numbers that belong together come from the same structures."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+KEYS = ["target", "o3_lambda", "o3_sigma"]
+
+AVERAGES_TEXT = (
+    "averages: root mean squares over all samples (atoms or structures), energies per "
+    "atom; ratios are those of root mean squares over the structures with a target"
+)
+MEDIANS_TEXT = (
+    "medians over the structures; 'ratio' is the median of A / error of each structure, "
+    "not the ratio of the two medians"
+)
+
+
+def averages(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Root mean squares over the structures, for each block.
+
+    :param table: ``equivariance`` of a report
+    :return: one entry per target and irrep: ``unit``, ``A`` and ``A_stderr`` over all
+        structures; over those with a target ``error``, ``error_averaged``, ``oriented``
+        (error on randomly oriented copies), ``ratio`` (A / error), ``asymmetric_share``
+        (A² / oriented²) and ``asymmetric_share_stderr``, ``norm_ratio`` (of the averaged
+        prediction to the target), ``relative_error`` (averaged error to the norm of the
+        target); ``norm``, ``noise``, ``structures``, ``labelled`` (structures with a
+        target), ``samples``, ``forced_zero`` (samples). NaN where unknown
+    """
+    groups = table.groupby(KEYS, sort=False)
+    return [_entry(dict(zip(KEYS, key, strict=True)), rows) for key, rows in groups]
+
+
+def _entry(labels: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
+    """One block."""
+    known = rows[rows.error.notna()]
+    averaged = rows[rows.error_averaged.notna()]
+    error, A = _mean(known, "error_per_atom"), _mean(known, "A_per_atom")
+    rest, asymmetry = (
+        _mean(averaged, column) ** 2 for column in ("error_averaged_per_atom", "A_per_atom")
+    )
+    oriented = (rest + asymmetry) ** 0.5
+    share = _over(asymmetry, oriented**2)
+    size = _mean(averaged, "target_norm")
+    mean = max(_mean(averaged, "norm") ** 2 - _mean(averaged, "A") ** 2, 0.0)
+    relative = _over(2 * _stderr(averaged), asymmetry**0.5)
+    total = _mean(rows, "A_per_atom")
+    return {
+        **labels,
+        "unit": str(rows.unit_per_atom.fillna("").iloc[0]),
+        "A": total,
+        "A_stderr": _stderr(rows),
+        "error": error,
+        "error_averaged": rest**0.5,
+        "oriented": oriented,
+        "ratio": _over(A, error),
+        "asymmetric_share": share,
+        "asymmetric_share_stderr": share * (1 - share) * relative,
+        "norm": _mean(rows.assign(norm=rows.norm * _scale(rows)), "norm"),
+        "norm_ratio": _over(mean**0.5, size) if len(averaged) else float("nan"),
+        "relative_error": _over(_mean(averaged, "error_averaged"), size),
+        "noise": _mean(rows.assign(noise=rows.noise * _scale(rows)), "noise"),
+        "structures": int(rows.structure.nunique()),
+        "labelled": int(known.structure.nunique()),
+        "samples": int(rows["samples"].sum()),
+        "forced_zero": int(rows.forced_zero.sum()),
+    }
+
+
+def _mean(rows: pd.DataFrame, column: str) -> float:
+    """Root mean square over the samples of all rows, NaN without rows."""
+    if not len(rows):
+        return float("nan")
+    squares = rows[column].to_numpy(dtype=float) ** 2
+    return float(np.average(squares, weights=rows["samples"])) ** 0.5
+
+
+def _scale(rows: pd.DataFrame) -> np.ndarray:
+    """What makes values of each row ones per atom."""
+    divided = (rows.unit_per_atom.fillna("") != rows.unit.fillna("")).to_numpy()
+    return np.where(divided, 1 / rows.atoms.to_numpy(dtype=float), 1.0)
+
+
+def _stderr(rows: pd.DataFrame) -> float:
+    """Standard error of the root mean square of A; NaN if that of one row is missing."""
+    if not len(rows):
+        return float("nan")
+    weights = rows["samples"].to_numpy(dtype=float) / rows["samples"].sum()
+    A = rows.A_per_atom.to_numpy(dtype=float)
+    errors = rows.A_stderr.to_numpy(dtype=float) * _scale(rows)
+    variance = float(((weights * 2 * A * errors) ** 2).sum())
+    return _over(variance**0.5, 2 * _mean(rows, "A_per_atom"))
+
+
+def _over(value: float, size: float) -> float:
+    """Ratio, NaN where there is none."""
+    return value / size if size > 0 else float("nan")
+
+
+def medians(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Medians over structures, for each block.
+
+    :param table: ``equivariance`` of a report
+    :return: one entry per target and irrep; see :data:`MEDIANS_TEXT` for ``ratio``. None
+        where unknown
+    """
+    table = table.assign(ratio=table.A / table.error)
+    keys = [*KEYS, "unit", "unit_per_atom"]
+    columns = [
+        "A", "A_per_atom", "error", "error_per_atom", "error_averaged",
+        "error_averaged_per_atom", "ratio", "noise",
+    ]  # fmt: skip
+    middle = table.groupby(keys, sort=False, dropna=False)[columns].median().reset_index()
+    entries = middle.astype(object).where(middle.notna(), None).to_dict("records")
+    return [{str(key): value for key, value in entry.items()} for entry in entries]

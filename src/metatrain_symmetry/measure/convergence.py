@@ -1,0 +1,83 @@
+"""One meaning of "converged": next to nothing lies beyond the λmax that was asked for.
+
+What a grid folds back from beyond its band is subtracted, and the noise of that is part of
+the standard errors: it has no share in this.
+"""
+
+from typing import Any
+
+import pandas as pd
+import torch
+
+from .run import Run
+from .settings import Settings
+
+
+def convergence(table: pd.DataFrame, run: Run, settings: Settings) -> dict[str, Any]:
+    """Say whether the spectra are complete, and if not, what that takes.
+
+    :param table: of characters
+    :param run: what was measured
+    :param settings: for λmax and the tolerance
+    :return: entries of the summary
+    """
+    rest = table[table.channel == "residual"]
+    done = bool(rest.converged.all())
+    if not len(rest):
+        return {
+            "converged": False,
+            "convergence_text": "NOT converged: too little time to resolve any spectrum",
+            "residuals_beyond_lambda_max": {},
+        }
+    worst: Any = rest.iloc[int(rest.share.to_numpy(dtype=float).argmax())]
+    most = f"{_percent(worst.share)} ± {_percent(worst.stderr)}"
+    if worst.stderr != worst.stderr:
+        most = f"{_percent(worst.share)} (no error bar)"
+    limit = settings.lambda_max
+    if done:
+        text = (
+            f"converged: beyond λ = {limit} lies at most {most} of the squared norm of any "
+            f"output or layer ({worst.probe}); the tolerance is "
+            f"{_percent(settings.tolerance)}"
+        )
+    else:
+        n_open = int((~rest.converged.astype(bool)).sum())
+        text = (
+            f"NOT converged for λ <= {limit}: beyond lies {most} of the squared norm of "
+            f"{worst.probe}, and more than the tolerance of "
+            f"{_percent(settings.tolerance)} for {n_open} of {len(rest)} outputs and "
+            f"layers; {_advice(run, settings)}"
+        )
+    return {
+        "converged": done,
+        "convergence_text": text,
+        "residuals_beyond_lambda_max": dict(zip(rest.probe, rest.share, strict=True)),
+    }
+
+
+def _advice(run: Run, settings: Settings) -> str:
+    """The λmax that would do."""
+    needed, known = 0, settings.lambda_max
+    for key in (*run.engine.probes, *run.engine.blocks):
+        spectra = [m.spectra[key] for m in run.circles.values() if key in m.spectra]
+        norm = sum(s.norm for s in spectra)
+        if not spectra or norm == 0:
+            continue
+        size = min(len(s.powers.irreps) for s in spectra)
+        known = max(known, size // 2 - 1)
+        powers = [s.powers.powers.mean(dim=0)[:size] / s.n_samples for s in spectra]
+        power = torch.stack(powers).sum(dim=0).reshape(-1, 2).sum(dim=1)
+        beyond = (1 - power.cumsum(0) / norm).tolist()
+        enough = [l for l, value in enumerate(beyond) if value <= settings.tolerance]
+        needed = max(needed, enough[0] if enough else known + 1)
+    if needed <= settings.lambda_max:
+        return "the error bars are too large to say what would do: more time (--budget)"
+    if needed > known:
+        return f"not even λ = {known} would do: look at the channels that are there"
+    return f"--lambda-max {needed} would do"
+
+
+def _percent(share: float) -> str:
+    """Percent with two digits, small ones as powers of ten."""
+    value = 100 * float(share)
+    return f"{value:.2g} %" if abs(value) >= 0.01 or value == 0 else f"{value:.0e} %"

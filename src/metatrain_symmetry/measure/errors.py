@@ -1,0 +1,95 @@
+r"""Ratios of means over structures, and their standard errors.
+
+The ratio is ``Σ_x b_x / Σ_x h_x``; to first order its error is that of
+``Σ_x e_x / Σ_x h_x`` with ``e_x = b_x - ratio h_x``. The variance of ``e_x`` comes from
+its replicates (circles, sketches), from a bound that is known otherwise, or from the
+scatter of ``e_x`` over structures, which holds the variance of each of them and that of
+the structures as well: too large, but never too small.
+
+Few replicates know their own variance badly. Errors are widened by Student's t, so that
+three of them cover what three standard errors of a normal variable do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import stats
+
+
+COVERAGE = stats.norm.cdf(3.0)
+"""One-sided coverage of three standard errors."""
+
+
+@lru_cache(maxsize=1024)
+def widening(dof: int) -> float:
+    """Factor by which an error from few degrees of freedom is widened.
+
+    :param dof: degrees of freedom of the variance
+    :return: quantile of Student's t over that of a normal variable; NaN without any
+    """
+    return float(stats.t.ppf(COVERAGE, dof)) / 3 if dof > 0 else float("nan")
+
+
+@dataclass
+class Replicates:
+    """What one structure says.
+
+    :param b: replicates of the numerator, float64, shape ``(R,)``
+    :param h: replicates of the denominator, same shape
+    :param noise: variance of the mean of ``b`` that its replicates do not show; NaN if
+        one replicate is all there is
+    """
+
+    b: np.ndarray
+    h: np.ndarray
+    noise: float = 0.0
+
+
+def ratio(parts: Sequence[Replicates], population: int = 0) -> tuple[float, float]:
+    """Compute a ratio of means and its standard error.
+
+    :param parts: one entry for each structure
+    :param population: number of structures of which these are a random choice, if more:
+        the error is that of the ratio over all of them then
+    :return: ratio and standard error; NaN for an error that nothing tells
+    """
+    total = sum(float(part.h.mean()) for part in parts)
+    if total == 0:
+        return float("nan"), float("nan")
+    value = sum(float(part.b.mean()) for part in parts) / total
+    residuals = [part.b - value * part.h for part in parts]
+    within = _within(parts, residuals)
+    between = _between(residuals)
+    variance = within if _replicated(parts) else float(np.fmin(within, between))
+    if population > len(parts):
+        variance += (1 - len(parts) / population) * between
+    return value, float(np.sqrt(variance)) / total
+
+
+def _replicated(parts: Sequence[Replicates]) -> bool:
+    """Whether every variance is that of replicates."""
+    return all(len(part.b) > 1 and part.noise == 0 for part in parts)
+
+
+def _within(parts: Sequence[Replicates], residuals: Sequence[np.ndarray]) -> float:
+    """Variance of the sum of residuals, as each structure knows it."""
+    scatter, dof = 0.0, 0
+    noise = 0.0
+    for part, residual in zip(parts, residuals, strict=True):
+        noise += part.noise
+        if len(residual) > 1:
+            scatter += float(residual.var(ddof=1)) / len(residual)
+            dof += len(residual) - 1
+    if scatter > 0:
+        noise += scatter * widening(dof) ** 2
+    return noise
+
+
+def _between(residuals: Sequence[np.ndarray]) -> float:
+    """The same from the scatter over structures."""
+    if len(residuals) < 2:
+        return float("nan")
+    means = np.array([residual.mean() for residual in residuals])
+    return len(means) * float(means.var(ddof=1)) * widening(len(means) - 1) ** 2

@@ -1,0 +1,191 @@
+r"""What point sets in random frames fold back: subtracted, its noise bounded.
+
+With p the projections on a set and M its mixing matrix (see
+:mod:`metatrain_symmetry.group.mixing`), ``E p_α = B_α + Σ_β M_αβ B_β`` over the β beyond
+the band. The sum, f, is estimated from circles of the same structure and subtracted. What
+remains is noise of the frame: ``p_α = |c + F|²`` with coefficients c of the channel and F
+folded on top of them, ``E |F|² = f``, so that by Cauchy-Schwarz the standard deviation is
+at most ``2 sqrt(B_α f)`` plus that of ``|F|²`` itself, ``sqrt(2) f`` for a single degree of
+freedom.
+
+The squared norm itself is averaged over the set, exactly up to its degree; its variance is
+that of the quadrature of a scalar function, ``Σ_β M_0β B^q_β`` with the powers of
+``q = |h|²``, which circles tell too.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..group import GroupOrbit, Irrep, irreps_up_to, mixing
+from ..group.product_rule import ProductRule
+from .errors import Replicates, ratio
+from .structure import Spectrum
+
+
+MARGIN = 8
+"""Degrees beyond those of the circles that are looked at for a bound."""
+
+ROUNDING = 1e-13
+"""Share of the squared norm below which nothing is told from rounding."""
+
+Pair = tuple[Spectrum | None, Spectrum | None]
+
+
+class Folding:
+    """Subtracts what sets fold back.
+
+    :param pairs: for each structure its spectrum from a set and from circles
+    """
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        self.pairs = pairs
+
+    def ratio(
+        self, irrep: Any, pairs: Sequence[Pair], population: int
+    ) -> tuple[float, float]:
+        """Share of an irrep over structures that have a set.
+
+        :param irrep: within the band of every set
+        :param pairs: these structures
+        :param population: see :func:`~.errors.ratio`
+        :return: share and standard error
+        """
+        return ratio(self.parts(irrep, pairs), population)
+
+    def parts(self, irrep: Any, pairs: Sequence[Pair]) -> list[Replicates]:
+        """Powers without what is folded, with the noise that this leaves.
+
+        :param irrep: within the band of every set
+        :param pairs: the structures
+        :return: one entry for each structure, per sample
+        """
+        parts = [self._subtracted(irrep, g, c) for g, c in pairs if g is not None]
+        h = np.array([part.h.mean() for part in parts])
+        if not h.sum() > 0:
+            return parts
+        share = max(sum(float(part.b.mean()) for part in parts) / h.sum(), 0.0)
+        level = max((self._level(irrep, g.orbit) for g, _ in pairs if g is not None))
+        spread = 0.0
+        if level > ROUNDING:
+            spread = 2 * np.sqrt((share + level) * level) + np.sqrt(2) * level
+        norms = max(self._norms(g.orbit) for g, _ in pairs if g is not None)
+        for part, norm in zip(parts, h, strict=True):
+            part.noise += float((spread**2 + share**2 * norms) * norm**2)
+        return parts
+
+    def _norms(self, orbit: Any) -> float:
+        """Relative variance of the squared norm as the set averages it."""
+        variance = squares = 0.0
+        for _, c in self.pairs if _folds(orbit) else ():
+            if c is not None and c.squares is not None:
+                row = _row(orbit, Irrep(0), c)
+                powers = c.squares.powers.mean(dim=0).numpy()
+                variance += float(powers[: len(row)] @ row) if row is not None else 0.0
+                squares += float(c.powers.norm2.mean()) ** 2
+        relative = variance / squares if squares > 0 else 0.0
+        return relative if relative > ROUNDING**2 else 0.0
+
+    def _subtracted(
+        self, irrep: Any, spectrum: Spectrum, circles: Spectrum | None
+    ) -> Replicates:
+        """Replicates of one structure; the noise is that of what is subtracted."""
+        samples = spectrum.n_samples
+        index = spectrum.powers.irreps.index(irrep)
+        powers = spectrum.powers.powers[:, index].numpy() / samples
+        part = Replicates(powers, spectrum.powers.norm2.numpy() / samples)
+        row = _row(spectrum.orbit, irrep, circles)
+        if row is not None and circles is not None:
+            folded = (circles.powers.powers.numpy() @ row) / circles.n_samples
+            part.b = part.b - folded.mean()
+            if len(folded) > 1:
+                part.noise = float(folded.var(ddof=1)) / len(folded)
+        return part
+
+    def _level(self, irrep: Any, orbit: Any) -> float:
+        """Upper estimate of the share that is folded into an irrep."""
+        if not _folds(orbit):
+            return 0.0
+        circles = [c for _, c in self.pairs if c is not None]
+        if not circles:
+            return self._level_of_band(irrep, orbit)
+        known, beyond = [], []
+        for c in circles:
+            row = _row(orbit, irrep, c)
+            assert row is not None
+            powers, norm = c.powers.powers.numpy() / c.n_samples, c.powers.norm2.numpy()
+            known.append(Replicates(powers @ row, norm / c.n_samples))
+            rest = norm / c.n_samples - powers.sum(axis=1)
+            beyond.append(Replicates(rest, norm / c.n_samples))
+        limit = max(c.powers.irreps[-1].o3_lambda for c in circles)
+        most = _largest(orbit, irrep, limit + 1)
+        return _upper(known) + most * _upper(beyond)
+
+    def _level_of_band(self, irrep: Any, orbit: Any) -> float:
+        """The same without circles, from what the band leaves of the squared norm."""
+        spectra = [g for g, _ in self.pairs if g is not None]
+        rest = [
+            Replicates(
+                (g.powers.norm2 - g.powers.powers.sum(dim=1)).numpy() / g.n_samples,
+                g.powers.norm2.numpy() / g.n_samples,
+            )
+            for g in spectra
+        ]
+        lost = _largest(orbit, None, orbit.lambda_max + 1)
+        most = _largest(orbit, irrep, orbit.lambda_max + 1)
+        return most * _upper(rest) / max(1 - lost, 0.05)
+
+
+def _upper(parts: Sequence[Replicates]) -> float:
+    """A ratio plus two of its standard errors, where it has one; not negative."""
+    value, error = ratio(parts)
+    return max(value, 0.0) + 2 * (error if error == error else abs(value))
+
+
+def _folds(orbit: Any) -> bool:
+    """Whether an orbit is a point set of O(3), which folds, or exact."""
+    return isinstance(orbit, ProductRule | GroupOrbit)
+
+
+def _key(orbit: Any) -> tuple[Any, ...]:
+    if isinstance(orbit, ProductRule):
+        return ("rule", orbit.degree, orbit.improper)
+    return (orbit.name, orbit.improper)
+
+
+@lru_cache(maxsize=64)
+def _matrix(key: tuple[Any, ...], rows: int, columns: int) -> np.ndarray:
+    """Mixing matrix of all irreps up to two degrees, without its unit part."""
+    kind: Any
+    if key[0] == "rule":
+        orbit: Any = ProductRule(key[1], 0, key[2])
+    else:
+        kind = key[0]
+        orbit = GroupOrbit(kind, key[1])
+    above, across = irreps_up_to(rows), irreps_up_to(columns)
+    found = mixing(orbit, above, across).numpy()
+    for i, irrep in enumerate(above):
+        found[i, across.index(irrep)] = 0.0
+    return found
+
+
+def _row(orbit: Any, irrep: Any, circles: Spectrum | None) -> np.ndarray | None:
+    """Row of M for the irreps of some circles; None where nothing is folded or known."""
+    if not _folds(orbit) or circles is None:
+        return None
+    limit = max(circles.powers.irreps[-1].o3_lambda, orbit.lambda_max)
+    matrix = _matrix(_key(orbit), orbit.lambda_max, limit)
+    row = matrix[irreps_up_to(orbit.lambda_max).index(irrep)]
+    kept: np.ndarray = row[: len(circles.powers.irreps)]
+    return kept
+
+
+def _largest(orbit: Any, irrep: Irrep | None, start: int) -> float:
+    """Largest entry of a row of M from a degree on; of the sum of all rows for None."""
+    matrix = _matrix(_key(orbit), orbit.lambda_max, start + MARGIN)
+    rows = irreps_up_to(orbit.lambda_max)
+    row = matrix.sum(axis=0) if irrep is None else matrix[rows.index(irrep)]
+    columns = irreps_up_to(start + MARGIN)
+    return float(max(v for v, b in zip(row, columns, strict=True) if b.o3_lambda >= start))

@@ -1,0 +1,61 @@
+"""The A that rounding alone gives, in the dtype of the model."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from ..orbit.engine import Block, Engine, Prepared
+from .equivariance import EquivarianceSums
+from .structure import Representations
+
+
+class _Tiny:
+    """Rotations by a few units in the last place, about one orientation."""
+
+    def __init__(
+        self, orientation: Rotation, dtype: torch.dtype, seed: int, copies: int
+    ) -> None:
+        random = np.random.default_rng(seed)
+        vectors = random.normal(size=(copies, 3)) * 4 * torch.finfo(dtype).eps
+        self.matrices = torch.from_numpy(
+            (Rotation.from_rotvec(vectors) * orientation).as_matrix()
+        )
+        self.weights = torch.full((copies,), 1 / copies, dtype=torch.float64)
+        self.irreps = ()
+
+
+def noise_floor(
+    engine: Engine,
+    structure: Prepared,
+    blocks: list[Block],
+    seed: int = 0,
+    orientations: int = 4,
+    copies: int = 8,
+) -> dict[Block, float]:
+    """Find the A that rounding alone gives, in the dtype of the model.
+
+    The structure is evaluated again and again under rotations of a few units in the
+    last place, in some orientations: what changes then is rounding.
+
+    :param engine: what evaluates the model
+    :param structure: as prepared by the engine
+    :param blocks: irrep blocks of the targets
+    :param seed: of the rotations
+    :param orientations: how many
+    :param copies: evaluations in each, two or more
+    :return: root mean square deviation of each block, in its unit
+    """
+    squares: dict[Block, list[float]] = {}
+    for i, orientation in enumerate(
+        Rotation.random(orientations, rng=np.random.default_rng(seed))
+    ):
+        orbit: Any = _Tiny(orientation, engine.dtype, seed + i, copies)
+        rotated = Representations(orbit, engine.device)
+        values = engine.evaluate(structure, orbit.matrices, blocks, [])
+        for block, tensor in values.targets.items():
+            sums = EquivarianceSums()
+            sums.add(tensor, rotated[block.irrep], orbit.weights.to(engine.device))
+            squares.setdefault(block, []).append(sums.finish().A ** 2)
+    return {block: float(np.mean(found)) ** 0.5 for block, found in squares.items()}

@@ -1,0 +1,188 @@
+"""A first look: how fast the model is, where its spectra end, which grid that asks for."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..group import Circles, O3Grid, irreps_up_to, mixing
+from ..orbit.engine import Engine, Prepared
+from .budget import Clock
+from .settings import Settings
+from .structure import Measured, measure_structure
+from .tiers import FIRST_GRID
+
+
+FAR = 24
+"""Degree to which the pilot's circles look."""
+
+PILOTS = 4
+"""Structures that are looked at first."""
+
+SHARE = 0.15
+"""Share of the budget that the pilot may take."""
+
+SLOW = 0.05
+"""Share of the budget that makes an evaluation slow."""
+
+GONE = 1e-3
+"""A spectrum has ended where less than this share of the tolerance is left."""
+
+
+@dataclass
+class Pilot:
+    """What a first look has brought.
+
+    :param seconds: of one evaluation, for each atom
+    :param lambda_circles: largest λ that circles should resolve
+    :param circles: number of each structure looked at, and what its circles say
+    """
+
+    seconds: float
+    lambda_circles: int
+    circles: dict[int, Measured] = field(default_factory=dict)
+
+
+def look(
+    engine: Engine,
+    structures: Sequence[Prepared],
+    order: Sequence[int],
+    settings: Settings,
+    clock: Clock,
+    progress: Callable[[int], object],
+) -> Pilot:
+    """Evaluate circles on the first structures.
+
+    :param engine: what evaluates the model
+    :param structures: all of them
+    :param order: in which they are measured
+    :param settings: of the measurement
+    :param clock: keeps the budget
+    :param progress: called with the number of elements done
+    :return: what it brings
+    """
+    first = structures[order[0]]
+    seconds = time_of_one(engine, first, clock, progress) / first.n_atoms
+    far = max(FAR, settings.lambda_max + 4)
+    for limit in (far, settings.lambda_max):
+        evaluations = len(Circles(2, limit).matrices)
+        one = seconds * first.n_atoms * evaluations
+        if one <= SHARE * clock.left:
+            break
+    else:
+        return Pilot(seconds, settings.lambda_max)
+    found: dict[int, Measured] = {}
+    for index in order[: PILOTS if limit == far else 1]:
+        structure = structures[index]
+        if found and seconds * structure.n_atoms * evaluations > SHARE * clock.left:
+            break
+        started = time.perf_counter()
+        found[index] = measure_structure(
+            engine,
+            structure,
+            Circles(2, limit, settings.seed + index),
+            engine.blocks,
+            engine.probes,
+            memory=settings.memory,
+            seed=settings.seed + index,
+            progress=progress,
+        )
+        spent = (time.perf_counter() - started) / evaluations / structure.n_atoms
+        seconds = spent if len(found) == 1 else max(seconds, spent)
+    end = where_it_ends(list(found.values()), settings) if limit == far else limit
+    return Pilot(seconds, max(end, settings.lambda_max), found)
+
+
+def time_of_one(
+    engine: Engine,
+    structure: Prepared,
+    clock: Clock,
+    progress: Callable[[int], object],
+) -> float:
+    """Time an evaluation, a second one where that is cheap: the first may compile or load.
+
+    :param engine: what evaluates the model
+    :param structure: prepared by it
+    :param clock: keeps the budget
+    :param progress: called with the number of elements done
+    :return: seconds
+    """
+    one = torch.eye(3, dtype=torch.float64)[None]
+    seconds = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        engine.evaluate(structure, one, engine.blocks, engine.probes)
+        seconds = time.perf_counter() - started
+        progress(1)
+        if seconds > SLOW * clock.left:
+            break
+    return seconds
+
+
+def where_it_ends(found: Sequence[Measured], settings: Settings) -> int:
+    """Smallest λ beyond which next to nothing is left of any probe.
+
+    :param found: from circles
+    :param settings: for λmax and the tolerance
+    :return: λ, at least λmax + 1
+    """
+    ends = settings.lambda_max + 1
+    for tails in _tails(found).values():
+        left = [i for i, share in enumerate(tails) if share > GONE * settings.tolerance]
+        ends = max(ends, (left[-1] + 1) if left else 0)
+    limits = [
+        spectrum.powers.irreps[-1].o3_lambda
+        for measured in found
+        for spectrum in measured.spectra.values()
+    ]
+    return min(ends, max(limits, default=ends))
+
+
+def _tails(found: Sequence[Measured]) -> dict[object, list[float]]:
+    """For each probe the share beyond each λ, averaged over structures."""
+    sums: dict[object, torch.Tensor] = {}
+    norms: dict[object, float] = {}
+    for measured in found:
+        for key, spectrum in measured.spectra.items():
+            powers = spectrum.powers.powers.mean(dim=0).reshape(-1, 2).sum(dim=1)
+            norm = spectrum.powers.norm2.mean()
+            tail = (norm - powers.cumsum(0)) / spectrum.n_samples
+            known = sums.get(key)
+            if known is not None:
+                size = min(len(known), len(tail))
+                tail = known[:size] + tail[:size]
+            sums[key] = tail
+            norms[key] = norms.get(key, 0.0) + float(norm) / spectrum.n_samples
+    return {k: (t / norms[k]).tolist() for k, t in sums.items() if norms[k] > 0}
+
+
+def wanted_degree(
+    found: Sequence[Measured], settings: Settings, lowest: int, affordable: int
+) -> int:
+    """Smallest degree of a grid that folds back next to nothing.
+
+    :param found: from circles of the pilot
+    :param settings: for λmax, tolerance and the largest degree
+    :param lowest: where to begin
+    :param affordable: evaluations on one structure that may be spent
+    :return: the degree
+    """
+    degree = max(lowest, FIRST_GRID)
+    spectra = [s for measured in found for s in measured.spectra.values()]
+    while degree + 2 <= settings.max_degree:
+        if len(O3Grid(degree + 2, 0).matrices) > affordable:
+            break
+        rows = irreps_up_to(min(settings.lambda_max, degree // 2))
+        worst = 0.0
+        for spectrum in spectra:
+            matrix = mixing(O3Grid(degree, 0), rows, spectrum.powers.irreps)
+            unit = len(rows)
+            matrix[:, :unit] -= torch.eye(unit, dtype=matrix.dtype)
+            folded = float((matrix @ spectrum.powers.powers.mean(dim=0)).sum())
+            norm = float(spectrum.powers.norm2.mean())
+            worst = max(worst, folded / norm if norm > 0 else 0.0)
+        if worst < settings.tolerance / 10:
+            break
+        degree += 2
+    return degree

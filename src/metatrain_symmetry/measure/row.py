@@ -1,0 +1,120 @@
+"""What was measured of one block of one structure, and what follows from it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..group import Irrep
+from ..orbit.engine import Block, Prepared
+from ..orbit.outputs import grows
+from .equivariance import Equivariance
+
+
+_VANISHING = 1e-2
+"""Share of the largest prediction in a structure below which a value counts as zero."""
+
+
+@dataclass
+class Row:
+    """One block of one structure.
+
+    :param index: number of the structure
+    :param structure: the structure
+    :param block: the block
+    :param found: its equivariance error
+    :param difference: prediction minus target in the given orientation, float64,
+        ``(samples, 2 λ + 1, properties)``; None without a target
+    :param noise: A that rounding alone gives
+    :param averaged: the same of the prediction averaged over orientations; None where
+        it is not known
+    """
+
+    index: int
+    structure: Prepared
+    block: Block
+    found: Equivariance
+    difference: torch.Tensor | None
+    noise: float
+    averaged: torch.Tensor | None = None
+
+    @property
+    def error(self) -> float:
+        """Root mean square error per component, NaN without a target."""
+        return _root_mean_square(self.difference)
+
+    @property
+    def error_averaged(self) -> float:
+        """The same of the prediction averaged over orientations."""
+        return _root_mean_square(self.averaged)
+
+    @property
+    def target(self) -> torch.Tensor | None:
+        """Target without the composition baseline, None where it is not known."""
+        if self.averaged is None or self.found.mean is None:
+            return None
+        return self.found.mean.cpu() - self.averaged
+
+    @property
+    def target_norm(self) -> float:
+        """Root mean square of the target without the composition baseline."""
+        return _root_mean_square(self.target)
+
+    @property
+    def scale(self) -> float:
+        """What makes a value one per atom, for targets that grow with the structure."""
+        extensive = grows(self.block.target, self.block.sample_kind)
+        return 1 / self.structure.n_atoms if extensive else 1.0
+
+    @property
+    def unit_per_atom(self) -> str:
+        """Unit of what is given per atom."""
+        if not grows(self.block.target, self.block.sample_kind):
+            return self.block.unit
+        return f"{self.block.unit or '1'}/atom"
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """What names the block."""
+        irrep = self.block.irrep
+        return {
+            "target": self.block.name,
+            "o3_lambda": irrep.o3_lambda,
+            "o3_sigma": irrep.o3_sigma,
+            "unit": self.block.unit,
+        }
+
+    @property
+    def forced_zero(self) -> int:
+        """Number of samples at which symmetry itself makes the target zero.
+
+        A lone atom has no direction, so a per-atom target of any irrep but (0,+) vanishes
+        there. Elsewhere (at a centre of inversion, for the deviatoric stress of a cubic
+        crystal) both the target and the prediction averaged over orientations vanish,
+        while the prediction in one orientation need not.
+        """
+        if self.block.irrep == Irrep(0):
+            return 0
+        if self.block.sample_kind == "atom" and self.structure.n_atoms == 1:
+            return len(self.found.squared)
+        target, mean = self.target, self.found.mean
+        if target is None or mean is None:
+            return 0
+        size = self.found.norm2.mean(dim=1).sqrt()
+        small = _VANISHING * size.max().expand_as(size)
+        vanishes = _per_sample(target) <= small
+        # the mean of n replicates is known to A / sqrt(n)
+        n = len(self.found.replicates)
+        scatter = 2 * self.found.per_sample / n**0.5 if n > 1 else 0 * size
+        vanishes &= _per_sample(mean.cpu()) <= torch.maximum(small, scatter)
+        return int(vanishes.sum())
+
+
+def _per_sample(values: torch.Tensor) -> torch.Tensor:
+    """Root mean square of each sample."""
+    return values.square().mean(dim=(1, 2)).sqrt()
+
+
+def _root_mean_square(values: torch.Tensor | None) -> float:
+    """Of all values, NaN if there are none."""
+    return float("nan") if values is None else float(values.square().mean().sqrt())

@@ -1,0 +1,103 @@
+"""A, errors and the floor of rounding of every structure that was measured."""
+
+from collections.abc import Sequence
+
+import torch
+
+from ..group import random_frame
+from ..orbit.engine import Block, Prepared
+from .deviation import Deviation, refine
+from .equivariance import Equivariance
+from .noise import noise_floor
+from .row import Row
+from .run import Run
+from .subject import Truth, raw_values
+
+
+def rows(run: Run, truths: Sequence[Truth] | None) -> list[Row]:
+    """Collect what is known of each structure and block.
+
+    :param run: what was measured
+    :param truths: for each structure the targets, if they are known
+    :raises ValueError: if a target has another shape than the prediction
+    :return: one row for each structure and block
+    """
+    found = _equivariance(run)
+    collected = []
+    for index in run.measured:
+        blocks = [block for block in run.engine.blocks if (index, block) in found]
+        if not blocks:  # there are no outputs
+            continue
+        structure = run.structures[index]
+        noise = _noise(run, index, blocks)
+        truth = truths[index] if truths is not None else {}
+        predicted = run.engine.predict(structure) if truth else {}
+        raw = raw_values(run.engine, structure, blocks) if truth else {}
+        for block in blocks:
+            difference = averaged = None
+            if block in truth and block in predicted:
+                reference = truth[block].to(torch.float64)
+                value = predicted[block].cpu().to(torch.float64)
+                _check_shapes(structure, block, value, reference)
+                difference = value - reference
+                averaged = difference + found[index, block].mean - raw[block]
+            collected.append(
+                Row(
+                    index,
+                    structure,
+                    block,
+                    found[index, block],
+                    difference,
+                    noise[block],
+                    averaged,
+                )
+            )
+    return collected
+
+
+def _noise(run: Run, index: int, blocks: list[Block]) -> dict[Block, float]:
+    """Floor of rounding, from what the structure's tier grants; NaN if nothing."""
+    copies = run.tiers.get(index, run.plan.tier).noise
+    if copies < 2:
+        return dict.fromkeys(blocks, float("nan"))
+    orientations = 4 if copies >= 32 else 1
+    structure, seed = run.structures[index], run.settings.seed
+    each = copies // orientations
+    return noise_floor(run.engine, structure, blocks, seed, orientations, each)
+
+
+def _equivariance(run: Run) -> dict[tuple[int, Block], Equivariance]:
+    """A of every structure and block: from its set, with what circles say of the error."""
+    found: dict[tuple[int, Block], Equivariance] = {}
+    for block in run.engine.blocks:
+        framed = [i for i, m in run.sets.items() if block in m.equivariance]
+        orbits = [
+            run.tiers[i].point_set(random_frame(0), run.settings.lambda_max) for i in framed
+        ]
+        several = refine(
+            [run.sets[i].equivariance[block] for i in framed],
+            [_deviation(run, i, block) for i in framed],
+            [orbit for orbit in orbits if orbit is not None],
+        )
+        found |= {(i, block): one for i, one in zip(framed, several, strict=True)}
+        for i, measured in run.circles.items():
+            if (i, block) not in found and block in measured.equivariance:
+                found[i, block] = measured.equivariance[block]
+    return found
+
+
+def _deviation(run: Run, index: int, block: Block) -> Deviation | None:
+    measured = run.circles.get(index)
+    return None if measured is None else measured.deviations.get(block)
+
+
+def _check_shapes(
+    structure: Prepared, block: Block, value: torch.Tensor, reference: torch.Tensor
+) -> None:
+    """Refuse what would broadcast without a word."""
+    if value.shape != reference.shape:
+        raise ValueError(
+            f"{structure.name}: target '{block.name}' has the shape "
+            f"{tuple(reference.shape)}, the prediction {tuple(value.shape)}: give targets "
+            "of the kind that the model was made for"
+        )

@@ -1,0 +1,230 @@
+"""The passes over the structures, within the budget."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..group import Circles, O3Grid, random_frame
+from ..orbit.engine import Engine, Prepared
+from ..progress import progress as progress_bar
+from .budget import Clock, TimeUp, in_words
+from .pilot import Pilot, look, wanted_degree
+from .settings import Settings
+from .structure import Measured, measure_structure
+from .tiers import FIRST_GRID, GOOD, SMALL, Plan, Tier, choose, ladder, only_circles
+
+
+RESERVE = 0.9
+"""Share of the time left that is planned with."""
+
+LATEST = 1.2
+"""Share of the budget at which a structure is given up."""
+
+
+class Run:
+    """Measures structures in random order until all are done or the time is up.
+
+    :param engine: what evaluates the model
+    :param structures: as prepared by the engine
+    :param settings: of the measurement
+    :param clock: keeps the budget
+    :param progress: whether to show a progress bar
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        structures: Sequence[Prepared],
+        settings: Settings,
+        clock: Clock,
+        progress: bool,
+    ) -> None:
+        self.engine, self.structures, self.settings = engine, structures, settings
+        self.clock = clock
+        self.bar: Any = progress_bar(unit="rot", desc="orbits", disable=not progress)
+        self.evaluations = 0
+        random = np.random.default_rng(settings.seed)
+        self.order = [int(i) for i in random.permutation(len(structures))]
+        sizes = getattr(structures, "sizes", None) or [s.n_atoms for s in structures]
+        self.sizes = np.maximum(np.array(sizes, dtype=float), 1)
+        self.sets: dict[int, Measured] = {}
+        self.circles: dict[int, Measured] = {}
+        self.tiers: dict[int, Tier] = {}
+        self.given_up = 0
+        self.pilot: Pilot
+        self.plan: Plan
+
+    @property
+    def measured(self) -> list[int]:
+        """Structures that something is known of, ascending."""
+        return sorted({*self.sets, *self.circles})
+
+    def measure(self) -> None:
+        """Measure what the budget affords."""
+        with self.bar:
+            self.pilot = look(
+                self.engine,
+                self.structures,
+                self.order,
+                self.settings,
+                self.clock,
+                self._progress,
+            )
+            self.circles |= self.pilot.circles
+            self.plan = self._choose()
+            self.bar.total = self.bar.n + self.plan.n_structures * self._cost(
+                self.plan.tier
+            )
+            self.bar.refresh()
+            for place, index in enumerate(self.order[: self.plan.n_structures]):
+                tier = self._tier(index, self.plan.n_structures - place)
+                if tier is None:
+                    self.given_up = self.plan.n_structures - place
+                    break
+                self._measure(index, tier)
+            self.bar.total = self.bar.n
+            self.bar.refresh()
+
+    def _progress(self, count: int) -> None:
+        self.evaluations += count
+        self.bar.update(count)
+
+    def _cost(self, tier: Tier) -> int:
+        return tier.evaluations(self.pilot.lambda_circles)
+
+    def _seconds(self, index: int) -> float:
+        """Of one evaluation of a structure."""
+        return self.pilot.seconds * float(self.sizes[index])
+
+    def _choose(self) -> Plan:
+        """Choose the tier, and how many structures get it."""
+        settings, n = self.settings, len(self.structures)
+        seconds = self.pilot.seconds * float(self.sizes.mean())
+        arguments = (n, seconds, RESERVE * self.clock.left, self.pilot.lambda_circles)
+        if settings.estimator == "circles":
+            tier = only_circles(settings.circles or -(-100 // n))
+            return choose([*SMALL, tier], *arguments, len(SMALL))
+        if settings.estimator == "grid" or settings.degree is not None:
+            circles = settings.circles or 2
+            tier = Tier(self._degree(), circles=circles, noise=32)
+            return choose([*SMALL, tier], *arguments, len(SMALL))
+        tiers = ladder(n, self._degree(), 2 * settings.lambda_max)
+        if settings.circles is not None:
+            tiers = [
+                replace(t, circles=settings.circles if t.circles else 0) for t in tiers
+            ]
+        good = next(i for i, tier in enumerate(tiers) if tier.group == GOOD.group)
+        return choose(tiers, *arguments, good)
+
+    def _degree(self) -> int:
+        """Degree of the grid that is wanted."""
+        settings, n = self.settings, len(self.structures)
+        if settings.degree is not None:
+            return settings.degree
+        largest = max((b.irrep.o3_lambda for b in self.engine.blocks), default=0)
+        exact = max(2 * settings.lambda_max, 2 * largest, FIRST_GRID)
+        exact_cost = n * len(O3Grid(exact, 0).matrices)
+        pilot = list(self.pilot.circles.values())
+        if settings.estimator == "grid":
+            return wanted_degree(pilot, settings, exact, 2**62)
+        if exact_cost <= settings.max_evaluations:
+            return wanted_degree(pilot, settings, exact, settings.max_evaluations // n)
+        lowest = max(2 * largest, FIRST_GRID)
+        each = max(settings.max_evaluations // n, 1200)
+        return min(wanted_degree(pilot, settings, lowest, each), exact)
+
+    def _tier(self, index: int, remaining: int) -> Tier | None:
+        """Tier of one structure: a large one gets less, rather than all of the time."""
+        left = max(self.clock.budget * 1.1 - self.clock.elapsed, 0.0)
+        seconds = self._seconds(index)
+        share = left if remaining == 1 else max(left / remaining * 2, left / 4)
+        if self.clock.left <= 0 and self.tiers:
+            return None
+        tiers = [t for t in SMALL if self._cost(t) < self._cost(self.plan.tier)]
+        for tier in [self.plan.tier, *reversed(tiers)]:
+            if seconds * self._cost(tier) <= share:
+                return tier
+        return None if self.tiers else SMALL[0]
+
+    def _measure(self, index: int, tier: Tier) -> None:
+        """Measure one structure; what the pilot knows of it stays if time runs out."""
+        try:
+            found = self._evaluate(index, tier)
+        except TimeUp:
+            if self.measured:
+                self.given_up += 1
+                return
+            tier = SMALL[0]
+            found = self._evaluate(index, tier)
+        self.tiers[index] = tier
+        for known, new in zip((self.sets, self.circles), found, strict=True):
+            if new is not None:
+                known[index] = new
+
+    def _evaluate(self, index: int, tier: Tier) -> tuple[Measured | None, Measured | None]:
+        """Evaluate point set and circles of one structure."""
+        engine, settings = self.engine, self.settings
+        structure, seed = self.structures[index], settings.seed + index
+        options: dict[str, Any] = {
+            "memory": settings.memory, "seed": seed, "progress": self._tick,
+        }  # fmt: skip
+        point_set = tier.point_set(random_frame(seed), settings.lambda_max)
+        on_set, on_circles = None, None
+        if point_set is not None:
+            on_set = measure_structure(
+                engine,
+                structure,
+                point_set,
+                engine.blocks,
+                engine.probes,
+                spectra=tier.improper,
+                **options,
+            )
+        if tier.circles:
+            circles = Circles(tier.circles, self.pilot.lambda_circles, seed + 2**20)
+            centres = {} if on_set is None else on_set.equivariance
+            on_circles = measure_structure(
+                engine,
+                structure,
+                circles,
+                engine.blocks,
+                engine.probes,
+                equivariance=on_set is None,
+                centres={block: one.mean for block, one in centres.items()},
+                **options,
+            )
+        return on_set, on_circles
+
+    def _tick(self, count: int) -> None:
+        self._progress(count)
+        if self.tiers or self.measured:
+            self.clock.check(LATEST)
+
+    def summary(self) -> dict[str, Any]:
+        """Say what was done.
+
+        :return: can be written as JSON
+        """
+        total, done = len(self.structures), len(self.tiers)
+        text = f"{done} of {total} structure{'s' * (total != 1)}, {self.plan.tier} on each"
+        lower = {str(t) for t in self.tiers.values()} - {str(self.plan.tier)}
+        if lower:
+            text += f" ({', '.join(sorted(lower))} on large ones)"
+        if self.tiers and done < total:
+            text += self._more()
+        return {
+            "n_structures": total,
+            "n_measured": done,
+            "plan": text,
+            "grid_degree": self.plan.tier.degree,
+            "evaluations": self.evaluations,
+            "seconds": round(self.clock.elapsed, 3),
+        }
+
+    def _more(self) -> str:
+        """Say what more time would buy."""
+        mean = float(self.sizes.mean()) * self.pilot.seconds
+        need = mean * len(self.structures) * self._cost(self.plan.tier) / RESERVE
+        return f"; all of them would take about {in_words(need)} (--budget)"

@@ -1,0 +1,139 @@
+"""What the spectra say of an irrep, in words."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from ..group import Irrep
+from .statuses import PRESENT
+
+
+class Spectra:
+    """Spectra of layers and predictions.
+
+    :param characters: as in :class:`~metatrain_symmetry.measure.report.Report`
+    """
+
+    def __init__(self, characters: pd.DataFrame) -> None:
+        self.layers = characters[characters.kind == "layer"]
+        self.outputs = characters[characters.kind == "output"]
+
+    def _own(self, target: str, irrep: Irrep) -> pd.DataFrame:
+        rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
+        return rows[rows.channel == str(irrep)]
+
+    def absent(self, target: str, irrep: Irrep) -> str:
+        """Say that a prediction holds next to nothing of its own irrep.
+
+        :param target: its name
+        :param irrep: that it should have
+        :return: a clause; empty if it holds some, or if that is not known
+        """
+        own = self._own(target, irrep)
+        if own.empty or not bool(_below(own).all()):
+            return ""
+        return f"{irrep} makes up {at_most(own.iloc[0])} of the prediction"
+
+    def lacking(self, irrep: Irrep) -> str:
+        """Say that no layer holds an irrep.
+
+        :param irrep: what to look for
+        :return: a clause; empty if one does, if that is not known, or if no layer was
+            measured
+        """
+        rows = self.layers[self.layers.channel == str(irrep)]
+        if rows.empty or not bool(_below(rows).all()):
+            return ""
+        return f"no layer holds more than {percent(PRESENT)} of {irrep}: {self._held()}"
+
+    def sentence(self, target: str, irrep: Irrep) -> str:
+        """Say what a prediction is made of, and where its irrep first appears.
+
+        :param target: its name
+        :param irrep: that it should have
+        :return: a sentence
+        """
+        own = self._own(target, irrep)
+        if own.empty:
+            return (
+                "Its spectrum was not measured up to its own λ: use --lambda-max "
+                f"{irrep.o3_lambda} or more."
+                if len(self.outputs) and not self._measured(target, irrep)
+                else ""
+            )
+        share = own.iloc[0]
+        text = f"{at_most(share)} of the prediction is {irrep}"
+        rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
+        others = rows[~rows.channel.isin([str(irrep), "residual"])]
+        if len(others):
+            largest: Any = others.iloc[int(others.share.argmax())]
+            if largest.share > PRESENT:
+                text += f", the largest other part is {largest.channel}"
+                text += f" ({at_most(largest)})"
+        where = self._first(irrep)
+        return f"{text}; it first appears in {where}." if where else f"{text}."
+
+    def _measured(self, target: str, irrep: Irrep) -> bool:
+        """Whether the spectrum reaches the irrep."""
+        rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
+        return bool((rows.channel == str(irrep)).any())
+
+    def _first(self, irrep: Irrep) -> str | None:
+        """Name of the first layer, in network order, that holds an irrep."""
+        found = _present(self.layers[self.layers.channel == str(irrep)])
+        if found.empty:
+            return None
+        first: Any = found.iloc[0]
+        group = f" [{first.group}]" if first.group else ""
+        return f"{first.probe}{group} ({percent(first.share)})"
+
+    def _held(self) -> str:
+        """What the geometry embedding holds, or the last layer where it was not probed."""
+        embedding = self.layers[self.layers.group == "GE"]
+        name = "the geometry embedding"
+        if embedding.empty:
+            last = self.layers.probe.iloc[-1]
+            embedding, name = self.layers[self.layers.probe == last], str(last)
+        found = _present(embedding[embedding.channel != "residual"])
+        return f"{name} holds only {','.join(dict.fromkeys(found.channel))}"
+
+
+def _present(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose share is there beyond doubt."""
+    # without an error bar the comparison is false
+    return rows[(rows.share > PRESENT) & (rows.share > 2 * rows.stderr)]
+
+
+def _below(rows: pd.DataFrame) -> pd.Series:
+    """Whether a share is small beyond doubt, row by row."""
+    return rows.share.clip(lower=0) + 2 * rows.stderr < PRESENT
+
+
+def at_most(row: Any) -> str:
+    """A share in words: where it is not above two error bars, what it is below.
+
+    :param row: with ``share`` and ``stderr``
+    :return: such as ``12 ± 2 %``, ``below 0.1 %`` or ``12 % (no error bar)``
+    """
+    if math.isnan(row.stderr):
+        return f"{percent(row.share)} (no error bar)"
+    if row.share > 2 * row.stderr or (row.stderr == 0 and row.share == 0):
+        if row.stderr > 0.005 * row.share:
+            return f"{100 * row.share:.2g} ± {100 * row.stderr:.1g} %"
+        return percent(row.share)
+    return f"below {percent(max(row.share, 0) + 2 * row.stderr)}"
+
+
+def percent(share: float) -> str:
+    """Per cent, with digits that say something.
+
+    :param share: 1 is everything
+    :return: such as ``2.3 %``
+    """
+    value = 100 * share
+    if 99.9 < value < 100:
+        return f"{value:.3f} %"
+    if 0 < value < 0.01:
+        return "less than 0.01 %"
+    return f"{value:.2g} %" if abs(value) < 99.5 else f"{value:.0f} %"
