@@ -347,6 +347,64 @@ def test_page_in_order(page, series):
     assert " 5 " in costs
 
 
+def test_bounds_and_missing_error_bars(tmp_path):
+    """What is known of a number is shown with it, on the page and in pictures."""
+    series = make_series(EPOCHS[:3], truth=TARGETS)
+    rows = series.characters
+    rows.loc[rows.channel == "(1,-)", "stderr"] = np.nan
+    rows.loc[rows.channel == "(2,-)", ["share", "stderr"]] = -1e-3, 1e-3
+    table = series.equivariance
+    table.loc[table.target == "energy", "A_stderr"] = np.nan
+    table.loc[table.target == "force", ["A", "A_stderr"]] = 0.1, 0.06
+    page = write_series_page(series, tmp_path / "index.html").read_text("utf-8")
+    text = Reader(page).text
+    assert "no error bar eV equivariance error A after epoch 2" in text
+    assert "below 0.22 eV/Å equivariance error A after epoch 2" in text
+    probe = numbers(page)["probes"][1]
+    row = probe["names"].index("(1,-)")
+    assert probe["stderr"][row] == [None, None, None]
+    assert None not in probe["share"][row]
+    history = read_histories(series, FORCE)[0]
+    assert history.bare[history.channels.index("(1,-)")].all()
+    np.testing.assert_allclose(history.bounds[history.channels.index("(2,-)")], 2e-3)
+    traces = numbers(page)["plots"][1]["data"]
+    (A,) = [trace for trace in traces if trace.get("name", "").startswith("A ")]
+    assert A["marker"]["symbol"] == ["triangle-down-open"] * 3
+    np.testing.assert_allclose(A["y"], 0.22)
+    (bare,) = [t for t in numbers(page)["plots"][0]["data"] if "A (no" in t.get("name", "")]
+    assert bare["name"] == "A (no error bar)"
+    figure = draw_epochs(series, FORCE)
+    assert "no error bar" in texts(figure)
+    assert any("below the value of its colour" in text for text in texts(figure))
+    assert thumbnail(series, FORCE).std() > 10
+
+
+@pytest.mark.parametrize(("outputs", "layers"), [(1, 0), (2, 48)])
+def test_few_and_many_probes(tmp_path, outputs, layers):
+    series = make_series(layers={f"layer.{i}": "transformer" for i in range(layers)})
+    if outputs == 1:
+        series.characters = series.characters.query("probe == 'energy (0,+)'")
+        series.equivariance = series.equivariance.query("target == 'energy'")
+    page = write_series_page(series, tmp_path / "index.html").read_text("utf-8")
+    assert Reader(page).count("option") == outputs * (outputs + layers)
+    assert len(numbers(page)["plots"]) == outputs
+
+
+def test_transitions_of_outputs_come_first(tmp_path):
+    series = make_series()
+    layers = [
+        [EVENT, 16, f"layer.{i}", "(1,+)", 19.0, f"layer.{i}: rose"] for i in range(9)
+    ]
+    table = pd.DataFrame(layers, columns=COLUMNS["events"])
+    series.events = pd.concat([table, series.events], ignore_index=True)
+    page = write_series_page(series, tmp_path / "index.html").read_text("utf-8")
+    reader = Reader(page)
+    assert reader.text.index("force (1,+): the share") < reader.text.index(
+        "also in 9 layers"
+    )
+    assert reader.count("details") == 1
+
+
 def test_nothing_is_loaded_from_elsewhere(page):
     for tag, attributes in Reader(page).tags:
         assert tag not in ("link", "iframe", "object", "embed", "base")

@@ -24,11 +24,14 @@ from monitor_common import MOLECULES, OPTIONS, SYMMETRY, command, inside, option
 from omegaconf import OmegaConf
 from training_common import mtt
 
+from metatrain_symmetry import io
 from metatrain_symmetry.measure.series import Series
 from metatrain_symmetry.monitor import Monitor, complete, watch
 from metatrain_symmetry.monitor import monitor as monitor_module
+from metatrain_symmetry.monitor.budget import GUARANTEED
 from metatrain_symmetry.monitor.isolation import refresh, replica, undisturbed
 from metatrain_symmetry.orbit import open_engine
+from metatrain_symmetry.pet_ssh import Trainer
 
 
 class Watched(PETTrainer):
@@ -320,3 +323,60 @@ def test_killed_at_random_moments(tmp_path):
             sizes = series.characters.groupby("epoch").size()
             assert sizes.nunique() <= 1
             assert sizes.index.tolist() == series.epochs
+
+
+def test_leftovers_of_killed_runs_are_removed(data, tmp_path, monkeypatch):
+    """Of dead processes, in all runs started here; what others are writing stays."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    name = io.unfinished(Path("characters.csv")).name
+    dead = name.replace(f"-{os.getpid()}-", f"-{process.pid}-")
+    assert dead != name
+    run_folder = tmp_path / "outputs/2026-01-02/10-00-00"
+    older = tmp_path / "outputs/2026-01-01/09-00-00"
+    folders = (older, older / "symmetry", run_folder / "symmetry")
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / dead).write_text("half")
+        (folder / name).write_text("half")
+    checkpoint = older / dead.replace("characters.csv", "model.ckpt").removesuffix(".part")
+    checkpoint.mkdir()
+    model = PET(hypers("pet", num_gnn_layers=1), data[1])
+    trainer = Trainer(get_default_hypers("pet")["training"] | {"num_epochs": 1})
+    monkeypatch.setattr(PETTrainer, "train", refuse)
+    with pytest.raises(RuntimeError, match="not today"):
+        trainer.train(model, torch.float32, ["cpu"], [data[0]], [data[0]], str(run_folder))
+    for folder in folders:
+        assert not (folder / dead).exists()
+        assert (folder / name).exists()
+    assert not checkpoint.exists()
+
+
+def refuse(*arguments):
+    raise RuntimeError("not today")
+
+
+def test_epochs_are_guaranteed_and_the_budget_is_named_once(data, tmp_path, caplog):
+    """A budget of nothing: 16 of 25 epochs all the same, and one line about it."""
+    few = torch.utils.data.Subset(data[0], range(2))
+    symmetry = {"max_overhead": 1e-6, "lambda_max": 1, "probes": [], "n_structures": 2}
+    run((few, *data[1:]), tmp_path, symmetry, epochs=24)
+    series = Series.load(tmp_path / "symmetry")
+    assert len(series.epochs) == GUARANTEED
+    assert (series.epochs[0], series.epochs[-1]) == (0, 24)
+    # the cheapest plan, the same throughout
+    assert set(series.measurements.n_structures) == {1}
+    assert set(series.measurements.design.fillna("")) == {""}
+    said = [r.getMessage() for r in caplog.records if "max_overhead" in r.getMessage()]
+    assert len(said) == 1
+    assert "since they are guaranteed" in said[0]
+
+
+def test_an_explicit_interval_is_kept_and_the_budget_is_named_once(data, tmp_path, caplog):
+    few = torch.utils.data.Subset(data[0], range(2))
+    symmetry = {"max_overhead": 1e-6, "lambda_max": 1, "probes": [], "interval": 1}
+    run((few, *data[1:]), tmp_path, symmetry, epochs=20)
+    assert Series.load(tmp_path / "symmetry").epochs == list(range(21))
+    said = [r.getMessage() for r in caplog.records if "max_overhead" in r.getMessage()]
+    assert len(said) == 1
+    assert "since `interval` asks for them" in said[0]

@@ -130,7 +130,7 @@ def _subtitle(series: Series) -> str:
 
 
 def _cells(axes: Axes, history: History, timeline: Timeline) -> None:
-    """One row per channel; darker than the floor is not told apart."""
+    """One row per channel; shares below the floor look alike."""
     edges, shares = timeline.edges, history.bounds
     # a difference of estimates may be negative: the floor is the honest colour
     shown = np.ma.masked_invalid(np.where(shares < FLOOR, FLOOR, shares))

@@ -140,4 +140,5 @@ def _sentence(probe: str, changes: list[_Change], last: int) -> str:
 
 def _share(value: float) -> str:
     """A share in percent."""
-    return f"{100 * value:.2g} %"
+    percent = 100 * value
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"

@@ -31,7 +31,7 @@ EARLY = 4
 LAST = 0.2
 """Share of the budget by which the last measurement may exceed it to be like the others."""
 
-SOME = 3
+SOME = 4
 """Structures that a measurement should have: fewer have no error bar worth its name."""
 
 CIRCLES = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
@@ -50,8 +50,10 @@ def ladder(n: int, estimator: str) -> list[Plan]:
     circles = [Plan(count) for count in counts]
     if estimator == "circles":
         return circles + [Plan(n, count) for count in CIRCLES]
-    plans = [Plan(1), *(Plan(count, 2, "icosahedral") for count in counts)]
-    plans += [Plan(n, count, "icosahedral") for count in (4, 6, 8)]
+    plans = [Plan(1)]
+    # with a few structures their scatter is the error bar, and one circle each is enough
+    plans += [Plan(c, 1 if c >= SOME - 1 else 2, "icosahedral") for c in counts]
+    plans += [Plan(n, count, "icosahedral") for count in (2, 4, 6)]
     # the degree-8 grid reaches further pseudo irreps; for a few structures it is too noisy
     some = [count for count in counts if count >= min(n, FEW[-1])]
     plans += [Plan(count, 4, "degree 8") for count in some]

@@ -58,7 +58,8 @@ def note(plan: Plan, before: Plan | None, skipped: int, structures: int) -> str:
             text = f"{plan.n_structures} of {structures} structures,{rest}"
         parts.append(text if before is None else f"from here on {text} (before: {before})")
     if skipped > 0:
-        parts.append(f"{skipped} due epochs left out to stay near the budget")
+        epochs = "epoch" if skipped == 1 else "epochs"
+        parts.append(f"{skipped} due {epochs} left out to stay near the budget")
     return "; ".join(parts)
 
 

@@ -11,7 +11,7 @@ def epochs_to_measure(
 
     :param start: completed epochs when the training starts: 0, more after a restart
     :param last: completed epochs when it ends
-    :param interval: every so many epochs; None for logarithmic spacing
+    :param interval: every how many epochs; None for logarithmic spacing
     :param points: how many, where the spacing is logarithmic
     :return: completed epochs, ascending
     """
