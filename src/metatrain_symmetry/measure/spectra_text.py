@@ -54,17 +54,17 @@ class Spectra:
         :param irrep: that it should have
         :return: a sentence
         """
-        own = self._own(target, irrep)
+        rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
+        if rows.empty:  # not measured, or zero
+            return ""
+        own = rows[rows.channel == str(irrep)]
         if own.empty:
             return (
                 "Its spectrum was not measured up to its own λ: use --lambda-max "
                 f"{irrep.o3_lambda} or more."
-                if len(self.outputs) and not self._measured(target, irrep)
-                else ""
             )
         share = own.iloc[0]
         text = f"Of the prediction, {at_most(share)} is {irrep}"
-        rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
         others = rows[~rows.channel.isin([str(irrep), "residual"])]
         # what is within its error bar may be nothing
         others = others[(others.share > PRESENT) & ~(others.share <= 2 * others.stderr)]
@@ -78,11 +78,6 @@ class Spectra:
             if where
             else f"{text}."
         )
-
-    def _measured(self, target: str, irrep: Irrep) -> bool:
-        """Whether the spectrum reaches the irrep."""
-        rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
-        return bool((rows.channel == str(irrep)).any())
 
     def _first(self, irrep: Irrep) -> str | None:
         """Name of the first layer, in network order, that holds an irrep."""
@@ -129,7 +124,8 @@ def at_most(row: Any) -> str:
             error = float(f"{100 * row.stderr:.1g}")
             return f"{100 * row.share:.{2 if row.share < 0.995 else 3}g} ± {error:g} %"
         return percent(row.share)
-    return f"less than {percent(max(row.share, 0) + 2 * row.stderr, least=0)}"
+    bound = max(row.share, 0) + 2 * row.stderr
+    return f"less than {percent(bound, least=0)}" if bound > 1e-12 else "0 %"
 
 
 def percent(share: float, least: float = 1e-4) -> str:
@@ -140,7 +136,7 @@ def percent(share: float, least: float = 1e-4) -> str:
     :return: such as ``2.3 %``
     """
     value = 100 * share
-    if 99.9 < value < 100:
+    if 99.9 < value < 99.9995:
         return f"{value:.3f} %"
     if 0 < share < least:
         return f"less than {100 * least:g} %"
