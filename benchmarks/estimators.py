@@ -28,7 +28,7 @@ from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_energy_target_info, get_generic_target_info
 from omegaconf import OmegaConf
 
-from metatrain_symmetry.group import Irrep, O3Grid
+from metatrain_symmetry.group import Irrep, O3Grid, random_frame
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.settings import Settings
 from metatrain_symmetry.measure.structure import measure_structure
@@ -92,7 +92,8 @@ def untrained(numbers: list[int], l_max: int) -> PetSSH:
 
 def exact(engine: Engine, structures: list[Prepared], degree: int) -> Any:
     """Shares of every channel, and A of every structure, from exact grids."""
-    grid = O3Grid(degree, 8)
+    # aligned with a crystal, a grid would fold back as much as it can
+    grid = O3Grid(degree, 8, frame=random_frame(12345))
     powers: dict[str, Any] = {}
     found: list[dict[str, Any]] = []
     for i, structure in enumerate(structures):
@@ -259,7 +260,7 @@ def main() -> None:
         "untrained, solids": (lambda: of_random(solids(n // 2), 4), {}),
     }  # fmt: skip
     cases = {
-        name: partial(honesty, make, seeds, 20, options, _kept(arguments.keep, name, n))
+        name: partial(honesty, make, seeds, 24, options, _kept(arguments.keep, name, n))
         for name, (make, options) in makers.items()
         if not arguments.only or arguments.only in name
     }

@@ -4,7 +4,7 @@ Every run is a process of its own: ``mtt train`` on the options of the quickstar
 another number of epochs, on one thread. Unwatched and watched runs take turns, in an
 order that rotates; medians over repeats are reported. Timed is ``Trainer.train``, from the
 first line to the last, figures and page of the watched runs included. ``asked`` is
-``max_overhead``; ``told`` is what the log of the run says.
+``max_overhead``; ``told`` is the share that the log of the run reports.
 
     python -m benchmarks.monitor --output benchmarks/results/monitor.json
 """
@@ -136,7 +136,8 @@ def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]
 def table(summary: dict[str, dict[str, Any]]) -> str:
     """Markdown table of the overheads."""
     lines = [
-        "| setting | asked | overhead, wall | overhead, processor | told | measurements |",
+        "| setting | asked | overhead, wall | overhead, processor | reported "
+        "| measurements |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name, row in summary.items():

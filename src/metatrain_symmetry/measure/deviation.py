@@ -10,11 +10,13 @@ follow from circles, along which ε and q are evaluated anyway.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
-from ..group import Irrep, Orbit, Powers, Transform, mixing
+from ..group import Orbit, Powers, Transform
 from ..orbit.engine import Block
 from .equivariance import Equivariance
+from .quadrature import folded_scalar, quadrature_variance
 
 
 @dataclass
@@ -79,41 +81,35 @@ def refine(
 ) -> list[Equivariance]:
     """Add what the sets miss, and state the error of A.
 
-    Both are shares of A² (and of A⁴) over all structures with circles: one structure's
-    circles alone say little.
+    What is missed is a share of A² over all structures with circles, since one structure's
+    circles alone say little. The variance is that of the structure itself, or the relative
+    one of all of them where that is larger.
 
     :param found: of one block, on several structures
     :param deviations: from circles of the same structures
     :param orbits: the sets
     :return: the same with A² corrected, and its variance
     """
-    squares = [float(one.squared.mean()) for one in found]
-    missing = scatter = first = second = 0.0
-    for square, deviation, orbit in zip(squares, deviations, orbits, strict=True):
-        if deviation is None or square <= 0:
-            continue
-        missing += _beyond(deviation.epsilon, orbit)
-        scatter += max(_beyond(deviation.q, orbit), 0.0)
-        first += square
-        second += square**2
-    if first == 0:
+    squares = np.array([float(one.squared.mean()) for one in found])
+    known = np.array([deviation is not None for deviation in deviations], dtype=bool)
+    known &= squares > 0
+    if not known.any():
         return list(found)
-    share, relative = max(missing / first, 0.0), scatter / second
+    missing, scatter = np.zeros(len(found)), np.zeros(len(found))
+    for i, (deviation, orbit) in enumerate(zip(deviations, orbits, strict=True)):
+        if deviation is not None and known[i]:
+            missing[i] = folded_scalar(deviation.epsilon, orbit)
+            scatter[i] = quadrature_variance(deviation.q, orbit)
+    share = max(missing.sum() / squares[known].sum(), 0.0)
+    pooled_scatter = scatter.sum() / (squares[known] ** 2).sum()
     # what is added is known to about its own size
-    relative += share**2
+    variances = np.maximum(scatter, pooled_scatter * squares**2) + (share * squares) ** 2
     return [
         replace(
             one,
             squared=one.squared * (1 + share),
             replicates=one.replicates * (1 + share),
-            variance=relative * square**2,
+            variance=float(variance),
         )
-        for one, square in zip(found, squares, strict=True)
+        for one, variance in zip(found, variances, strict=True)
     ]
-
-
-def _beyond(powers: Powers, orbit: Orbit) -> float:
-    """What the scalar row of the mixing matrix collects from beyond the set's degree."""
-    row = mixing(orbit, [Irrep(0)], powers.irreps)[0].clone()
-    row[powers.irreps.index(Irrep(0))] = 0.0
-    return float(powers.powers.mean(dim=0) @ row)

@@ -23,6 +23,9 @@ PILOTS = 4
 SHARE = 0.15
 """Share of the budget that the pilot may take."""
 
+SLOW = 0.05
+"""Share of the budget that makes an evaluation slow."""
+
 GONE = 1e-3
 """A spectrum has ended where less than this share of the tolerance is left."""
 
@@ -60,7 +63,7 @@ def look(
     :return: what it brings
     """
     first = structures[order[0]]
-    seconds = time_of_one(engine, first, progress) / first.n_atoms
+    seconds = time_of_one(engine, first, clock, progress) / first.n_atoms
     far = max(FAR, settings.lambda_max + 4)
     for limit in (far, settings.lambda_max):
         evaluations = len(Circles(2, limit).matrices)
@@ -92,12 +95,16 @@ def look(
 
 
 def time_of_one(
-    engine: Engine, structure: Prepared, progress: Callable[[int], object]
+    engine: Engine,
+    structure: Prepared,
+    clock: Clock,
+    progress: Callable[[int], object],
 ) -> float:
-    """Time an evaluation, the second one: the first may compile or load.
+    """Time an evaluation, a second one where that is cheap: the first may compile or load.
 
     :param engine: what evaluates the model
     :param structure: prepared by it
+    :param clock: keeps the budget
     :param progress: called with the number of elements done
     :return: seconds
     """
@@ -108,6 +115,8 @@ def time_of_one(
         engine.evaluate(structure, one, engine.blocks, engine.probes)
         seconds = time.perf_counter() - started
         progress(1)
+        if seconds > SLOW * clock.left:
+            break
     return seconds
 
 

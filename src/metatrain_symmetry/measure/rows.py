@@ -56,17 +56,14 @@ def rows(run: Run, truths: Sequence[Truth] | None) -> list[Row]:
 
 
 def _noise(run: Run, index: int, blocks: list[Block]) -> dict[Block, float]:
-    """Floor of rounding, from as many evaluations as the structure's tier grants."""
-    tier = run.tiers.get(index, run.plan.tier)
-    orientations = 4 if tier.noise >= 32 else 1
-    return noise_floor(
-        run.engine,
-        run.structures[index],
-        blocks,
-        run.settings.seed,
-        orientations,
-        max(tier.noise // orientations, 2),
-    )
+    """Floor of rounding, from what the structure's tier grants; NaN if nothing."""
+    copies = run.tiers.get(index, run.plan.tier).noise
+    if copies < 2:
+        return dict.fromkeys(blocks, float("nan"))
+    orientations = 4 if copies >= 32 else 1
+    structure, seed = run.structures[index], run.settings.seed
+    each = copies // orientations
+    return noise_floor(run.engine, structure, blocks, seed, orientations, each)
 
 
 def _equivariance(run: Run) -> dict[tuple[int, Block], Equivariance]:

@@ -110,7 +110,7 @@ class Run:
             circles = settings.circles or 2
             tier = Tier(self._degree(), circles=circles, noise=32)
             return choose([*SMALL, tier], *arguments, len(SMALL))
-        tiers = ladder(n, self._degree())
+        tiers = ladder(n, self._degree(), 2 * settings.lambda_max)
         if settings.circles is not None:
             tiers = [
                 replace(t, circles=settings.circles if t.circles else 0) for t in tiers
@@ -183,7 +183,8 @@ class Run:
                 **options,
             )
         if tier.circles:
-            circles = Circles(tier.circles, self.pilot.lambda_circles, seed + 2**20)
+            limit = tier.lambda_circles(self.pilot.lambda_circles)
+            circles = Circles(tier.circles, limit, seed + 2**20)
             centres = {} if on_set is None else on_set.equivariance
             on_circles = measure_structure(
                 engine,
