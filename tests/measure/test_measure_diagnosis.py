@@ -98,6 +98,10 @@ def test_a_relaxed_structure_does_not_make_a_model_unlearned():
     finding = found(row(target_norm=0.1, **small))
     assert finding["status"] == "asymmetric"  # 0.1² of 0.1² + 0.28²
     assert "2.8 times as large as the target, which is small on" in finding["text"]
+    # an untrained prediction that is far too large looks the same: OK is neither
+    assert status(row(target_norm=0.1, norm=5.0, error=5.0, error_averaged=5.0)) == (
+        "unknown"
+    )
     finding = found(row(target_norm=1e-16, **small))
     assert finding["status"] == "asymmetric"
     assert "The target is zero on these structures" in finding["text"]

@@ -105,7 +105,11 @@ def _grade(
     if entry["A"] <= ROUNDING * entry["noise"]:
         rounding = _size(entry["noise"], entry["unit"])
         return "ok", f"A is zero within rounding ({rounding})"
-    return _by_error(entry)
+    status, why = _by_error(entry)
+    if status == "ok" and entry["relative_error"] > USELESS:
+        # the target is small just here, or the prediction is of the wrong size
+        status = "unknown"
+    return status, why
 
 
 def _not_learned(entry: dict[str, Any], spectra: Spectra, target: str, irrep: Irrep) -> str:

@@ -9,6 +9,10 @@ from ..group import Irrep
 from .statuses import PRESENT
 
 
+LEAST = 1e-4
+"""What is smaller is only said to be so."""
+
+
 class Spectra:
     """Spectra of layers and predictions.
 
@@ -118,26 +122,27 @@ def at_most(row: Any) -> str:
     """
     if math.isnan(row.stderr):
         return f"{percent(row.share)} (no error bar)"
-    if row.share > 2 * row.stderr or (row.stderr == 0 and row.share == 0):
+    bound = max(row.share, 0) + 2 * row.stderr
+    if bound < LEAST:
+        return percent(LEAST / 2)
+    if row.share > 2 * row.stderr:
         if row.stderr > 0.005 * row.share:
             # one digit of the error bar, never as a power of ten
             error = float(f"{100 * row.stderr:.1g}")
             return f"{100 * row.share:.{2 if row.share < 0.995 else 3}g} ± {error:g} %"
         return percent(row.share)
-    bound = max(row.share, 0) + 2 * row.stderr
-    return f"less than {percent(bound, least=0)}" if bound > 1e-12 else "0 %"
+    return f"less than {percent(bound)}"
 
 
-def percent(share: float, least: float = 1e-4) -> str:
+def percent(share: float) -> str:
     """Per cent, with digits that say something.
 
     :param share: 1 is everything
-    :param least: what is smaller is only said to be so
     :return: such as ``2.3 %``
     """
     value = 100 * share
     if 99.9 < value < 99.9995:
         return f"{value:.3f} %"
-    if 0 < share < least:
-        return f"less than {100 * least:g} %"
+    if 0 < share < LEAST:
+        return f"less than {100 * LEAST:g} %"
     return f"{value:.2g} %" if abs(value) < 99.5 else f"{value:.0f} %"

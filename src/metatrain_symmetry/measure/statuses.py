@@ -93,7 +93,9 @@ STATUSES: tuple[Status, ...] = (
         "The numbers do not decide.",
         f"the limit of {ASYMMETRIC:.0%} lies within two error bars of the share, where "
         "these are more than half of it; an A without an error bar counts as known "
-        f"to a factor of {UNCERTAIN:g}; or there are no targets to compare with",
+        f"to a factor of {UNCERTAIN:g}; or the prediction is more than {LARGE:g} times as "
+        f"large as the target, and off by more than {USELESS:.0%} of it; or there are no "
+        "targets to compare with",
         "neutral",
     ),
 )  # fmt: skip
