@@ -53,7 +53,7 @@ def test_tables_are_complete_and_consistent():
         assert rows.share.sum() == pytest.approx(1, abs=1e-12)
         assert abs(float(rows.share.iloc[-1])) < 1e-12  # band-limited: nothing is left
         assert rows.converged.all()
-        assert (rows.stderr < 1e-12).all()
+        assert (rows.stderr < 1e-8).all()  # the square root of what rounding leaves
     assert report.summary["converged"]
     per_atom = report.atoms.groupby("structure").A.apply(lambda a: (a**2).mean() ** 0.5)
     assert np.allclose(per_atom, report.equivariance.A)
@@ -79,11 +79,11 @@ def test_hybrid_and_circles_agree_with_the_grid_within_their_error():
 
 def test_a_agrees_with_every_estimator_within_its_error():
     exact = measure(5, estimator="grid").equivariance
-    assert (exact.A_stderr < 1e-12).all()  # band-limited: nothing is missed or scattered
+    assert (exact.A_stderr < 1e-8).all()  # band-limited: nothing is missed or scattered
     for options in ({"estimator": "circles", "circles": 20}, {"max_evaluations": 0}):
         found = measure(5, **options).equivariance
         assert (found.A_stderr < 0.3 * found.A).all()
-        assert ((found.A - exact.A).abs() <= 4 * found.A_stderr + 1e-12).all()
+        assert ((found.A - exact.A).abs() <= 4 * found.A_stderr + 1e-8).all()
 
 
 def test_what_lies_beyond_is_not_called_converged():

@@ -17,9 +17,10 @@ from purify_common import generic, info_of, irreps, rich_info, structures, toy
 
 from metatrain_symmetry.figures.tradeoff import draw_tradeoff
 from metatrain_symmetry.group import Irrep
-from metatrain_symmetry.purify.choose import Candidate, Score, choose
+from metatrain_symmetry.purify.choose import Candidate, Score, choose, scan, score
 from metatrain_symmetry.purify.features import FeatureEngine
 from metatrain_symmetry.purify.gradients import Gradients, replaced
+from metatrain_symmetry.purify.moments import Moments
 from metatrain_symmetry.purify.options import complete, read_options
 from metatrain_symmetry.purify.state import check_memory, grid_degree
 from metatrain_symmetry.purify.tables import CURVE
@@ -40,6 +41,49 @@ def test_lowest_a_within_the_accepted_cost():
     assert choose(BEFORE, [cheap, dear], 0.01) == (cheap, "")
     assert choose(BEFORE, [cheap, dear], 0.02) == (dear, "")
     assert choose(BEFORE, [cheap, dear], 0.0)[0] is None
+
+
+def sized(A, rmse, ratio, alpha=1.0):
+    score = Score(A, rmse, ratio)
+    return Candidate(alpha, 0.0, score, score, [])
+
+
+def test_predicting_nothing_is_no_gain():
+    trained = sized(1.0, 1.0, 0.9, math.nan)
+    silent, sound = sized(0.01, 1.0, 0.02), sized(0.8, 1.0, 0.8)
+    assert choose(trained, [silent, sound], 0.01) == (sound, "")
+    chosen, reason = choose(trained, [silent], 0.01)
+    assert chosen is None
+    assert "predicted less than 50 % of what the trained one does" in reason
+    # a prediction that was too large may become smaller
+    loud = sized(1.0, 1.0, 4.0, math.nan)
+    assert choose(loud, [sound], 0.01) == (sound, "")
+
+
+def noise(seed, atoms=40, K=5):
+    """Moments of vectors that have nothing to do with their features."""
+    generator = torch.Generator().manual_seed(seed)
+    moments = Moments.zeros(3, K, 1, torch.device("cpu"))
+    for _ in range(atoms):
+        T = torch.randn(1, 3, 3, K, generator=generator, dtype=torch.float64)
+        y = torch.randn(1, 3, 1, generator=generator, dtype=torch.float64)
+        moments.add(2 * torch.eye(K, dtype=torch.float64), 0.3 * T, y)
+    return moments
+
+
+def test_a_target_that_was_not_learned_is_not_silenced(monkeypatch):
+    training, held_out = [noise(0)], [noise(1)]
+    w = [0.05 * torch.ones(1, 15, dtype=torch.float64)]
+    before = Candidate(math.nan, math.nan, score(held_out, w), score(training, w), w)
+    candidates = scan(training, held_out, w, [1.0, 100.0, 1e4], [0.0])
+    assert before.held_out.norm_ratio == pytest.approx(
+        (2 * (w[0] ** 2).sum() * held_out[0].samples / held_out[0].yy.sum()) ** 0.5
+    )
+    assert min(c.held_out.norm_ratio for c in candidates) < 0.01
+    assert choose(before, candidates, 0.05)[0] is None
+    monkeypatch.setattr("metatrain_symmetry.purify.choose.KEPT", 0.0)
+    chosen, _ = choose(before, candidates, 0.05)
+    assert chosen.held_out.A < 0.01 * before.held_out.A
 
 
 def test_a_lucky_validation_set_is_not_enough():
@@ -81,7 +125,7 @@ class Few:
     def __len__(self):
         return len(self.atoms)
 
-    def get(self, index):
+    def get(self, index, length_unit=""):
         system = systems_to_torch(self.atoms[index], dtype=torch.float64)
         return "structure", system, {}, {}
 
@@ -163,7 +207,7 @@ def test_options(tmp_path):
         with pytest.raises(ValueError, match="purify"):
             complete(wrong)
     (tmp_path / "o.yaml").write_text("- 1\n")
-    with pytest.raises(ValueError, match="no options file"):
+    with pytest.raises(ValueError, match="sections, not a list"):
         read_options(tmp_path / "o.yaml")
 
 

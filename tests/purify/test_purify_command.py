@@ -96,6 +96,8 @@ def test_report(trained):
     assert (accuracy.A_after <= accuracy.A_before).all()
     assert (accuracy.rmse_after <= 1.01 * accuracy.rmse_before).all()
     assert (accuracy.A_change < -0.01).any()
+    assert (accuracy.norm_ratio_before > 0).all()
+    assert (accuracy.norm_ratio_after > 0.5 * accuracy.norm_ratio_before).all()
     curve = pd.read_csv(report / "curve.csv")
     for _, part in curve.groupby(["state", "target", "o3_lambda"]):
         assert part.chosen.sum() == 1

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from ..purify.run import Purified
 
 
+SILENT = 0.1
+"""Norm of a prediction over that of its target, below which nothing was learned."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command.
 
@@ -109,8 +113,14 @@ def lines(found: "Purified", dry_run: bool) -> list[str]:
             unit, before = result.part.unit, result.before.held_out
             text.append(
                 f"{result.part} ({state}): A {before.A:.4g} {unit}, RMSE {before.rmse:.4g} "
-                f"{unit} on {result.held_out[1]} validation structures"
+                f"{unit} on {result.held_out[1]} validation structures, norm of the "
+                f"prediction {before.norm_ratio:.2g} of that of the target"
             )
+            if before.norm_ratio < SILENT:
+                text.append(
+                    f"    WARNING: {result.part} is predicted as next to zero: the model "
+                    "has not learned this target, so train it first"
+                )
             text += [
                 f"    alpha {point.alpha:<8g} {_changes(result, point)}"
                 for point in (result.curve() if dry_run else [])
@@ -131,6 +141,7 @@ def _changes(result: Any, point: Any, with_alpha: bool = False) -> str:
             ("A", before.A, after.A), ("RMSE", before.rmse, after.rmse),
         )
     ]  # fmt: skip
+    parts.append(f"norm of the prediction {after.norm_ratio:.2g} of that of the target")
     if point.gradients == point.gradients:
         more = 100 * (point.gradients - 1)
         parts.append(f"RMSE and A of gradients {more:+.2f} % at most")

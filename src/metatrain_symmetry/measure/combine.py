@@ -44,6 +44,7 @@ def combine(
     circles: Sequence[Spectrum | None],
     irreps: Sequence[Any],
     population: int | None = None,
+    epsilon: float = 2.0**-52,
 ) -> list[Share]:
     """Combine the structures of one probe.
 
@@ -52,9 +53,10 @@ def combine(
     :param circles: for each structure its spectrum from circles, if it has one
     :param irreps: what to report
     :param population: number of structures of which these are a random choice, if more
+    :param epsilon: relative rounding error of the values, by default that of float64
     :return: one share for each irrep, then the residual
     """
-    return _Probe(grid, circles, irreps, population).shares()
+    return _Probe(grid, circles, irreps, population, epsilon).shares()
 
 
 class _Probe:
@@ -66,13 +68,14 @@ class _Probe:
         circles: Sequence[Spectrum | None],
         irreps: Sequence[Any],
         population: int | None,
+        epsilon: float,
     ) -> None:
         self.pairs = [
             (g, c)
             for g, c in zip(grid, circles, strict=True)
             if g is not None or c is not None
         ]
-        self.irreps = irreps
+        self.irreps, self.epsilon = irreps, epsilon
         self.population = max(population or 0, len(self.pairs))
         norms = [(g if g is not None else c).norm for g, c in self.pairs]  # type: ignore[union-attr]
         self.norm = float(np.sum(norms))
@@ -88,6 +91,9 @@ class _Probe:
         return [*found, self._row(None, rest, error, kind)]
 
     def _row(self, irrep: Any, share: float, error: float, kind: str) -> Share:
+        # rounding is in every value, and squared in a power that should vanish
+        floor = self.epsilon * abs(share) + 4 * self.epsilon**2
+        error = float(np.hypot(error, floor))
         return Share(irrep, share * self.norm / len(self.pairs), share, error, kind)
 
     def _share(self, irrep: Any) -> Share:

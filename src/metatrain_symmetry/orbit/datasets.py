@@ -8,9 +8,10 @@ from typing import Any
 import ase.io
 import numpy as np
 from metatensor.torch import TensorMap
-from metatomic.torch import System
+from metatomic.torch import System, unit_conversion_factor
 from metatrain.utils.data import get_dataset, load_indices
 from metatrain.utils.omegaconf import expand_dataset_config
+from omegaconf import OmegaConf
 
 from ..messages import did_you_mean, quoted, reason
 from .lengths import length_factor, scaled_gradients, scaled_system
@@ -60,12 +61,24 @@ def open_sets(section: Any, name: str) -> tuple[list[DataSet], Any]:
     :raises ValueError: with one sentence, if one cannot be read
     :return: the data sets, and the section as metatrain completes it
     """
+    _check_sources(section, name)
     try:
         parts = expand_dataset_config(section)
     except Exception as error:
         raise ValueError(_because(error, name)) from error
     return [_open(part, f"{name}[{i}]" if len(parts) > 1 else name)
             for i, part in enumerate(parts)], parts  # fmt: skip
+
+
+def _check_sources(section: Any, name: str) -> None:
+    """What metatrain does not check before it completes a section."""
+    parts = section if OmegaConf.is_list(section) else [section]
+    if not parts:
+        raise ValueError(f"{name} is an empty list: give at least one data set")
+    for part in parts:
+        systems: Any = part.get("systems") if OmegaConf.is_dict(part) else None
+        if OmegaConf.is_dict(systems) and systems.get("read_from") is None:
+            raise ValueError(f"the option '{name}.systems.read_from' is missing: give it")
 
 
 def _open(part: Any, name: str) -> DataSet:
@@ -133,17 +146,30 @@ def _fault(part: Any, name: str) -> str | None:
         f"{name}.targets.{key}": target for key, target in part.get("targets", {}).items()
     }}  # fmt: skip
     for place, options in sources.items():
+        unit = str(options.get("unit", ""))
+        if not _known(unit):
+            return f"'{place}.unit' is '{unit}', which is no known unit: correct it"
         path = Path(str(options["read_from"]))
         if not path.exists():
             return f"there is no file '{path}', which {place} reads: correct the path"
         if options["reader"] == "metatensor" or path.suffix in (".mts", ".zip"):
             continue
         if path.is_dir():
-            return None
+            if (path / "ns.npy").is_file():
+                return None
+            return f"'{path}', which {place} reads, holds no data set: give a file"
         fault = _fault_of_ase(path, options if ".targets." in place else None)
         if fault is not None:
             return f"{place} cannot be read: {fault}"
     return None
+
+
+def _known(unit: str) -> bool:
+    try:
+        unit_conversion_factor(unit, unit)
+    except ValueError:
+        return False
+    return True
 
 
 def _fault_of_ase(path: Path, target: Any | None) -> str | None:
@@ -173,24 +199,24 @@ def _fault_of_ase(path: Path, target: Any | None) -> str | None:
             return f"'{key}' of {where} is not made of numbers but of {text}"
         if atomic and len(np.atleast_1d(known[key])) != len(atoms):
             return f"'{key}' of {where} has not one row for each of {len(atoms)} atoms"
-    return _fault_of_shape(frames, target, path)
+        fault = _fault_of_shape(np.asarray(known[key], dtype=float), target, len(atoms))
+        if fault is not None:
+            return f"'{key}' of {where} {fault}"
+    return None
 
 
-def _fault_of_shape(frames: list[ase.Atoms], target: Any, path: Path) -> str | None:
+def _fault_of_shape(values: np.ndarray, target: Any, n_atoms: int) -> str | None:
     """Whether the numbers of a target fit its type."""
     from metatrain.utils.data.target_info import get_generic_target_info
 
     layout = get_generic_target_info(str(target["key"]), target).layout
     if len(layout.keys) > 1:
-        return "ASE reads targets of one irrep only, so give those as a metatensor file"
+        return "is of several irreps, which ASE cannot read: give a metatensor file"
     wanted = int(np.prod(layout.block(0).shape[1:]))
-    for index, atoms in enumerate(frames):
-        store = atoms.arrays if target["sample_kind"] == "atom" else atoms.info
-        values = np.asarray(store.get(target["key"], np.zeros(wanted)), dtype=float)
-        per = len(atoms) if target["sample_kind"] == "atom" else 1
-        if values.size != wanted * per:
-            return (
-                f"'{target['key']}' of structure {index} of '{path}' has {values.size} "
-                f"numbers, and its type and sample_kind need {wanted * per}"
-            )
+    wanted *= n_atoms if target["sample_kind"] == "atom" else 1
+    if values.size != wanted:
+        return (
+            f"has {values.size} numbers, and its type, sample_kind and num_subtargets need "
+            f"{wanted}: correct them"
+        )
     return None

@@ -74,7 +74,7 @@ def open_engine(
         model = load(Path(model), extensions).model
     if not isinstance(model, torch.nn.Module):
         raise ValueError(
-            f"a {type(model).__name__} is no model: give a path or a torch module"
+            f"{quoted(model)} is no model: give the path of one, or a torch module"
         )
     names = _choose(_available(model), targets)
     probes = names_of(probes, "probes")
@@ -188,7 +188,9 @@ def _cast(
 def _gradient_kinds(model: Any, name: str, gradients: bool | str) -> frozenset[str]:
     """Which gradients of a target are wanted."""
     if not (isinstance(gradients, bool) or gradients == "auto"):
-        raise ValueError(f"gradients are 'auto', true or false, not {quoted(gradients)}")
+        raise ValueError(
+            f"give 'auto', true or false for gradients, not {quoted(gradients)}"
+        )
     if not gradients:
         return frozenset()
     if is_atomistic_model(model):
@@ -239,7 +241,7 @@ def _listed(source: Any) -> list[Any]:
         found = [source] if _is_structure(source) else list(source)
     except TypeError as error:
         raise ValueError(
-            f"structures are a file or a list of ase.Atoms, not {quoted(source)}"
+            f"give structures as a file or as a list of ase.Atoms, not {quoted(source)}"
         ) from error
     for index, item in enumerate(found):
         if not _is_structure(item):
@@ -311,7 +313,7 @@ def _check(atoms: ase.Atoms, index: int, known: set[int] | None) -> None:
         if known is not None and int(number) not in known:
             raise ValueError(
                 f"structure {index} has the element {symbol}, which the model does not "
-                f"know: it knows {', '.join(_symbols(known))}"
+                f"know: take it out (it knows {', '.join(_symbols(known))})"
             )
 
 

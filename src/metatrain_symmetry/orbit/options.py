@@ -16,6 +16,7 @@ from metatrain.utils.pydantic import (
     validate_eval_options,
 )
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError
 
 from ..messages import of_validation, quoted, reason
 from ..places import input_file
@@ -38,12 +39,14 @@ def load(source: Source, what: str = "the options file") -> DictConfig | ListCon
         return source.copy()
     if isinstance(source, Mapping | list):
         try:
-            return OmegaConf.create(source if isinstance(source, list) else dict(source))
+            content = source if isinstance(source, list) else dict(source)
+            created = OmegaConf.create(content)
         except Exception as error:
             raise ValueError(
                 f"the options hold something that is no YAML ({reason(error)}): give "
                 "numbers, texts, lists and sections"
             ) from error
+        return _with_references(created)
     path = input_file(source, what)
     try:
         found = OmegaConf.load(path)
@@ -60,7 +63,7 @@ def load(source: Source, what: str = "the options file") -> DictConfig | ListCon
         ) from error
     if not (OmegaConf.is_dict(found) or OmegaConf.is_list(found)) or not found:
         raise ValueError(f"{what} '{path}' has no sections: write them as for mtt train")
-    return found
+    return _with_references(found)
 
 
 def training(source: Source) -> DictConfig:
@@ -77,8 +80,7 @@ def training(source: Source) -> DictConfig:
         raise ValueError(
             "the options of a training are sections, not a list: write them so"
         )
-    content = OmegaConf.to_container(options)
-    assert isinstance(content, dict)
+    content: Any = OmegaConf.to_container(options)
     others = {name: content.pop(name, None) for name in ("architecture", "purify")}
     try:
         checked = validate_base_options({**content, "architecture": {"name": "pet"}})
@@ -106,6 +108,18 @@ def evaluation(source: Source) -> ListConfig | DictConfig:
         return OmegaConf.create(validate_eval_options(content))
     except MetatrainValidationError as error:
         raise ValueError(sentence(error)) from error
+
+
+def _with_references(options: Any) -> Any:
+    """Options whose references lead somewhere."""
+    try:
+        OmegaConf.to_container(options, resolve=True)
+    except InterpolationKeyError as error:
+        raise ValueError(
+            f"an option refers to another one that is not there ({reason(error)}): correct "
+            "what stands in ${...}"
+        ) from error
+    return options
 
 
 def sentence(error: MetatrainValidationError) -> str:

@@ -299,5 +299,5 @@ def _factor(given: Block, wanted: Block) -> float:
     except ValueError as error:
         raise ValueError(
             f"target '{given.target}' is given in '{given.unit}', the model predicts it in "
-            f"'{wanted.unit}': there is no conversion"
+            f"'{wanted.unit}': correct the unit, because there is no conversion"
         ) from error

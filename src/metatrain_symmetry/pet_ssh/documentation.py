@@ -114,7 +114,9 @@ def complete_options(options: Mapping[str, Any]) -> dict[str, Any]:
     :raises ValueError: if one is unknown or out of range.
     """
     if not isinstance(options, Mapping):
-        raise ValueError(f"geometry_embedding takes options, not {quoted(options)}")
+        raise ValueError(
+            f"geometry_embedding is {quoted(options)}: give options, such as l_max"
+        )
     defaults = init_with_defaults(GeometryEmbeddingHypers)
     for name in options:
         if name not in defaults:

@@ -13,6 +13,10 @@ from .unknowns import Part, Problem
 # a smaller share of A is not worth a new checkpoint
 LEAST = 1e-3
 
+KEPT = 0.5
+"""Share of its norm that a prediction has to keep. Predicting zero is perfectly
+equivariant, and where a target was not learned it costs no accuracy either."""
+
 
 @dataclass
 class Score:
@@ -20,10 +24,13 @@ class Score:
 
     :param A: root mean square equivariance error per component
     :param rmse: root mean square error per component, over the orbit
+    :param norm_ratio: root mean square of the predictions over that of the targets, both
+        without composition; NaN where all targets are zero
     """
 
     A: float
     rmse: float
+    norm_ratio: float = float("nan")
 
     @property
     def ok(self) -> bool:
@@ -108,15 +115,19 @@ def score(moments: Sequence[Moments], readouts: Sequence[torch.Tensor]) -> Score
     :param readouts: of each ``(P, d K)``
     :return: root mean squares over problems, samples, properties and components
     """
-    error = unsymmetric = count = 0.0
+    error = unsymmetric = count = predicted = known = 0.0
     for one, w in zip(moments, readouts, strict=True):
         squares, spread = one.errors(w)
         error += float(squares.sum())
         unsymmetric += float(spread.sum())
+        predicted += float(one.norm2(w).sum())
+        known += float(one.yy.sum())
         count += one.samples * w.shape[0] * one.d
     if count == 0:
         return Score(float("nan"), float("nan"))
-    return Score(max(unsymmetric / count, 0.0) ** 0.5, max(error / count, 0.0) ** 0.5)
+    ratio = max(predicted / known, 0.0) ** 0.5 if known > 0 else float("nan")
+    A, rmse = (max(total / count, 0.0) ** 0.5 for total in (unsymmetric, error))
+    return Score(A, rmse, ratio)
 
 
 def scan(
@@ -148,6 +159,17 @@ def scan(
     return found
 
 
+def collapsed(candidate: Candidate, before: Candidate) -> bool:
+    """Whether a readout gains its symmetry by predicting next to nothing.
+
+    :param candidate: with another readout
+    :param before: the trained readouts
+    :return: true where the norm of the predictions fell, and is below that of the targets
+    """
+    trained = min(before.held_out.norm_ratio, 1.0)
+    return candidate.held_out.norm_ratio < KEPT * trained
+
+
 def choose(
     before: Candidate,
     candidates: Sequence[Candidate],
@@ -168,6 +190,12 @@ def choose(
     lower = [c for c in candidates if c.held_out.A < (1 - LEAST) * before.held_out.A]
     if not lower:
         return None, "no readout had a lower equivariance error on the validation set"
+    lower = [c for c in lower if not collapsed(c, before)]
+    if not lower:
+        return None, (
+            "every readout with a lower equivariance error predicted less than "
+            f"{100 * KEPT:g} % of what the trained one does, which is no gain"
+        )
     # also where there are more structures: a few outliers decide a small validation set
     most = before.training.rmse * (1 + max_increase)
     cheap = [c for c in lower if c.held_out.rmse <= limit and c.training.rmse <= most]

@@ -96,6 +96,12 @@ def _checked(source: Source) -> Any:
     if not OmegaConf.is_dict(options):
         raise ValueError("the options of mtt purify are sections, not a list: name them")
     known = (*SHARED, *IGNORED, "purify")
+    if options and not set(options).intersection(known):
+        first = quoted(next(iter(options)))
+        raise ValueError(
+            f"the options begin with {first} and have no section of mtt train: give an "
+            "options file with training_set and validation_set"
+        )
     for name in options:
         if name not in known:
             raise ValueError(

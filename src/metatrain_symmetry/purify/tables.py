@@ -10,11 +10,12 @@ from .unknowns import Part
 
 CURVE = [
     "state", "target", "o3_lambda", "o3_sigma", "unit", "alpha", "ridge", "A", "rmse",
-    "A_training", "rmse_training", "gradients", "chosen",
+    "A_training", "rmse_training", "norm_ratio", "gradients", "chosen",
 ]  # fmt: skip
 ACCURACY = [
     "state", "target", "o3_lambda", "o3_sigma", "unit", "A_before", "A_after",
-    "rmse_before", "rmse_after", "A_change", "rmse_change", "gradients", "alpha", "ridge",
+    "rmse_before", "rmse_after", "A_change", "rmse_change", "norm_ratio_before",
+    "norm_ratio_after", "gradients", "alpha", "ridge",
     "samples", "structures", "unknowns", "validation_samples", "validation_structures",
     "reason",
 ]  # fmt: skip
@@ -40,6 +41,7 @@ def curve_table(results: dict[str, list[PartResult]]) -> pd.DataFrame:
 
     :param results: of each model state
     :return: columns :data:`CURVE`; the row without an α is the trained readout.
+        ``norm_ratio`` is the norm of the predictions over that of the targets, held out.
         ``gradients`` is RMSE or A of an energy's gradients, whichever grew more, over that
         before
     """
@@ -63,6 +65,7 @@ def _errors(point: Candidate) -> dict[str, float]:
         "rmse": point.held_out.rmse,
         "A_training": point.training.A,
         "rmse_training": point.training.rmse,
+        "norm_ratio": point.held_out.norm_ratio,
         "gradients": point.gradients,
     }
 
@@ -87,6 +90,8 @@ def accuracy_table(results: dict[str, list[PartResult]]) -> pd.DataFrame:
                     "rmse_after": after.rmse,
                     "A_change": _change(before.A, after.A),
                     "rmse_change": _change(before.rmse, after.rmse),
+                    "norm_ratio_before": before.norm_ratio,
+                    "norm_ratio_after": after.norm_ratio,
                     "gradients": result.after.gradients,
                     "alpha": result.after.alpha,
                     "ridge": result.after.ridge,
