@@ -158,8 +158,9 @@ def test_ratio_of_means_and_its_error_by_hand():
     assert even.stderr == pytest.approx(0.2 / 5 * widening(2))
     one_grid = [spectrum([2.0], [0.0], None), None]
     mixed = combine(one_grid, [None, circles[0]], irreps)
-    assert [share.estimator for share in mixed] == ["mixed", "grid", "mixed"]
-    assert np.isnan(mixed[1].stderr)  # one structure says nothing about the others
+    assert [share.estimator for share in mixed] == ["mixed", "mixed", "mixed"]
+    alone = combine(one_grid, [None, None], irreps, population=2)
+    assert np.isnan(alone[1].stderr)  # one structure says nothing about the others
 
 
 def test_saved_and_loaded(tmp_path):

@@ -97,20 +97,29 @@ class _Probe:
         return Share(irrep, share * self.norm / len(self.pairs), share, error, kind)
 
     def _share(self, irrep: Any) -> Share:
-        """Share of one irrep, from what tells it best."""
+        """Share of one irrep, from what knows it best."""
         sets = [(g, c) for g, c in self.pairs if g is not None and irrep in g.powers.irreps]
         circles = [c for g, c in self.pairs if c is not None and irrep in c.powers.irreps]
-        pseudo = getattr(irrep, "o3_sigma", 1) == -1
-        if len(sets) == len(self.pairs) or (sets and (pseudo or not circles)):
-            kinds = {g.kind for g, _ in sets if g is not None}
-            share, error = self.folding.ratio(irrep, sets, self.population)
-            return self._row(
-                irrep, share, error, kinds.pop() if len(kinds) == 1 else "mixed"
-            )
-        if not sets:
+        everywhere = len(self.pairs)
+        found = []
+        if len(sets) == everywhere or (sets and not circles):
+            found.append(self._of_sets(irrep, sets))
+        if len(circles) == everywhere or not sets:
             share, error = self._of_circles(_power(irrep), circles)
-            return self._row(irrep, share, error, "circles")
-        return self._mixed(irrep)
+            found.append(self._row(irrep, share, error, "circles"))
+        if sets and len(sets) < everywhere and getattr(irrep, "o3_sigma", 1) == -1:
+            found.append(self._of_sets(irrep, sets))
+        known = [share for share in found if share.stderr == share.stderr]
+        if known:  # circles where they know much better, as where a set folds back a lot
+            best = min(known, key=lambda share: share.stderr)
+            return best if best.stderr < known[0].stderr / 2 else known[0]
+        return self._mixed(irrep) if sets and circles else found[0]
+
+    def _of_sets(self, irrep: Any, sets: Sequence[Any]) -> Share:
+        kinds = {g.kind for g, _ in sets}
+        kind = kinds.pop() if len(kinds) == 1 else "mixed"
+        share, error = self.folding.ratio(irrep, sets, self.population)
+        return self._row(irrep, share, error, kind)
 
     def _mixed(self, irrep: Any) -> Share:
         """A set where a structure has one, circles elsewhere."""
