@@ -40,7 +40,8 @@ def _subject(summary: dict[str, Any]) -> str:
     ]
     number = summary["n_structures"]
     parts.append(f"{number} structure" + ("" if number == 1 else "s"))
-    return ", ".join(parts)
+    plan = f"; measured: {summary['plan']}" if summary.get("plan") else ""
+    return ", ".join(parts) + plan
 
 
 def table(entries: list[dict[str, Any]], diagnosis: list[dict[str, str]]) -> list[str]:

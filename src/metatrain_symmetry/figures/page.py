@@ -61,7 +61,8 @@ TABLES = {
 }
 
 FACTS = (
-    "architecture", "state_text", "structures", "n_structures", "lambda_max", "estimator",
+    "architecture", "state_text", "structures", "n_structures", "plan", "lambda_max",
+    "estimator",
     "grid_degree", "dtype", "evaluations", "seconds", "created",
 )  # fmt: skip
 
@@ -119,8 +120,10 @@ def _subtitle(report: Report) -> str:
     names = ("architecture", "state_text", "structures")
     parts = [str(summary[key]) for key in names if summary.get(key)]
     if summary.get("n_structures") is not None:
-        number = summary["n_structures"]
-        parts.append(f"{number} structure" + ("" if number == 1 else "s"))
+        number, done = summary["n_structures"], summary.get("n_measured")
+        text = f"{number} structure" + ("" if number == 1 else "s")
+        partly = done is not None and done < number
+        parts.append(f"{done} of {text} in the time given" if partly else text)
     if summary.get("created"):
         # to the minute, and without the T of ISO 8601
         parts.append(str(summary["created"])[:16].replace("T", " "))
