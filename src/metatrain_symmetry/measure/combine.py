@@ -18,6 +18,7 @@ import numpy as np
 
 from .errors import Replicates, ratio
 from .folding import Folding
+from .quadrature import folds, largest
 from .structure import Spectrum
 
 
@@ -151,6 +152,13 @@ class _Probe:
             return self._of_circles(self._beyond, circles)
         sets = [g if g is not None else c for g, c in self.pairs]
         parts = [_replicates(self._beyond, s) for s in sets if s is not None]
+        for part, spectrum in zip(parts, sets, strict=True):
+            if spectrum is not None and folds(spectrum.orbit):
+                # what is folded back is missing here
+                lost = min(
+                    largest(spectrum.orbit, None, spectrum.orbit.lambda_max + 1), 0.9
+                )
+                part.noise = (float(part.b.mean()) * lost / (1 - lost)) ** 2
         return ratio(parts, self.population)
 
     def _resolved(self, spectrum: Spectrum) -> bool:
