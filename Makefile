@@ -11,12 +11,13 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help quickstart test clean
+.PHONY: help quickstart test docs clean
 
 help:
 	@echo "make quickstart   train a small model on data/xtb_molecules.xyz (a few minutes)"
 	@echo "make test         run the tests; PYTEST_ARGS='-k name' passes arguments on"
-	@echo "make clean        remove .venv, quickstart-run and caches"
+	@echo "make docs         build the documentation: docs/build/index.html"
+	@echo "make clean        remove .venv, quickstart-run, docs/build and caches"
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python -m metatrain_symmetry.cli.quickstart
@@ -24,8 +25,12 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed-tests
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/build
+	@echo "open docs/build/index.html"
+
 clean:
-	rm -rf $(VENV) quickstart-run build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) quickstart-run build docs/build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -41,5 +46,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-tests: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) with what the tests need (a few minutes, once)"
-	$(INSTALL) -e ".[tests,wandb]"
+	$(INSTALL) -e ".[tests,wandb,docs]"
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-docs
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) with what the documentation needs (a few minutes, once)"
+	$(INSTALL) -e ".[docs,wandb]"
 	@touch $@ $(VENV)/.installed

@@ -134,13 +134,29 @@ def recover(place: Path) -> None:
 
 
 def clean(folder: Path) -> None:
-    """Remove the unfinished files of processes that were killed.
+    """Remove what processes that were killed have left unfinished.
+
+    Results that :func:`recover` would put back stay.
 
     :param folder: what lies directly in it is looked at
     """
     for path, end in _leftovers(folder, ".+"):
-        if end.endswith(".part"):
+        if end != _OLD:
             _remove(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    :param path: replaced if it is there
+    :param text: in UTF-8
+    """
+    part = unfinished(path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _leftovers(folder: Path, name: str) -> list[tuple[Path, str]]:

@@ -92,3 +92,20 @@ def test_without_outputs_there_is_no_table(report):
     report.equivariance = report.equivariance[:0]
     report.diagnosis = []
     assert lines(report) == [lines(report)[0], "converged: yes"]
+
+
+def test_advice_is_given_once(report):
+    advice = "Train longer."
+    report.diagnosis = [
+        {
+            **DIAGNOSIS[0],
+            "irrep": f"({i},+)",
+            "text": f"found {i}. {advice}",
+            "advice": advice,
+        }
+        for i in range(2)
+    ]
+    found = lines(report)
+    assert "OK: found 1." in found
+    assert "what to do for energy (0,+), energy (1,+): Train longer." in found
+    assert sum("Train longer" in line for line in found) == 1

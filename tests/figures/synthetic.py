@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from metatrain_symmetry.group.irreps import Irrep, irreps_up_to
+from metatrain_symmetry.measure.averages import averages
 from metatrain_symmetry.measure.report import Report
 
 
@@ -52,13 +53,20 @@ def equivariance(structures, errors, generator):
                         "o3_lambda": irrep.o3_lambda,
                         "o3_sigma": irrep.o3_sigma,
                         "A": a,
+                        "A_stderr": 0.1 * a,
                         "error": e,
+                        "error_averaged": 0.9 * e,
                         "unit": unit,
                         "A_per_atom": a / per,
                         "error_per_atom": e / per,
+                        "error_averaged_per_atom": 0.9 * e / per,
+                        "unit_per_atom": f"{unit}/atom" if shared else unit,
                         "norm": error * 30,
+                        "target_norm": error * 30,
                         "noise": 1e-6 * error,
                         "atoms": atoms,
+                        "samples": 1,
+                        "forced_zero": 0,
                     }
                 )
     return pd.DataFrame(rows)
@@ -121,11 +129,11 @@ NOT_CONVERGED = ("gnn_layers.1_edge", "non_conservative_stress")
 DIAGNOSIS = [
     {"target": "energy", "irrep": "(0,+)", "status": "ok",
      "text": "energy is 99.9 % (0,+): A is below 10 % of the error."},
-    {"target": "non_conservative_force", "irrep": "(1,+)", "status": "contaminated",
+    {"target": "non_conservative_force", "irrep": "(1,+)", "status": "asymmetric",
      "text": "2 % of non_conservative_force lies outside (1,+) & most of it is (0,+)."},
-    {"target": "non_conservative_stress", "irrep": "(2,+)", "status": "late",
+    {"target": "non_conservative_stress", "irrep": "(2,+)", "status": "not learned",
      "text": "(2,+) of non_conservative_stress first appears in the last layer < head."},
-    {"target": "non_conservative_stress", "irrep": "(0,+)", "status": "missing",
+    {"target": "non_conservative_stress", "irrep": "(0,+)", "status": "cannot",
      "text": "No layer carries (0,+) of non_conservative_stress above 1 %."},
 ]  # fmt: skip
 
@@ -166,7 +174,8 @@ def make_report(structures=150, errors=True, layers=LAYERS, lambda_max=8, **summ
             "evaluations": 102600, "seconds": 431.7,
             "versions": {"metatrain": "2026.4", "torch": "2.11"},
             "settings": {"circles": 12, "seed": 0, "grid": {"degree": 16, "order": 17}},
-            "medians": medians(table), "created": "2026-11-21 14:00",
+            "medians": medians(table), "averages": averages(table),
+            "created": "2026-11-21 14:00",
             **summary,
         },
         diagnosis=[dict(entry) for entry in DIAGNOSIS],

@@ -70,7 +70,8 @@ def equivariance(target, epochs, truth):
             "epoch": epoch, "target": target, "o3_lambda": irrep.o3_lambda,
             "o3_sigma": irrep.o3_sigma, "unit": unit, "A": A, "A_stderr": 0.15 * A,
             "rmse": rmse, "A_over_rmse": A / rmse, "norm_ratio": t if truth else np.nan,
-            "n_structures": 32, "estimator": "mixed",
+            "n_structures": 32, "estimator": "icosahedral", "rmse_all": 1.1 * rmse,
+            "norm_ratio_all": t if truth else np.nan, "n_all": 64 if truth else 0,
         }  # fmt: skip
 
 
@@ -83,7 +84,8 @@ def make_series(epochs=EPOCHS, truth=("energy",), layers=LAYERS, lambda_max=8, *
         {
             "epoch": epoch, "evaluations": 2000, "seconds": 4.0,
             "training_seconds": 800.0, "n_structures": 32, "circles": 12,
-            "n_grid": 4, "note": "layers left out, to save time" if i == 3 else None,
+            "design": "icosahedral",
+            "note": "layers left out, to save time" if i == 3 else None,
         }
         for i, epoch in enumerate(epochs)
     ]  # fmt: skip

@@ -53,7 +53,7 @@ def test_files(tmp_path):
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
         assert imread(path.with_suffix(".png"))[..., :3].std() > 0.05
     page = write_page(report, tmp_path / "index.html", paths)
-    assert page.read_text(encoding="utf-8").count("<img") == 4
+    assert page.read_text(encoding="utf-8").count("<img") == 3
     # nothing half-written is left
     assert len(list((tmp_path / "figures").iterdir())) == 8
 

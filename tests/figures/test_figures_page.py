@@ -12,9 +12,11 @@ import pytest
 from matplotlib.image import imread
 
 from metatrain_symmetry.figures import write_page
-from metatrain_symmetry.figures.page import CAPTIONS
+from metatrain_symmetry.figures.cards import cards
+from metatrain_symmetry.figures.page import CAPTIONS, MAIN
 from metatrain_symmetry.figures.predictions import draw_spectrum
 from metatrain_symmetry.figures.style import number, save
+from metatrain_symmetry.measure.quantities import QUANTITIES
 
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -97,28 +99,76 @@ def test_content_in_order(page):
     assert reader.count("h1") == 1
     places = [
         reader.text.index(text)
-        for text in ("pet-mad-s.pt", "median equivariance error A", DIAGNOSIS[0]["text"],
-                     "The residual is below", "Spectrum of the layers", "Every probe",
-                     "medians over the structures", "Character projections", "metatrain")
+        for text in ("pet-mad-s.pt", "equivariance error A", DIAGNOSIS[0]["text"],
+                     "The residual is below", "Spectrum of the predictions", "Every probe",
+                     "What the numbers are", "medians over the structures",
+                     "Spectra, in numbers", "grid degree")
     ]  # fmt: skip
     assert places == sorted(places)
     for entry in DIAGNOSIS:
         assert entry["text"] in reader.text
-    for label in ("OK", "late", "missing", "contaminated", "not converged"):
+    for label in ("OK", "asymmetric", "not learned", "cannot be learned", "not converged"):
         assert label in reader.words
     for name in ("equivariance.csv", "characters.csv", "summary.json"):
         assert reader.count("a", href=f"./{name}") == 1
+    # said once, in the words of the summary
+    assert reader.text.count("The residual is below 1 % for 23 of 24 probes.") == 1
+    assert reader.words.count("not converged") == 1
 
 
-def test_headlines(page):
-    report = make_report()
-    energy = report.equivariance.query("target == 'energy'")
+def percent(value):
+    return f"{float(f'{100 * value:.2g}'):g} %"
+
+
+def test_cards(page):
+    found = {card["target"]: card for card in cards(make_report())}
+    assert list(found) == list(TARGETS)
+    tones = [card["tone"] for card in found.values()]
+    assert tones == ["good", "bad", "bad"]
+    (energy,) = found["energy"]["blocks"]
+    (average,) = [e for e in make_report().summary["averages"] if e["target"] == "energy"]
+    assert energy["numbers"] == [
+        (f"{number(average['A'])} ± {number(average['A_stderr'])} eV/atom",
+         "equivariance error A"),
+        (percent(average["ratio"]), "of the error (RMSE)"),
+        (percent(average["asymmetric_share"]), "of the squared error is asymmetry"),
+    ]  # fmt: skip
     text = Reader(page).text
-    assert f"{number(energy['A_per_atom'].median())} eV/atom" in text
-    assert f"{number(100 * (energy['A'] / energy['error']).median())} %" in text
-    table = report.characters.query("probe == 'energy' and channel == '(0,+)'")
-    assert f"{number(100 * table['share'].item())} % (0,+)" in text
-    assert "(2,+) part:" in text
+    for value, what in energy["numbers"]:
+        assert f"{value} {what}" in text
+    # the parts of a stress, each with a status of its own
+    stress = found["non_conservative_stress"]["blocks"]
+    assert [(b["irrep"], b["label"]) for b in stress] == [
+        ("(0,+)", "cannot be learned"), ("(2,+)", "not learned"),
+    ]  # fmt: skip
+
+
+def test_cards_of_little():
+    report = make_report(errors=False)
+    report.diagnosis = [{**DIAGNOSIS[0], "status": "of a later version"}]
+    for entry in report.summary["averages"]:
+        # as it comes back from JSON
+        entry.update(A_stderr=None, ratio=None, asymmetric_share=None)
+    (energy, *_) = cards(report)
+    (block,) = energy["blocks"]
+    assert (block["label"], block["tone"]) == ("of a later version", "neutral")
+    ((value, what),) = block["numbers"]
+    assert "±" not in value
+    assert what == "equivariance error A, no error bar"
+
+
+def test_every_quantity_is_explained(page):
+    text = Reader(page).text
+    for quantity in QUANTITIES:
+        assert quantity.meaning in text
+    assert {q.name for q in QUANTITIES} >= set(MAIN)
+
+
+def test_figures_are_linked_where_they_lie(page):
+    reader = Reader(page)
+    for kind in ("svg", "png"):
+        # the heatmap, shown as a table, too
+        assert reader.count("a", href=f"./figures/spectrum.{kind}") == len(CAPTIONS)
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -130,17 +180,20 @@ def test_nothing_is_loaded_from_elsewhere(page):
         assert tag not in ("link", "iframe", "object", "embed", "base")
         assert attributes.get("src", "data:image/").startswith("data:image/")
         assert attributes.get("href", "./").startswith("./")
-    assert page.count("data:image/svg+xml;base64,") == 3
+    assert page.count("data:image/svg+xml;base64,") == len(CAPTIONS) - 1
 
 
 def test_every_cell(page):
     reader = Reader(page)
     cells = [a for t, a in reader.tags if t == "td" and "data-irrep" in a]
     assert len(cells) == (len(LAYERS) + len(TARGETS)) * 19
-    assert all(a["data-share"] and a["data-stderr"] and a["data-b"] for a in cells)
+    assert all(a["data-share"] and a["data-say"] and a["data-b"] for a in cells)
     table = make_report().characters
-    within = sum("within" in a.get("class", "") for a in cells)
-    assert within == (table["share"] < 2 * table["stderr"]).sum()
+    below = (table["share"] <= 2 * table["stderr"]) & (table["stderr"] > 0)
+    marked = [a for a in cells if a.get("class") == "below"]
+    assert len(marked) == below.sum() > 10
+    assert all(a["data-say"].startswith("below ") for a in marked)
+    assert all("±" in a["data-say"] for a in cells if a.get("class") != "below")
     assert reader.count("span", title="not converged") == len(NOT_CONVERGED)
 
 
@@ -183,7 +236,7 @@ def test_missing_pieces_are_left_out(tmp_path):
     assert "nan" not in text.lower()
     report.equivariance = report.equivariance.iloc[:0]
     page = write(report, tmp_path)
-    assert 'id="headlines"' not in page
+    assert 'id="diagnosis"' not in page
     assert 'id="medians"' not in page
 
 
@@ -275,13 +328,9 @@ def test_the_page_is_not_wider_than_the_screen(folder, page, tmp_path, width):
     assert body["data-width"] == f"{width}/{width}"
 
 
-def test_headline_of_a_target_with_one_block(tmp_path):
-    report = make_report()
-    table = report.characters
-    table["probe"] = table["probe"].replace({"energy": "energy (0,+)"})
-    page = write_page(report, tmp_path / "index.html", {}).read_text()
-    cards = page[: page.index("Diagnosis")]
-    share = table[(table.probe == "energy (0,+)") & (table.channel == "(0,+)")].share.iloc[
-        0
-    ]
-    assert f"{number(100 * share)} % (0,+)" in " ".join(cards.split())
+def test_cells_without_an_error_bar(tmp_path):
+    report = make_report(structures=1)
+    report.characters["stderr"] = np.nan
+    cells = [a for t, a in Reader(write(report, tmp_path)).tags if "data-irrep" in a]
+    assert {a.get("class") for a in cells} == {"loose"}
+    assert all(a["data-say"].endswith(", no error bar") for a in cells)

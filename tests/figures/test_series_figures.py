@@ -108,8 +108,12 @@ def test_heatmap_over_epochs(series):
     mesh = cells(top)
     assert mesh.get_array().shape == (19, len(EPOCHS))
     for y, name in ((0, "(0,+)"), (1, "(1,+)"), (9, "(0,-)"), (18, "residual")):
-        expected = np.maximum(shares(series, FORCE, name), FLOOR)
+        history = read_histories(series, FORCE)[0]
+        expected = np.maximum(history.bounds[history.channels.index(name)], FLOOR)
         np.testing.assert_array_equal(mesh.get_array()[y], expected)
+        # the same as the shares but for those of which only a bound is known
+        same = expected == np.maximum(shares(series, FORCE, name), FLOOR)
+        assert np.array_equal(~same, history.below[y] & (expected > FLOOR))
     assert (mesh.norm.vmin, mesh.norm.vmax) == (FLOOR, 1.0)
     # cells lie where their epochs are, on both axes
     timeline = Timeline.of(EPOCHS)
@@ -121,7 +125,7 @@ def test_heatmap_over_epochs(series):
     assert rows == [*map(str, range(9)), *map(str, range(9)), "> 8"]
     (bold,) = [t for t in top.get_yticklabels() if t.get_fontweight() == "bold"]
     assert bold.get_position()[1] == 1
-    # as many hatched cells as are within error of zero
+    # as many hatched cells as have only a bound
     (hatched,) = [c for c in top.collections if c.get_hatch()]
     table = series.characters.query("probe == @FORCE")
     assert len(hatched.get_paths()) == (table["share"] < 2 * table["stderr"]).sum() == 9
@@ -285,9 +289,12 @@ def test_thumbnail_shows_shares(series):
     assert CELL - 1 >= 12
     history = read_histories(series, FORCE)[0]
     found = middles(picture, history)
-    level = 1 - np.log10(np.clip(history.shares, FLOOR, 1)) / np.log10(FLOOR)
+    level = 1 - np.log10(np.clip(history.bounds, FLOOR, 1)) / np.log10(FLOOR)
     expected = 255 * np.asarray(colormap()(level))[..., :3]
-    assert np.abs(found - expected).max() < 3
+    difference = np.abs(found - expected).max(axis=2)
+    # a sign stands in the middle of the others
+    assert difference[~history.below].max() < 3
+    assert (difference[history.below] > 0).any()
     # a thin white line between cells, and letters beside them
     assert (picture[TOP : TOP + CELL - 1, LEFT + CELL - 1] == 255).all()
     assert picture[:, : LEFT - 5].min() < 100
@@ -323,12 +330,14 @@ def test_page_in_order(page, series):
     reader = Reader(page)
     places = [
         reader.text.index(text)
-        for text in ("pet-mad-s", "13.3 % of the RMSE", "What happened",
+        for text in ("pet-mad-s", "0.02 ± 0.003 eV equivariance error A", "What happened",
                      series.events["text"].iloc[0], "layers left out, to save time",
-                     "Irreps and errors", "The last measurement", "0.02 ± 0.003",
-                     "What it cost", "Settings and versions")
+                     "Irreps and errors", "The last measurement", "RMSE of all",
+                     "What it cost", "icosahedral", "Settings and versions")
     ]  # fmt: skip
     assert places == sorted(places)
+    assert "13.3 % of the RMSE of the same 32 structures" in reader.text
+    assert "It was 0.5 ± 0.075 eV before training" in reader.text
     assert reader.count("select") == len(TARGETS)
     assert reader.count("option") == len(TARGETS) * (len(LAYERS) + len(OUTPUTS))
     assert reader.count("a", href="./characters.csv") == 1
@@ -336,6 +345,64 @@ def test_page_in_order(page, series):
     costs = reader.text[reader.text.index("What it cost") :]
     assert "0.5" in costs
     assert " 5 " in costs
+
+
+def test_bounds_and_missing_error_bars(tmp_path):
+    """What is known of a number is shown with it, on the page and in pictures."""
+    series = make_series(EPOCHS[:3], truth=TARGETS)
+    rows = series.characters
+    rows.loc[rows.channel == "(1,-)", "stderr"] = np.nan
+    rows.loc[rows.channel == "(2,-)", ["share", "stderr"]] = -1e-3, 1e-3
+    table = series.equivariance
+    table.loc[table.target == "energy", "A_stderr"] = np.nan
+    table.loc[table.target == "force", ["A", "A_stderr"]] = 0.1, 0.06
+    page = write_series_page(series, tmp_path / "index.html").read_text("utf-8")
+    text = Reader(page).text
+    assert "no error bar eV equivariance error A after epoch 2" in text
+    assert "below 0.22 eV/Å equivariance error A after epoch 2" in text
+    probe = numbers(page)["probes"][1]
+    row = probe["names"].index("(1,-)")
+    assert probe["stderr"][row] == [None, None, None]
+    assert None not in probe["share"][row]
+    history = read_histories(series, FORCE)[0]
+    assert history.bare[history.channels.index("(1,-)")].all()
+    np.testing.assert_allclose(history.bounds[history.channels.index("(2,-)")], 2e-3)
+    traces = numbers(page)["plots"][1]["data"]
+    (A,) = [trace for trace in traces if trace.get("name", "").startswith("A ")]
+    assert A["marker"]["symbol"] == ["triangle-down-open"] * 3
+    np.testing.assert_allclose(A["y"], 0.22)
+    (bare,) = [t for t in numbers(page)["plots"][0]["data"] if "A (no" in t.get("name", "")]
+    assert bare["name"] == "A (no error bar)"
+    figure = draw_epochs(series, FORCE)
+    assert "no error bar" in texts(figure)
+    assert any("below the value of its colour" in text for text in texts(figure))
+    assert thumbnail(series, FORCE).std() > 10
+
+
+@pytest.mark.parametrize(("outputs", "layers"), [(1, 0), (2, 48)])
+def test_few_and_many_probes(tmp_path, outputs, layers):
+    series = make_series(layers={f"layer.{i}": "transformer" for i in range(layers)})
+    if outputs == 1:
+        series.characters = series.characters.query("probe == 'energy (0,+)'")
+        series.equivariance = series.equivariance.query("target == 'energy'")
+    page = write_series_page(series, tmp_path / "index.html").read_text("utf-8")
+    assert Reader(page).count("option") == outputs * (outputs + layers)
+    assert len(numbers(page)["plots"]) == outputs
+
+
+def test_transitions_of_outputs_come_first(tmp_path):
+    series = make_series()
+    layers = [
+        [EVENT, 16, f"layer.{i}", "(1,+)", 19.0, f"layer.{i}: rose"] for i in range(9)
+    ]
+    table = pd.DataFrame(layers, columns=COLUMNS["events"])
+    series.events = pd.concat([table, series.events], ignore_index=True)
+    page = write_series_page(series, tmp_path / "index.html").read_text("utf-8")
+    reader = Reader(page)
+    assert reader.text.index("force (1,+): the share") < reader.text.index(
+        "also in 9 layers"
+    )
+    assert reader.count("details") == 1
 
 
 def test_nothing_is_loaded_from_elsewhere(page):

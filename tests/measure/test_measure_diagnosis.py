@@ -64,7 +64,7 @@ def test_small_asymmetry_is_ok_and_says_so():
     assert "A is 0.1 ± 0.001 eV/A, 10 % of the RMSE of 1 eV/A" in finding["text"]
     assert "asymmetry makes up 0.99 % of the squared error" in finding["text"].lower()
     assert "lower the error by 0.5 %" in finding["text"]
-    assert "98 % of the prediction is (1,+)" in finding["text"]
+    assert "Of the prediction, 98 % is (1,+)" in finding["text"]
 
 
 @pytest.mark.parametrize("ratio", [0.59, 0.70])
@@ -95,7 +95,8 @@ def test_a_prediction_of_the_right_size_that_is_useless_is_not_learned():
 def test_numbers_that_are_not_known_decide_nothing():
     near = {"A": 0.3, "error_averaged": 0.95, "error": 1.0}  # 9 % of the squared error
     assert status(row(**near, A_stderr=0.003)) == "ok"
-    finding = found(row(**near, A_stderr=0.06))
+    assert status(row(**near, A_stderr=0.03)) == "ok"  # 9 ± 2 %: near enough
+    finding = found(row(**near, A_stderr=0.09))
     assert finding["status"] == "unknown"
     assert "measure with more rotations or structures" in finding["text"]
     # far from the limit even that is known well enough
@@ -216,7 +217,7 @@ def test_pseudotensors_get_other_advice():
     finding = found(row(**CHIRAL, samples=1), characters=table, facts=facts)
     assert finding["status"] == "not learned"
     assert "form in the transformer" in finding["text"]
-    assert "first appears in n [GNN] (10 %)" in finding["text"]
+    assert "among the layers, (0,-) first appears in n [GNN] (10 %)" in finding["text"]
     assert "l_max" not in finding["text"]
 
 
@@ -242,11 +243,19 @@ def test_spectra_that_stop_too_early_are_said_to():
 def test_shares_are_given_with_their_error():
     table = spectra(
         ("non_conservative_force (1,+)", "output", "predictions",
-         {"(1,+)": (0.9, 0.05), "(2,+)": (0.02, 0.02)}),
+         {"(1,+)": (0.9, 0.05), "(2,+)": (0.2, 0.12), "(0,+)": (0.02, 0.004)}),
     )  # fmt: skip
     text = found(row(), characters=table)["text"]
-    assert "90 ± 5 % of the prediction is (1,+)" in text
-    assert "the largest other part is (2,+) (below 6 %)" in text
+    assert "Of the prediction, 90 ± 5 % is (1,+)" in text
+    assert "the largest other part is (0,+) (2 ± 0.4 %)" in text
+
+
+def test_a_share_within_its_error_is_given_as_a_bound():
+    table = LACKING.copy()
+    table.loc[table.kind == "output", "stderr"] = 1e-4
+    text = found(row(**DENSITY), characters=table)["text"]
+    assert "(8,+) makes up less than 0.02 % of the prediction" in text
+    assert "less than less" not in text
 
 
 def test_one_table_of_statuses():

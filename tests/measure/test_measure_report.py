@@ -53,7 +53,7 @@ def test_tables_are_complete_and_consistent():
         assert rows.share.sum() == pytest.approx(1, abs=1e-12)
         assert abs(float(rows.share.iloc[-1])) < 1e-12  # band-limited: nothing is left
         assert rows.converged.all()
-        assert (rows.stderr < 1e-12).all()
+        assert (rows.stderr < 1e-8).all()  # the square root of what rounding leaves
     assert report.summary["converged"]
     per_atom = report.atoms.groupby("structure").A.apply(lambda a: (a**2).mean() ** 0.5)
     assert np.allclose(per_atom, report.equivariance.A)
@@ -79,11 +79,11 @@ def test_hybrid_and_circles_agree_with_the_grid_within_their_error():
 
 def test_a_agrees_with_every_estimator_within_its_error():
     exact = measure(5, estimator="grid").equivariance
-    assert (exact.A_stderr < 1e-12).all()  # band-limited: nothing is missed or scattered
+    assert (exact.A_stderr < 1e-8).all()  # band-limited: nothing is missed or scattered
     for options in ({"estimator": "circles", "circles": 20}, {"max_evaluations": 0}):
         found = measure(5, **options).equivariance
         assert (found.A_stderr < 0.3 * found.A).all()
-        assert ((found.A - exact.A).abs() <= 4 * found.A_stderr + 1e-12).all()
+        assert ((found.A - exact.A).abs() <= 4 * found.A_stderr + 1e-8).all()
 
 
 def test_what_lies_beyond_is_not_called_converged():
@@ -158,8 +158,9 @@ def test_ratio_of_means_and_its_error_by_hand():
     assert even.stderr == pytest.approx(0.2 / 5 * widening(2))
     one_grid = [spectrum([2.0], [0.0], None), None]
     mixed = combine(one_grid, [None, circles[0]], irreps)
-    assert [share.estimator for share in mixed] == ["mixed", "grid", "mixed"]
-    assert np.isnan(mixed[1].stderr)  # one structure says nothing about the others
+    assert [share.estimator for share in mixed] == ["mixed", "mixed", "mixed"]
+    alone = combine(one_grid, [None, None], irreps, population=2)
+    assert np.isnan(alone[1].stderr)  # one structure says nothing about the others
 
 
 def test_saved_and_loaded(tmp_path):

@@ -79,29 +79,57 @@ def history(*shares, stderr=0.0, channel="(1,+)", chi=1):
 NOTHING = pd.DataFrame(columns=COLUMNS["events"])
 
 
-def test_a_sudden_rise_is_told_once():
-    found = transitions(history((10, 1e-4), (20, 3e-4), (40, 5e-3)), NOTHING)
+def test_a_sudden_rise_is_reported_once():
+    found = transitions(history((10, 4e-3), (20, 3e-2), (40, 0.2)), NOTHING)
     assert len(found) == 1
     event = found.iloc[0]
     assert (event.epoch, event.first_epoch, event.channel) == (40, 10, "(1,+)")
     assert event.factor == pytest.approx(50)
-    assert "rose from 1.0e-04 to 5.0e-03 between epochs 10 and 40" in event.text
-    later = history((10, 1e-4), (20, 3e-4), (40, 5e-3), (60, 6e-3))
+    assert event.text == (
+        "a, layer: vector (1,+) rose from 0.4 % to 20 % between epochs 10 and 40"
+    )
+    later = history((10, 4e-3), (20, 3e-2), (40, 0.2), (60, 0.3))
     assert len(transitions(later, found)) == 0
-    again = history((10, 1e-4), (20, 3e-4), (40, 5e-3), (60, 6e-2))
+    again = history((10, 4e-3), (20, 3e-2), (40, 0.2), (60, 0.01))
     assert transitions(again, found).first_epoch.tolist() == [40]
+
+
+def test_what_changes_places_is_named_together():
+    """Direct forces: the scalar falls tenfold when the vector has risen long before."""
+    scalar = history((12, 0.9), (14, 0.6), (17, 0.05), channel="(0,+)", chi=0)
+    vector = history((12, 0.05), (14, 0.35), (17, 0.9))
+    small = history((12, 1e-4), (14, 3e-3), (17, 2e-2), channel="(2,-)", chi=2)
+    small.chi_sigma = -1  # pseudo irreps are of note from one percent on
+    table = pd.concat([scalar, vector, small])
+    early = transitions(table[table.epoch < 17], NOTHING)
+    assert len(early) == 0
+    found = transitions(table, early)
+    assert found.channel.tolist() == ["(0,+)", "(1,+)", "(2,-)"]
+    assert found.text.nunique() == 1
+    assert found.text[0] == (
+        "a, layer: scalar (0,+) fell from 90 % to 5 %, vector (1,+) rose from 5 % to 90 %, "
+        "(2,-) rose from 0.01 % to 2 % between epochs 12 and 17"
+    )
+    slower = history((12, 0.3), (14, 0.5), (17, 0.9))
+    found = transitions(pd.concat([scalar, slower]), NOTHING)
+    assert found.channel.tolist() == ["(0,+)", "(1,+)"]
+    assert "vector (1,+) rose from 30 % to 90 %" in found.text[0]
+    # both were reported
+    more = pd.concat([scalar, slower, history((20, 0.95))])
+    assert len(transitions(more, found)) == 0
 
 
 @pytest.mark.parametrize(
     ("shares", "options"),
     [
-        (((10, 1e-3), (90, 9e-3)), {}),  # less than tenfold
-        (((1, 1e-4), (40, 5e-3)), {}),  # slow
-        (((0, 1e-4), (2, 5e-3)), {}),  # the untrained model
-        (((10, 1e-6), (40, 5e-4)), {}),  # of no note
-        (((10, 1e-4), (40, 5e-3)), {"stderr": 4e-3}),  # within the errors
-        (((10, -1e-4), (40, 5e-3)), {}),  # unknown before
-        (((10, 1e-4), (40, 5e-3)), {"channel": "residual", "chi": None}),
+        (((10, 0.1), (40, 0.9)), {}),  # less than tenfold
+        (((10, 0.01), (41, 0.5)), {}),  # slow
+        (((0, 0.01), (2, 0.5)), {}),  # the untrained model
+        (((10, 1e-4), (40, 0.05)), {}),  # of no note
+        (((10, 0.01), (40, 0.5)), {"stderr": 0.4}),  # within the errors
+        (((10, 0.01), (40, 0.5)), {"stderr": float("nan")}),  # no error bar
+        (((10, -0.01), (40, 0.5)), {}),  # unknown before
+        (((10, 0.01), (40, 0.5)), {"channel": "residual", "chi": None}),
     ],
 )
 def test_what_is_no_transition(shares, options):
@@ -109,5 +137,5 @@ def test_what_is_no_transition(shares, options):
 
 
 def test_a_sudden_fall():
-    found = transitions(history((10, 0.5), (50, 0.01)), NOTHING)
-    assert "fell from 5.0e-01 to 1.0e-02" in found.text[0]
+    found = transitions(history((20, 0.5), (50, 0.01)), NOTHING)
+    assert "fell from 50 % to 1 %" in found.text[0]

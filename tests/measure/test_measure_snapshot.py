@@ -6,13 +6,15 @@ import torch
 from metatrain_symmetry.group import Circles, Irrep
 from metatrain_symmetry.measure.plan import Orbits, Plan
 from metatrain_symmetry.measure.snapshot import measure_snapshot
+from metatrain_symmetry.measure.snapshot_rows import is_energy
 from metatrain_symmetry.measure.structure import measure_structure
 from metatrain_symmetry.measure.subject import Subject, subject
 from metatrain_symmetry.orbit import Block, FunctionEngine
 
 
 VECTOR = Block("v", Irrep(1), "atom", "eV/A")
-SCALAR = Block("s", Irrep(0), "system", "eV")
+SCALAR = Block("s", Irrep(0), "system", "e")
+ENERGY = Block("energy", Irrep(0), "system", "eV")
 
 
 def clouds(n=4):
@@ -40,21 +42,31 @@ def watched():
     return engine, subjects, {"v": (0.25 / 3) ** 0.5, "s": float(expected)}
 
 
-@pytest.mark.parametrize("n_grid", [4, 2, 0])
-def test_A_of_any_plan(watched, n_grid):
+@pytest.mark.parametrize(
+    ("plan", "size", "estimator"),
+    [
+        (Plan(4, 0, "exact"), 364, "grid"),
+        (Plan(4, 2, "degree 8"), 684, "degree-8 grid"),
+        (Plan(4, 2, "icosahedral"), 120, "icosahedral"),
+        (Plan(4, 400), 0, "circles"),
+    ],
+)
+def test_A_of_any_plan(watched, plan, size, estimator):
     engine, subjects, expected = watched
-    tables, count = measure_snapshot(engine, subjects, Plan(4, 400, n_grid), Orbits(3))
-    orbits = Orbits(3)
-    cost = n_grid * len(orbits.grid.matrices) + (4 - n_grid) * 400 * (2 * 3 + 7) * 2
-    assert count == cost + 4
+    tables, count = measure_snapshot(engine, subjects, plan, Orbits(3))
+    assert count == 4 * (size + plan.circles * (2 * 3 + 7) * 2) + 4
     for row in tables["equivariance"].itertuples():
-        if n_grid == 4 or row.target == "v":  # a constant cancels on every circle
+        assert row.estimator == estimator
+        if size:
+            # of degree two: exact on each of these sets; what is stated is a bound
             assert pytest.approx(expected[row.target], rel=1e-10) == row.A
-            assert row.A_stderr < 1e-15
+            assert row.A_stderr == pytest.approx(row.A / size, rel=1e-10)
+        elif row.target == "v":  # a constant cancels on every circle
+            assert pytest.approx(expected[row.target], rel=1e-10) == row.A
+            assert row.A_stderr < 1e-15 or row.A_stderr != row.A_stderr
         else:
             assert 0 < row.A_stderr < 0.05 * row.A
             assert abs(row.A - expected[row.target]) < 4 * row.A_stderr
-        assert row.estimator == {4: "grid", 2: "mixed", 0: "circles"}[n_grid]
 
 
 def test_two_circles_are_unbiased_and_their_error_is_true():
@@ -95,7 +107,7 @@ def test_the_same_orbits_every_time(watched):
     )
     for name, table in one.items():
         assert table.equals(two[name])
-    # a larger plan turns the first structures as a smaller one does
+    # another seed rotates them differently
     other = measure_snapshot(engine, subjects, Plan(3, 2), Orbits(2, 8))[0]
     assert not other["equivariance"].equals(one["equivariance"])
 
@@ -115,7 +127,7 @@ def test_errors_and_norms_without_composition():
         structure = engine.prepare(points)
         wrong = scalar(points[None])[0] + 0.5  # of the size of half an eV
         subjects.append(subject(engine, structure, {SCALAR: wrong + 1000.0}))
-    table = measure_snapshot(engine, subjects, Plan(1), Orbits(1))[0]["equivariance"]
+    table = measure_snapshot(engine, subjects, Plan(3), Orbits(1))[0]["equivariance"]
     row = table[table.target == "s"].iloc[0]
     assert row.rmse == pytest.approx(0.5, rel=1e-9)
     values = torch.cat([scalar(p[None]).flatten() for p in clouds(3)])
@@ -124,3 +136,78 @@ def test_errors_and_norms_without_composition():
     assert row.A_over_rmse == pytest.approx(row.A / 0.5)
     unknown = table[table.target == "v"].iloc[0]
     assert unknown[["rmse", "A_over_rmse", "norm_ratio"]].isna().all()
+
+
+def test_ratios_are_of_the_same_structures():
+    """A on two of four structures: their errors, not those of all."""
+    engine = FunctionEngine({SCALAR: scalar})
+    subjects = []
+    for offset, points in zip((0.1, 0.2, 5.0, 7.0), clouds(), strict=True):
+        structure = engine.prepare(points)
+        subjects.append(
+            subject(engine, structure, {SCALAR: scalar(points[None])[0] + offset})
+        )
+    (row,) = measure_snapshot(engine, subjects, Plan(2), Orbits(1))[0][
+        "equivariance"
+    ].itertuples()
+    same, whole = ((0.1**2 + 0.2**2) / 2) ** 0.5, ((0.05 + 25 + 49) / 4) ** 0.5
+    assert (row.n_structures, row.n_all) == (2, 4)
+    assert row.rmse == pytest.approx(same, rel=1e-9)
+    assert row.rmse_all == pytest.approx(whole, rel=1e-9)
+    assert row.A_over_rmse == row.A / row.rmse
+    # without the others, and with a structure whose target is unknown
+    subjects[1].truth.clear()
+    tables, count = measure_snapshot(
+        engine, subjects, Plan(2), Orbits(1), errors_of_all=False
+    )
+    (row,) = tables["equivariance"].itertuples()
+    assert count == 2 * 2 * 18 + 2
+    assert row.n_all == 0
+    for value in (row.rmse, row.A_over_rmse, row.norm_ratio, row.rmse_all):
+        assert value != value
+
+
+def test_energies_are_per_atom():
+    engine = FunctionEngine({ENERGY: scalar})
+    points = clouds(2)
+    points[1] = points[1][:4]
+    subjects = [
+        subject(engine, engine.prepare(p), {ENERGY: scalar(p[None])[0] + 2.0})
+        for p in points
+    ]
+    sizes = [one.prepared.n_atoms for one in subjects]
+    plan = Plan(2, 0, "exact")
+    (row,) = measure_snapshot(engine, subjects, plan, Orbits(1))[0][
+        "equivariance"
+    ].itertuples()
+    assert row.unit == "eV/atom"
+    expected = [2.0 / n for n in sizes]
+    assert row.rmse == pytest.approx((sum(e**2 for e in expected) / 2) ** 0.5, rel=1e-9)
+    squares = [
+        float(p[0].square().sum()) / 3 / n**2 for p, n in zip(points, sizes, strict=True)
+    ]
+    assert row.A == pytest.approx((sum(squares) / 2) ** 0.5, rel=1e-9)
+    for other in (VECTOR, SCALAR, Block("d", Irrep(0, -1), "system", "eV")):
+        assert not is_energy(other)
+
+
+def pseudo(points):
+    """A pseudoscalar of 1e-3 beside a scalar of one, per sample."""
+    x, y, z = points[:, 0], points[:, 1], points[:, 2]
+    triple = (x * torch.cross(y, z, dim=-1)).sum(dim=-1)
+    return torch.stack([torch.ones_like(triple), triple], dim=-1).unsqueeze(1)
+
+
+def test_pseudo_channels_are_seen(watched):
+    """Circles do not tell (0,-) from noise; the icosahedral set does."""
+    engine = FunctionEngine({SCALAR: scalar}, {"x": pseudo})
+    subjects = [Subject(engine.prepare(0.1 * p)) for p in clouds()]
+    table = measure_snapshot(engine, subjects, Plan(4, 2, "icosahedral"), Orbits(3))[0][
+        "characters"
+    ]
+    found = table[table.probe == "x"].set_index("channel")
+    values = [pseudo(0.1 * p[None])[0, 0, 1] for p in clouds()]
+    expected = float(torch.stack(values).square().mean())
+    expected /= 1 + expected
+    assert found.share["(0,-)"] == pytest.approx(expected, rel=1e-6)
+    assert found.share["(1,-)"] < 1e-12

@@ -1,11 +1,17 @@
 """When, and how much: the schedule and the budget, with made-up costs."""
 
-import math
-
 import pytest
 
 from metatrain_symmetry.measure.plan import Plan
-from metatrain_symmetry.monitor.budget import AIM, Budget, ladder
+from metatrain_symmetry.monitor.budget import (
+    AIM,
+    GUARANTEED,
+    LAST,
+    SHORTEST,
+    Budget,
+    decent,
+    ladder,
+)
 from metatrain_symmetry.monitor.schedule import epochs_to_measure
 
 
@@ -18,45 +24,108 @@ def test_schedules():
     assert epochs_to_measure(5, 5) == [5]
 
 
+@pytest.mark.parametrize("last", [24, 25, 40, 70, 400, 3000])
+def test_as_many_epochs_as_asked_for(last):
+    """Rounding the first epochs of a logarithmic schedule must not lose any."""
+    found = epochs_to_measure(0, last)
+    assert len(found) == 24
+    assert found == sorted(set(found))
+    assert found[:3] == [0, 1, 2]
+    assert found[-1] == last
+    # a continued training has its share
+    assert len(epochs_to_measure(last, 2 * last)) >= 12
+
+
 def test_ladders():
-    assert ladder(5, "grid") == [Plan(n, n_grid=n) for n in (1, 2, 4, 5)]
-    assert all(plan.n_grid == 0 for plan in ladder(5, "circles"))
+    exact = [Plan(n, 0, "exact") for n in (1, 2, 3, 4, 5)]
+    assert ladder(5, "grid") == exact
+    assert all(plan.design == "" for plan in ladder(5, "circles"))
     hybrid = ladder(5, "hybrid")
-    assert Plan(5, 6, 5) in hybrid
-    assert Plan(1) in hybrid
+    assert hybrid[0] == Plan(1)
+    assert Plan(4, 1, "icosahedral") in hybrid
+    assert Plan(5, 6, "degree 8") in hybrid
+    # with the degree-8 grid no structure is left out to pay for it
+    assert {p.n_structures for p in hybrid if p.design == "degree 8"} == {5}
+
+
+def price(plan):
+    sizes = {"": 0, "icosahedral": 120, "degree 8": 684, "exact": 3740}
+    return plan.n_structures * (46 * plan.circles + sizes[plan.design])
+
+
+def simulate(budget, plans, costs, training, due):
+    """All decisions of a training; the measured plans and what they cost."""
+    before, credit, used = None, 1.0, []
+    for left in range(due, 0, -1):
+        budget._spent = sum(costs[plans.index(plan)] for plan in used)
+        choice = budget.choose(plans, costs, training, left, len(used), before)
+        credit += choice.count / left
+        if credit >= 1 - 1e-9:
+            credit -= 1
+            used.append(choice.plan)
+            before = choice.plan
+    return used, sum(costs[plans.index(plan)] for plan in used)
 
 
 @pytest.mark.parametrize("estimator", ["hybrid", "circles", "grid"])
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.5])
 def test_a_whole_training_keeps_its_budget(estimator, share):
-    """Costs in proportion to a plan's evaluations; the training takes 1000 s."""
+    """Costs in proportion to a plan's evaluations; the training takes 4000 s."""
     plans = ladder(8, estimator)
+    costs = [5e-4 * price(plan) for plan in plans]
+    used, spent = simulate(Budget(share), plans, costs, 4000.0, 24)
+    allowed = share * 4000.0
+    assert spent <= (1 + LAST) * allowed
+    assert spent >= min(0.5 * allowed, 0.9 * 24 * max(costs))
+    assert len(used) >= GUARANTEED
+    # one plan throughout: a series is compared best with itself
+    assert len(set(used)) == 1
 
-    def price(plan):
-        grid, circle = 2.0, 0.02  # seconds
-        return (
-            plan.n_grid * grid + (plan.n_structures - plan.n_grid) * plan.circles * circle
-        )
 
-    costs = [price(plan) for plan in plans]
-    due, spent, before, passed = 20, 0.0, None, 0
-    budget = Budget(share, closing=3.0)
-    for left in range(due, 0, -1):
-        budget._spent = spent
-        plan, stride = budget.choose(plans, costs, 1000.0, left, before)
-        passed += 1
-        if passed >= stride:
-            spent, before, passed = spent + price(plan), plan, 0
-    allowed = share * 1000.0
-    assert spent + 3.0 <= allowed
-    dearest = max(costs)
-    assert spent + 3.0 >= min(0.5 * allowed, 0.9 * due * dearest + 3.0)
+def test_a_short_training_counts_as_a_longer_one():
+    assert Budget(0.05).allowed(10.0) == 0.05 * SHORTEST == 20.0
+    assert Budget(0.05).allowed(1000.0) == 50.0
     assert AIM < 1
 
 
-def test_a_hopeless_budget_takes_the_cheapest_plan():
-    plans = ladder(4, "circles")
-    costs = [float(plan.n_structures * plan.circles) for plan in plans]
-    plan, stride = Budget(0.01, closing=5.0).choose(plans, costs, 10.0, 12)
-    assert plan == Plan(1)
-    assert stride == math.inf
+def test_fewer_epochs_rather_than_a_poor_plan():
+    """Four structures with a set at some epochs, not one structure at all of them."""
+    plans = ladder(16, "hybrid")
+    costs = [1.56e-3 * price(plan) for plan in plans]
+    used, _ = simulate(Budget(0.05), plans, costs, 160.0, 24)
+    assert set(used) == {Plan(4, 1, "icosahedral")}
+    assert GUARANTEED <= len(used) < 24
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.1, 1.0])
+def test_epochs_are_guaranteed_whatever_they_cost(scale):
+    plans = ladder(4, "hybrid")
+    costs = [scale * price(plan) for plan in plans]
+    budget = Budget(0.05)
+    used, spent = simulate(budget, plans, costs, 100.0, 24)
+    assert len(used) >= GUARANTEED
+    choice = Budget(0.05).choose(plans, costs, 100.0, 24)
+    assert choice.count == GUARANTEED
+    # cheaper first, beyond the budget only then
+    assert choice.short == (scale * price(plans[0]) * GUARANTEED > AIM * 20.0)
+    assert (spent > 20.0) == choice.short
+
+
+def test_an_interval_is_never_thinned():
+    plans = ladder(4, "hybrid")
+    costs = [float(price(plan)) for plan in plans]
+    used, spent = simulate(Budget(0.05, fixed_schedule=True), plans, costs, 100.0, 70)
+    assert used == [Plan(1)] * 70
+    assert spent > 20.0
+    assert Budget(0.05, True).choose(plans, costs, 100.0, 70).short
+
+
+def test_the_last_measurement_is_like_the_others():
+    plans = ladder(16, "hybrid")
+    costs = [1e-3 * price(plan) for plan in plans]
+    budget = Budget(0.05)
+    budget._spent = 20.0
+    before = plans[decent(plans, costs)]
+    assert budget.choose(plans, costs, 100.0, 1, 20, before).plan == before
+    dear = [100 * cost for cost in costs]
+    assert budget.choose(plans, dear, 100.0, 1, 20, before).plan == Plan(1)

@@ -3,9 +3,11 @@
 import copy
 import os
 import random
+import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -20,12 +22,16 @@ from metatrain.utils.logging import ROOT_LOGGER
 from metatrain.utils.omegaconf import expand_dataset_config, expand_loss_config
 from monitor_common import MOLECULES, OPTIONS, SYMMETRY, command, inside, options
 from omegaconf import OmegaConf
+from training_common import mtt
 
+from metatrain_symmetry import io
 from metatrain_symmetry.measure.series import Series
 from metatrain_symmetry.monitor import Monitor, complete, watch
 from metatrain_symmetry.monitor import monitor as monitor_module
+from metatrain_symmetry.monitor.budget import GUARANTEED
 from metatrain_symmetry.monitor.isolation import refresh, replica, undisturbed
 from metatrain_symmetry.orbit import open_engine
+from metatrain_symmetry.pet_ssh import Trainer
 
 
 class Watched(PETTrainer):
@@ -112,7 +118,7 @@ def warnings_of(caplog):
     ]
 
 
-def test_an_error_is_told_once(data, unwatched, tmp_path, monkeypatch, caplog):
+def test_an_error_is_reported_once(data, unwatched, tmp_path, monkeypatch, caplog):
     def fail(*arguments, **keywords):
         torch.rand(3)  # even then the random numbers of the training stay
         raise RuntimeError("the stars\nare wrong")
@@ -153,22 +159,46 @@ def other_elements(folder):
     ("change", "message"),
     [
         (lambda folder: {"structures": str(folder / "gone.xyz")}, "there is no file"),
+        (lambda folder: {"structures": "validaton"}, "did you mean 'validation'"),
         (other_elements, "the element Au, which the model does not know"),
         (lambda folder: {"probes": ["gnn_layers.0.compres"]}, "did you mean gnn_layers.0"),
         (lambda folder: {"structures": "test"}, "options_restart.yaml"),
     ],
 )
-def test_what_cannot_be_watched(data, unwatched, tmp_path, caplog, change, message):
-    assert_same(run(data, tmp_path, SYMMETRY | change(tmp_path)), unwatched)
-    (warning,) = warnings_of(caplog)
-    assert message in warning
+def test_a_wrong_option_stops_before_the_first_epoch(data, tmp_path, change, message):
+    """One sentence that names the option, and nothing left behind in metatrain."""
+    dataset, info, _ = data
+    model = PET(hypers("pet", num_gnn_layers=1), info)
+    symmetry = complete(SYMMETRY | change(tmp_path))
+    subset = torch.utils.data.Subset(dataset, range(2))
+    with (
+        pytest.raises(ValueError, match=re.escape(message)) as caught,
+        Monitor(symmetry, model, [subset], tmp_path, 0, 3),
+    ):
+        pytest.fail("the training began")
+    assert str(caught.value).startswith("training.symmetry")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "symmetry").exists()
+    assert not any(type(h).__name__ == "EpochHandler" for h in ROOT_LOGGER.handlers)
+    assert not model._forward_pre_hooks
+
+
+def test_mtt_train_looks_for_structures_first(tmp_path):
+    """Before data sets are read: the first sentence of the log, and no model."""
+    with inside(tmp_path):
+        Path("molecules.xyz").unlink()
+        OmegaConf.save(
+            OmegaConf.create(options({"structures": "gone.xyz"})), "options.yaml"
+        )
+        message = mtt("train", "options.yaml", expect=1)
+    assert "training.symmetry.structures: there is no file 'gone.xyz'" in message
+    assert not list(tmp_path.glob("outputs/*/*/*.ckpt"))
 
 
 def test_an_empty_held_out_set(data, tmp_path):
     empty = torch.utils.data.Subset(data[0], [])
-    symmetry = complete(SYMMETRY | {"on_error": "raise"})
     model = PET(hypers("pet", num_gnn_layers=1), data[1])
-    monitor = Monitor(symmetry, model, [empty], tmp_path, 0, 3)
+    monitor = Monitor(complete(SYMMETRY), model, [empty], tmp_path, 0, 3)
     with pytest.raises(ValueError, match="validation set is empty"):
         monitor.__enter__()
 
@@ -226,16 +256,43 @@ def test_random_states_and_copies(data):
         refresh(twin, PET(hypers("pet", num_gnn_layers=2), data[1]))
 
 
-def test_wrong_options():
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"intervall": 2}, "no option 'intervall': did you mean 'interval'"),
+        ({"colour": 2}, "no option 'colour': it has structures, n_structures"),
+        ({"interval": 0}, "symmetry.interval is 0: .* greater than or equal to 1"),
+        ({"interval": 2.0}, "symmetry.interval is 2.0: .* valid integer"),
+        ({"interval": True}, "symmetry.interval is True: .* valid integer"),
+        ({"estimator": "all"}, "symmetry.estimator is 'all': .* 'hybrid', 'circles'"),
+        ({"seed": 1.5}, "symmetry.seed is 1.5: .* valid integer"),
+        ({"seed": -1}, "symmetry.seed is -1"),
+        ({"n_structures": 0}, "symmetry.n_structures is 0"),
+        ({"n_structures": "5"}, "symmetry.n_structures is '5'"),
+        ({"lambda_max": 33}, "symmetry.lambda_max is 33"),
+        ({"points": 1}, "symmetry.points is 1"),
+        ({"max_overhead": 0}, "symmetry.max_overhead is 0"),
+        ({"max_overhead": True}, "symmetry.max_overhead is True: .* valid number"),
+        ({"max_overhead": float("nan")}, "symmetry.max_overhead is nan"),
+        ({"max_overhead": float("inf")}, "symmetry.max_overhead is inf"),
+        ({"memory_mib": "1"}, "symmetry.memory_mib is '1'"),
+        ({"probes": "EE"}, "symmetry.probes is 'EE': .* valid list"),
+        ({"probes": [1]}, r"symmetry.probes\[0\] is 1: .* valid string"),
+        ({"structures": ""}, "symmetry.structures is ''"),
+        ({"on_error": "ignore"}, "symmetry.on_error is 'ignore'"),
+        ("yes", "training.symmetry is 'yes': give options"),
+        ([], r"training.symmetry is \[\]: give options"),
+    ],
+)
+def test_wrong_options(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        complete(wrong)
+
+
+def test_right_options():
+    assert complete(None) is None
     assert complete({})["max_overhead"] == 0.05
-    for wrong, message in (
-        ({"intervall": 2}, "no option 'intervall'"),
-        ({"interval": 0}, "symmetry.interval: .* greater than or equal to 1, got 0"),
-        ({"estimator": "all"}, "symmetry.estimator"),
-        ("yes", "takes options or"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            complete(wrong)
+    assert complete({"max_overhead": 1})["max_overhead"] == 1
 
 
 def test_killed_at_random_moments(tmp_path):
@@ -261,8 +318,65 @@ def test_killed_at_random_moments(tmp_path):
             assert series.epochs == list(range(len(series.epochs)))
             log = (folder.parent / "train.log").read_text()
             # the line comes after the files
-            told = log.count("Symmetry after")
-            assert told <= len(series.epochs) <= told + 1
+            logged = log.count("] - Symmetry after") + log.count("Symmetry before")
+            assert logged <= len(series.epochs) <= logged + 1
             sizes = series.characters.groupby("epoch").size()
             assert sizes.nunique() <= 1
             assert sizes.index.tolist() == series.epochs
+
+
+def test_leftovers_of_killed_runs_are_removed(data, tmp_path, monkeypatch):
+    """Of dead processes, in all runs started here; what others are writing stays."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    name = io.unfinished(Path("characters.csv")).name
+    dead = name.replace(f"-{os.getpid()}-", f"-{process.pid}-")
+    assert dead != name
+    run_folder = tmp_path / "outputs/2026-01-02/10-00-00"
+    older = tmp_path / "outputs/2026-01-01/09-00-00"
+    folders = (older, older / "symmetry", run_folder / "symmetry")
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / dead).write_text("half")
+        (folder / name).write_text("half")
+    checkpoint = older / dead.replace("characters.csv", "model.ckpt").removesuffix(".part")
+    checkpoint.mkdir()
+    model = PET(hypers("pet", num_gnn_layers=1), data[1])
+    trainer = Trainer(get_default_hypers("pet")["training"] | {"num_epochs": 1})
+    monkeypatch.setattr(PETTrainer, "train", refuse)
+    with pytest.raises(RuntimeError, match="not today"):
+        trainer.train(model, torch.float32, ["cpu"], [data[0]], [data[0]], str(run_folder))
+    for folder in folders:
+        assert not (folder / dead).exists()
+        assert (folder / name).exists()
+    assert not checkpoint.exists()
+
+
+def refuse(*arguments):
+    raise RuntimeError("not today")
+
+
+def test_epochs_are_guaranteed_and_the_budget_is_named_once(data, tmp_path, caplog):
+    """A budget of nothing: 16 of 25 epochs all the same, and one line about it."""
+    few = torch.utils.data.Subset(data[0], range(2))
+    symmetry = {"max_overhead": 1e-6, "lambda_max": 1, "probes": [], "n_structures": 2}
+    run((few, *data[1:]), tmp_path, symmetry, epochs=24)
+    series = Series.load(tmp_path / "symmetry")
+    assert len(series.epochs) == GUARANTEED
+    assert (series.epochs[0], series.epochs[-1]) == (0, 24)
+    # the cheapest plan, the same throughout
+    assert set(series.measurements.n_structures) == {1}
+    assert set(series.measurements.design.fillna("")) == {""}
+    said = [r.getMessage() for r in caplog.records if "max_overhead" in r.getMessage()]
+    assert len(said) == 1
+    assert "since they are guaranteed" in said[0]
+
+
+def test_an_explicit_interval_is_kept_and_the_budget_is_named_once(data, tmp_path, caplog):
+    few = torch.utils.data.Subset(data[0], range(2))
+    symmetry = {"max_overhead": 1e-6, "lambda_max": 1, "probes": [], "interval": 1}
+    run((few, *data[1:]), tmp_path, symmetry, epochs=20)
+    assert Series.load(tmp_path / "symmetry").epochs == list(range(21))
+    said = [r.getMessage() for r in caplog.records if "max_overhead" in r.getMessage()]
+    assert len(said) == 1
+    assert "since `interval` asks for them" in said[0]

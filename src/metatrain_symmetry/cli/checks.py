@@ -48,7 +48,7 @@ def settings(values: Mapping[str, Any]) -> "Settings":
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"'{name}' is {value}: give a finite number")
     if values.get("degree") == 0:
-        raise ValueError("'degree' is 0, which measures nothing: give 1 or more")
+        raise ValueError("'degree' is 0, which measures nothing: give 2 or more")
     try:
         return Settings(**values)
     except ValidationError as error:

@@ -17,8 +17,8 @@ from metatrain.utils.neighbor_lists import (
 from metatrain.utils.per_atom import average_by_num_atoms
 from metatrain.utils.transfer import batch_to
 from omegaconf import OmegaConf
-from tqdm import tqdm
 
+from ..progress import progress
 from .names import PARTS, ROWS
 
 
@@ -27,7 +27,7 @@ def evaluate(run: Path, outputs: Path) -> dict[str, dict[str, float]]:
 
     :param run: folder of the run, with ``model.pt``
     :param outputs: metatrain's folder, with the expanded options and the indices
-    :return: root mean square errors in meV or meV/Å for each part and row
+    :return: root mean square errors in meV/atom or meV/Å for each part and row
     """
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     options = OmegaConf.load(outputs / "options_restart.yaml")
@@ -35,10 +35,12 @@ def evaluate(run: Path, outputs: Path) -> dict[str, dict[str, float]]:
     model = load_model(run / "model.pt")
     batch_size = options["architecture"]["training"]["batch_size"]
     scores = {}
-    for part in tqdm(PARTS, desc="evaluation", leave=False):
-        indices = np.loadtxt(outputs / "indices" / f"{part}.txt", dtype=int, ndmin=1)
-        subset = torch.utils.data.Subset(dataset, indices.tolist())
-        scores[part] = part_errors(model, subset, targets, batch_size)
+    with progress(len(PARTS), "evaluation", "part", leave=False) as bar:
+        for part in PARTS:
+            indices = np.loadtxt(outputs / "indices" / f"{part}.txt", dtype=int, ndmin=1)
+            subset = torch.utils.data.Subset(dataset, indices.tolist())
+            scores[part] = part_errors(model, subset, targets, batch_size)
+            bar.update(1)
     return scores
 
 
@@ -51,7 +53,7 @@ def part_errors(
     :param dataset: structures and their targets
     :param targets: name and description of every target
     :param batch_size: structures evaluated together
-    :return: root mean square errors in meV or meV/Å, named as in ``names.ROWS``
+    :return: root mean square errors in meV/atom or meV/Å, named as in ``names.ROWS``
     """
     neighbors = get_system_with_neighbor_lists_transform(
         get_requested_neighbor_lists(model)

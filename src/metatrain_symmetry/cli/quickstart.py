@@ -1,7 +1,8 @@
 """``make quickstart``: train a small model, look at its errors, say what comes next.
 
 Nothing here that ``mtt train`` does not do: this module runs it as a child process,
-shows how far it is, and evaluates the exported model on the three parts of the data.
+shows how far it is, evaluates the exported model on the three parts of the data,
+measures the symmetry of the checkpoint, and purifies it.
 """
 
 import argparse
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from tqdm import tqdm
 
+from ..progress import progress
 from .names import PARTS, ROWS
+from .quiet import quiet
 
 
 EPOCH = re.compile(r"Epoch:\s*(\d+)")
@@ -24,16 +26,35 @@ VALIDATION = re.compile(r"validation (\S+) RMSE[^:|]*:\s*(\S+)(?: (\S+))?")
 # where metatrain's request to report errors ends and the message itself begins
 BEFORE_MESSAGE = "Thank you!"
 
+FILES = """\
+Files
+  trained model          {run}/model.ckpt
+  the same, exported     {run}/model.pt
+  purified model         {run}/purified.ckpt
+  what purifying costs   {run}/purified-report/tradeoff.png
+  its symmetry report    {run}/symmetry-purified/index.html
+  log                    {run}/train.log
+"""
+
 NEXT = """\
 What to try next
-  measure how far the model is from O(3) equivariance
-      mtt symmetry {model} data/xtb_molecules.xyz -o report --max-structures 20
-  evaluate it on structures of yours (options: systems and targets, as for training)
-      mtt eval {model} eval.yaml
+  measure on more structures, or on structures of yours
+      mtt symmetry {run}/model.ckpt data/xtb_molecules.xyz -o report --max-structures 20
+  evaluate the model (eval.yaml: systems and targets, as for training)
+      mtt eval {run}/model.pt eval.yaml
   use it in ASE
       from metatomic_ase import MetatomicCalculator
-      atoms.calc = MetatomicCalculator("{model}")
-  set architecture.model.geometry_embedding.l_max in {config} and run again"""
+      atoms.calc = MetatomicCalculator("{run}/model.pt")
+  set architecture.model.geometry_embedding.l_max in {config} and run again
+"""
+
+OPEN = """\
+Open first   {run}/symmetry-report/index.html
+             what is wrong with the symmetry of the trained model, and where it arises"""
+
+THEN = """\
+then         {page}
+             how the model learned it, epoch by epoch"""
 
 
 class Stopped(Exception):
@@ -104,7 +125,7 @@ def follow(output: Iterator[str], log: Path, epochs: int | None) -> None:
     :param log: file to write them to
     :param epochs: number of epochs, if the options say it
     """
-    with log.open("w") as file, tqdm(total=epochs, unit="epoch") as bar:
+    with log.open("w") as file, progress(epochs, "training", "epoch") as bar:
         for line in output:
             file.write(line)
             file.flush()
@@ -154,7 +175,7 @@ def table(scores: dict[str, dict[str, float]]) -> str:
     :param scores: as returned by :func:`evaluate`
     :return: one line per quantity, one column per part of the data
     """
-    lines = [f"{'root mean square error':28s}" + "".join(f"{p:>12s}" for p in PARTS)]
+    lines = [f"{'RMSE':28s}" + "".join(f"{p:>12s}" for p in PARTS)]
     for row in scores["test"]:
         values = "".join(f"{scores[part][row]:12.1f}" for part in PARTS)
         lines.append(f"{ROWS[row]:28s}{values}")
@@ -162,37 +183,50 @@ def table(scores: dict[str, dict[str, float]]) -> str:
 
 
 def run_quickstart(config: Path, run: Path) -> None:
-    """Train, evaluate, and print where everything is.
+    """Train, evaluate, measure, purify, and print where everything is.
 
     :param config: metatrain options file
     :param run: folder of the run
     """
     options_file, options = prepare(config, run)
-    run = options_file.parent
     log = run / "train.log"
-    print(f"Training with {config}; the whole log goes to {log}", flush=True)
+    print(f"1. Training with {config}; the whole log goes to {log}", flush=True)
     training = options["architecture"].get("training", {})
     train(options_file, log, training.get("num_epochs"))
     outputs = max(run.glob("outputs/*/*/"), key=lambda path: path.stat().st_mtime)
-    # importing torch takes seconds: not before training has started
-    from .errors import evaluate
-
-    print("\n" + table(evaluate(run, outputs)) + "\n")
-    print("Measuring its symmetry, purifying the readout of the direct forces", flush=True)
-    from .mend import STRUCTURES, purify_and_compare
-
-    print("\n" + purify_and_compare(run, outputs, options))
-    print(f"on {STRUCTURES} test structures; errors in the given frame\n")
-    print(f"reports         {run / 'symmetry-before' / 'index.html'}")
-    print(f"                {run / 'symmetry-after' / 'index.html'}")
-    print(f"trade-off       {run / 'purified-report' / 'tradeoff.png'}")
-    print(f"checkpoint      {run / 'model.ckpt'}")
-    print(f"exported model  {run / 'model.pt'}")
+    with quiet():
+        analyse(run, outputs, options)
+    print(FILES.format(run=run))
+    print(NEXT.format(run=run, config=config))
+    print(OPEN.format(run=run))
     page = outputs / "symmetry" / "index.html"
     if page.is_file():
-        print(f"symmetry        {page}")
-    print(f"log             {log}\n")
-    print(NEXT.format(model=run / "model.pt", run=run, config=config))
+        print(THEN.format(page=page))
+
+
+def analyse(run: Path, outputs: Path, options: dict[str, Any]) -> None:
+    """Evaluate a trained model, measure its symmetry, purify it and measure again.
+
+    :param run: folder of the run
+    :param outputs: folder that metatrain wrote
+    :param options: of the training
+    """
+    # importing torch takes seconds: not before training has started
+    from .before_after import compare, measure, purify_and_measure
+    from .errors import evaluate
+
+    print("\n2. Errors of the model", flush=True)
+    print("\n" + table(evaluate(run, outputs)) + "\n")
+    print("3. Symmetry of the model, layer by layer", flush=True)
+    before = measure(run / "model.ckpt", outputs, options, run / "symmetry-report")
+    print(f"spectra: {before.summary['convergence_text']}\n")
+    print("4. Purifying the readout of the direct forces (mtt purify)", flush=True)
+    after = purify_and_measure(
+        run / "model.ckpt", outputs, options, run / "purified.ckpt",
+        run / "symmetry-purified",
+    )  # fmt: skip
+    print("\n" + compare(before, after))
+    print("error: RMSE as given; A² of error²: the share that is asymmetry\n")
 
 
 def main() -> int:

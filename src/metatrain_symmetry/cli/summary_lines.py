@@ -27,7 +27,8 @@ def lines(report: "Report") -> list[str]:
         found += ["Equivariance error A (root mean square over the structures):"]
         found += table(entries, report.diagnosis)
         found += notes(entries)
-    found += [f"{LABELS[d['status']]}: {d['text']}" for d in report.diagnosis]
+    found += [f"{LABELS[d['status']]}: {_finding(d)}" for d in report.diagnosis]
+    found += advice(report.diagnosis)
     return [*found, report.summary["convergence_text"]]
 
 
@@ -39,7 +40,8 @@ def _subject(summary: dict[str, Any]) -> str:
     ]
     number = summary["n_structures"]
     parts.append(f"{number} structure" + ("" if number == 1 else "s"))
-    return ", ".join(parts)
+    plan = f"; measured: {summary['plan']}" if summary.get("plan") else ""
+    return ", ".join(parts) + plan
 
 
 def table(entries: list[dict[str, Any]], diagnosis: list[dict[str, str]]) -> list[str]:
@@ -84,6 +86,25 @@ def _row(entry: dict[str, Any], verdicts: dict[tuple[str, str], str]) -> tuple[s
         "-" if math.isnan(share) else f"{100 * share:.2g} %",
         verdicts.get((target, str(irrep)), ""),
     )
+
+
+def advice(diagnosis: list[dict[str, str]]) -> list[str]:
+    """Say what to do, once for all blocks to which it applies.
+
+    :param diagnosis: of a report
+    :return: one line for each piece of advice
+    """
+    blocks: dict[str, list[str]] = {}
+    for entry in diagnosis:
+        if entry.get("advice"):
+            name = f"{entry['target']} {entry['irrep']}"
+            blocks.setdefault(entry["advice"], []).append(name)
+    return [f"what to do for {', '.join(b)}: {text}" for text, b in blocks.items()]
+
+
+def _finding(entry: dict[str, str]) -> str:
+    """The text without the advice at its end."""
+    return entry["text"].removesuffix(entry.get("advice", "")).rstrip()
 
 
 def notes(entries: list[dict[str, Any]]) -> list[str]:

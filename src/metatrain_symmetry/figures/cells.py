@@ -23,6 +23,7 @@ def row(spectrum: Spectrum, degree: int) -> dict[str, Any]:
     return {
         "probe": spectrum.probe,
         "group": spectrum.group,
+        "kind": spectrum.kind,
         "converged": spectrum.converged,
         "cells": [_cell(name, spectrum.channels.get(name)) for name in names],
     }

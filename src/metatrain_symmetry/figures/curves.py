@@ -8,7 +8,7 @@ from . import style
 from .history import Curve, Timeline
 
 
-# Okabe and Ito, with markers: told apart in greyscale too
+# Okabe and Ito, with markers: distinct in greyscale too
 COLORS = (style.PROPER, style.PSEUDO, "#009E73", "#CC79A7", style.SECOND, "#56B4E9")
 MARKERS = "osD^vP"
 

@@ -130,8 +130,8 @@ def _subtitle(series: Series) -> str:
 
 
 def _cells(axes: Axes, history: History, timeline: Timeline) -> None:
-    """One row per channel; darker than the floor is not told apart."""
-    edges, shares = timeline.edges, history.shares
+    """One row per channel; shares below the floor look alike."""
+    edges, shares = timeline.edges, history.bounds
     # a difference of estimates may be negative: the floor is the honest colour
     shown = np.ma.masked_invalid(np.where(shares < FLOOR, FLOOR, shares))
     axes.pcolormesh(
@@ -139,13 +139,17 @@ def _cells(axes: Axes, history: History, timeline: Timeline) -> None:
         norm=LogNorm(FLOOR, 1.0), edgecolors="white",
         linewidth=min(0.4, 12 / len(edges)),
     )  # fmt: skip
-    within = np.argwhere(shares < 2 * history.stderr)
     patches = [
-        Rectangle((edges[x], y - 0.5), edges[x + 1] - edges[x], 1) for y, x in within
+        Rectangle((edges[x], y - 0.5), edges[x + 1] - edges[x], 1)
+        for y, x in np.argwhere(history.below)
     ]
     axes.add_collection(
         PatchCollection(patches, hatch="////", fc="none", ec=HATCH, lw=0), autolim=False
     )
+    bare = np.argwhere(history.bare)
+    if len(bare):
+        middles = (edges[:-1] + edges[1:]) / 2
+        axes.plot(middles[bare[:, 1]], bare[:, 0], ls="", marker=".", ms=3, color="#FFFFFF")
     axes.set_ylim(-0.5, len(shares) - 0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines[:].set_visible(False)
@@ -230,8 +234,13 @@ def _legend(figure: Figure, series: Series, histories: list[History]) -> None:
             Line2D([], [], ls="-", marker="^", ms=7.5, color=style.PSEUDO,
                    label="sudden transition")
         )  # fmt: skip
-    if any((h.shares < 2 * h.stderr).any() for h in histories):
-        label = "within error of zero (2 standard errors)"
+    if any(h.bare.any() for h in histories):
+        marks.append(
+            Line2D([], [], ls="", marker=".", ms=3, color="#FFFFFF", mec=style.LINE,
+                   label="no error bar")
+        )  # fmt: skip
+    if any(h.below.any() for h in histories):
+        label = "below the value of its colour: not above 2 standard errors"
         dark = colormap()(0.0)
         marks.append(Patch(fc=dark, ec=HATCH, hatch="////", lw=0, label=label))
     if any(np.isnan(h.shares).any() for h in histories):

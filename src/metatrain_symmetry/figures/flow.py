@@ -151,7 +151,7 @@ def _put_head(heads: dict[str, Strip], spectrum: Spectrum) -> bool:
 def _put_output(heads: dict[str, Strip], spectrum: Spectrum) -> None:
     """Put a prediction behind the heads of its target."""
     found = re.fullmatch(_BLOCK, spectrum.probe)
-    target, irrep = found.groups() if found else (spectrum.probe, "all of it")
+    target, irrep = found.groups() if found else (spectrum.probe, "prediction")
     heads.setdefault(target, Strip(target)).outputs.append((irrep, spectrum))
 
 

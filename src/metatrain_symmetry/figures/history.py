@@ -93,7 +93,7 @@ class History:
     :param group: where in the network
     :param channels: proper irreps, pseudo irreps, and the residual if it was measured
     :param shares: ``(channels, epochs)``, NaN where not measured
-    :param stderr: of the shares, ``(channels, epochs)``
+    :param stderr: of the shares, NaN where unknown, ``(channels, epochs)``
     :param strength: ``B`` in squared units of the probe, ``(channels, epochs)``
     """
 
@@ -104,6 +104,22 @@ class History:
     shares: np.ndarray
     stderr: np.ndarray
     strength: np.ndarray
+
+    @property
+    def below(self) -> np.ndarray:
+        """Whether only an upper bound of a share is known, ``(channels, epochs)``."""
+        return self.shares <= 2 * self.stderr
+
+    @property
+    def bare(self) -> np.ndarray:
+        """Whether a share was measured but has no error bar, ``(channels, epochs)``."""
+        return np.isfinite(self.shares) & ~np.isfinite(self.stderr)
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Shares, or what they are below, ``(channels, epochs)``."""
+        upper = np.maximum(self.shares, 0.0) + 2 * self.stderr
+        return np.where(self.below, upper, self.shares)
 
     @property
     def degree(self) -> int:
@@ -126,10 +142,13 @@ class Curve:
     :param unit: of A and RMSE
     :param epochs: measured
     :param A: equivariance error
-    :param stderr: of A
-    :param rmse: error of the model, NaN without true values
+    :param stderr: of A, NaN if unknown
+    :param rmse: error of the model over the same structures, NaN without true values
     :param ratio: A over RMSE
     :param norm_ratio: size of the prediction over that of the target
+    :param structures: over which A, RMSE and their ratio are taken
+    :param rmse_all: error over all watched structures, NaN where it is not known
+    :param n_all: how many these are
     """
 
     target: str
@@ -141,6 +160,14 @@ class Curve:
     rmse: np.ndarray
     ratio: np.ndarray
     norm_ratio: np.ndarray
+    structures: np.ndarray
+    rmse_all: np.ndarray
+    n_all: np.ndarray
+
+    @property
+    def bound(self) -> np.ndarray:
+        """Upper bound of A where it is within two standard errors of zero, else NaN."""
+        return np.where(2 * self.stderr >= self.A, self.A + 2 * self.stderr, np.nan)
 
     @property
     def probe(self) -> str:
@@ -201,7 +228,10 @@ def read_curves(series: Series) -> list[Curve]:
     :return: in the order of the table
     """
     curves = []
-    columns = ("epoch", "A", "A_stderr", "rmse", "A_over_rmse", "norm_ratio")
+    columns = (
+        "epoch", "A", "A_stderr", "rmse", "A_over_rmse", "norm_ratio", "n_structures",
+        "rmse_all", "n_all",
+    )  # fmt: skip
     keys = ["target", "o3_lambda", "o3_sigma"]
     for key, rows in series.equivariance.groupby(keys, sort=False):
         target, degree, sigma = map(str, key)

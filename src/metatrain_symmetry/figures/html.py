@@ -1,7 +1,6 @@
 """What the pages have in common: templates, facts, links, a file written whole."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..io import unfinished
+from ..io import write_text
 
 
 NESTED = ("settings", "versions")
@@ -33,12 +32,7 @@ def write_html(template: str, content: dict[str, Any], path: Path) -> Path:
     )
     text = environment.get_template(template).render(content)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = unfinished(path)
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(path, text)
     return path
 
 

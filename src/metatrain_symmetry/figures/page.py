@@ -2,29 +2,35 @@
 
 import base64
 import math
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
+from ..measure.quantities import SPECTRUM_NOTE, quantities_table
 from ..measure.report import Report
 from . import style
 from .blocks import Block, read_blocks
-from .cells import legend, row
+from .cards import cards
+from .cells import legend, row, say_share
 from .html import facts, links, write_html
-from .spectrum import RESIDUAL, Spectrum, largest_degree, read_spectra
+from .spectrum import Spectrum, largest_degree, read_spectra
 
 
-STATUS = {
-    "ok": "OK",
-    "late": "late",
-    "missing": "missing",
-    "contaminated": "contaminated",
-}
 CAPTIONS = {
+    "network": (
+        "The network",
+        "Every box is one place in the network, from the geometry of the edges to the "
+        "predictions, nodes and edges apart. Its cells are the shares of the irreps: upper "
+        "row proper (λ,+), lower row pseudo (λ,−), λ from left to right. Follow the arrows "
+        "to see where the irrep of a target, outlined at the end, first appears and "
+        "whether the others are filtered out again.",
+    ),
     "distribution": (
         "Equivariance errors",
-        "Top: each point is one structure. Below the solid line, turning the structure "
+        "Top: each point is one structure. Below the solid line, rotating the structure "
         "changes the prediction by less than the prediction is wrong; below the dashed "
         "line, by less than a tenth. Bottom: the ratio of the two over the structures, "
         "with its median. Where the true values are unknown, A stands beside the size of "
@@ -33,23 +39,30 @@ CAPTIONS = {
     "spectrum": (
         "Spectrum of the predictions",
         "Share of every irrep (λ,σ) in the mean square of a prediction, as the structure "
-        "is turned and inverted. A symmetric model has weight in the yellow bands only; "
-        "everything else is symmetry error. The hatched bar is what lies beyond the "
-        "largest λ, or between the points of the grid: it should be small. "
-        "Error bars are standard errors.",
+        "is rotated and inverted. A symmetric model has weight in the yellow bands only. "
+        f"The hatched bar is the residual, beyond the largest λ. {SPECTRUM_NOTE}",
     ),
-    "heatmap": (
-        "Spectrum of the layers",
-        "One row per place in the network, from the input (top) to the predictions "
-        "(bottom); one column per irrep. Yellow dominates, dark violet is absent. Read "
-        "downwards to see where an irrep that a target needs first appears, and whether "
-        "others are filtered out again.",
-    ),
+    "heatmap": ("Every probe, every irrep", ""),
+}
+LINKED = "heatmap"
+"""Shown as a table that one can point at; the figure is linked."""
+
+MAIN = (
+    "A", "error", "averaged error", "share of the squared error", "norm", "B", "share",
+    "residual",
+)  # fmt: skip
+"""Quantities that are explained in view; the others are folded away."""
+
+TABLES = {
+    "equivariance.csv": "A and errors of every structure",
+    "equivariance_per_atom.csv": "the same for every atom",
+    "characters.csv": "spectra of all probes",
+    "summary.json": "settings, averages, diagnosis",
 }
 
-
 FACTS = (
-    "architecture", "structures", "n_structures", "lambda_max", "estimator",
+    "architecture", "state_text", "structures", "n_structures", "plan", "lambda_max",
+    "estimator",
     "grid_degree", "dtype", "evaluations", "seconds", "created",
 )  # fmt: skip
 
@@ -71,41 +84,49 @@ def _content(report: Report, path: Path, figures: dict[str, Path]) -> dict[str, 
     spectra = read_spectra(report)
     blocks = read_blocks(report)
     degree = largest_degree(spectra)
-    groups = list(dict.fromkeys(s.group for s in spectra))
+    table = figures.get(LINKED)
     return {
         "model": str(report.summary.get("model") or "model without a name"),
         "subtitle": _subtitle(report),
-        "headlines": _headlines(blocks, spectra),
-        "diagnosis": [
-            {**entry, "label": STATUS.get(entry["status"], entry["status"])}
-            for entry in report.diagnosis
-        ],
+        "cards": cards(report),
         "convergence": _convergence(report, spectra),
-        "figures": [_figure(name, file) for name, file in figures.items()],
+        "figures": [
+            _figure(name, Path(file), path)
+            for name, file in figures.items()
+            if name != LINKED
+        ],
+        "table_files": _files(Path(table), path) if table else [],
+        "quantities": [
+            [q for q in quantities_table() if (q["name"] in MAIN) == main]
+            for main in (True, False)
+        ],
         "degrees": range(degree + 1),
-        "groups": groups,
+        "groups": list(dict.fromkeys(s.group for s in spectra)),
         "rows": [row(s, degree) for s in spectra],
         "scale": legend(),
         "medians": [_median(block) for block in blocks],
-        "characters": [(s, c) for s in spectra for c in s.channels.values()],
+        "characters": [(s, c) for s in spectra for c in s.channels.values() if c.known],
+        "say_share": say_share,
         "facts": facts(report.summary, FACTS),
-        "links": links(path),
+        "links": [(to, name, TABLES.get(name, "")) for to, name in links(path)],
         "number": style.number,
         "exact": lambda value: "" if math.isnan(value) else repr(float(value)),
     }
 
 
 def _subtitle(report: Report) -> str:
-    """Architecture, structures and date, as far as known."""
+    """Architecture, state, structures and date, as far as known."""
     summary = report.summary
-    parts = [
-        str(summary[key]) for key in ("architecture", "structures") if summary.get(key)
-    ]
+    names = ("architecture", "state_text", "structures")
+    parts = [str(summary[key]) for key in names if summary.get(key)]
     if summary.get("n_structures") is not None:
-        number = summary["n_structures"]
-        parts.append(f"{number} structure" + ("" if number == 1 else "s"))
+        number, done = summary["n_structures"], summary.get("n_measured")
+        text = f"{number} structure" + ("" if number == 1 else "s")
+        partly = done is not None and done < number
+        parts.append(f"{done} of {text} in the time given" if partly else text)
     if summary.get("created"):
-        parts.append(str(summary["created"]))
+        # to the minute, and without the T of ISO 8601
+        parts.append(str(summary["created"])[:16].replace("T", " "))
     return " · ".join(parts)
 
 
@@ -116,7 +137,9 @@ def _median(block: Block) -> dict[str, Any]:
         "target": block.target,
         "irrep": str(block.irrep),
         "A": _middle(block.A),
+        "stderr": _middle(block.stderr),
         "error": _middle(block.error),
+        "averaged": _middle(block.averaged),
         "ratio": 100 * ratio if block.has_errors else math.nan,
         "norm": _middle(block.norm),
         "noise": _middle(block.noise),
@@ -131,45 +154,36 @@ def _middle(values: np.ndarray) -> float:
     return float(np.median(known)) if len(known) else math.nan
 
 
-def _headlines(blocks: list[Block], spectra: list[Spectrum]) -> list[dict[str, Any]]:
-    """One sentence per target, in pieces that the template joins."""
-    outputs = [s for s in spectra if s.kind == "output"]
-    headlines = []
-    for target in dict.fromkeys(block.target for block in blocks):
-        medians = [_median(block) for block in blocks if block.target == target]
-        # a probe is a target or one block of it, such as "energy (0,+)"
-        own = [s for s in outputs if s.probe == target or s.probe.startswith(f"{target} (")]
-        spectrum = own[0] if len(own) == 1 else None
-        shares = sorted(
-            (c for c in spectrum.channels.values() if c.share >= 0.01) if spectrum else (),
-            key=lambda c: -c.share,
-        )
-        texts = [
-            f"{style.number(100 * c.share)} % "
-            + ("beyond the largest λ" if c.name == RESIDUAL else c.name)
-            for c in shares[:4]
-        ]
-        headlines.append({"target": target, "medians": medians, "shares": texts})
-    return headlines
-
-
 def _convergence(report: Report, spectra: list[Spectrum]) -> dict[str, Any] | None:
-    """Whether the numbers are to be trusted, and which are not."""
-    open_ends = [s.probe for s in spectra if not s.converged]
-    converged = report.summary.get("converged")
+    """Whether the spectra are complete, in the words of the summary."""
     text = report.summary.get("convergence_text")
-    if converged is None and not text and not spectra:
+    if not text:
         return None
+    converged = report.summary.get("converged")
     if converged is None:
-        converged = not open_ends
-    return {"converged": bool(converged), "text": text or "", "open": open_ends}
+        converged = all(s.converged for s in spectra)
+    return {"converged": bool(converged), "text": str(text)}
 
 
-def _figure(name: str, file: Path) -> dict[str, str]:
+def _figure(name: str, file: Path, page: Path) -> dict[str, Any]:
     """Embed a figure: an address that holds the file itself."""
-    file = Path(file)
     kind = {".svg": "svg+xml"}.get(file.suffix, file.suffix.lstrip("."))
     data = base64.b64encode(file.read_bytes()).decode()
     title, caption = CAPTIONS.get(name, (name, ""))
-    address = f"data:image/{kind};base64,{data}"
-    return {"name": name, "title": title, "caption": caption, "address": address}
+    return {
+        "name": name,
+        "title": title,
+        "caption": caption,
+        "address": f"data:image/{kind};base64,{data}",
+        "files": _files(file, page),
+    }
+
+
+def _files(file: Path, page: Path) -> list[tuple[str, str]]:
+    """Links to a figure's files, where they lie below the page."""
+    found = []
+    for path in (file.with_suffix(".svg"), file.with_suffix(".png")):
+        if path.is_file() and path.resolve().is_relative_to(page.parent.resolve()):
+            place = Path(os.path.relpath(path, page.parent)).as_posix()
+            found.append((f"./{quote(place)}", path.suffix[1:].upper()))
+    return found

@@ -18,8 +18,8 @@ def probe_data(series: Series, history: History) -> dict[str, Any]:
     :param series: what was measured
     :param history: of the probe
     :return: ``share``, ``stderr`` and ``B`` as lists ``(channels, epochs)`` of three
-        digits, empty where not measured; ``rows`` and ``names`` of the channels, short
-        and in words; ``marks`` and ``lines`` of transitions
+        digits, empty where not measured or not known; ``rows`` and ``names`` of the
+        channels, short and in words; ``marks`` and ``lines`` of transitions
     """
     beyond = f"beyond λ = {history.degree}"
     return {

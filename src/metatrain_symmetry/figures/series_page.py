@@ -1,10 +1,9 @@
 """The page of a training: one file with plots to look around in, without a network."""
 
-import math
+import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from ..measure.series import Series
@@ -13,11 +12,8 @@ from .history import Curve, History, read_curves, read_histories
 from .html import NESTED, facts, links, write_html
 from .series_cells import probe_data
 from .series_plot import draw_plot, script
+from .series_tables import costs, happened, last, with_error
 from .spectrum import FLOOR
-
-
-# measured columns, in words
-COLUMNS = {"n_structures": "structures", "n_grid": "structures on a grid"}
 
 
 def write_series_page(series: Series, path: str | Path) -> Path:
@@ -35,14 +31,15 @@ def write_series_page(series: Series, path: str | Path) -> Path:
 def _content(series: Series, path: Path) -> dict[str, Any]:
     """Everything that the template shows, but the plots."""
     curves = read_curves(series)
+    events, notes = happened(series)
     return {
         "model": str(series.summary.get("model") or "model without a name"),
         "subtitle": _subtitle(series),
         "cards": [_card(curve) for curve in curves],
-        "events": _texts(series, "events", "text"),
-        "notes": _texts(series, "measurements", "note"),
-        "last": [_last(curve) for curve in curves],
-        "costs": _costs(series),
+        "events": events,
+        "notes": notes,
+        "last": [last(curve) for curve in curves],
+        "costs": costs(series),
         "facts": facts(series.summary, _others(series)),
         "links": links(path),
         "number": style.number,
@@ -58,20 +55,33 @@ def _plots(series: Series) -> dict[str, Any]:
     groups: dict[str, list[tuple[int, str]]] = {}
     for i, history in enumerate(ordered):
         groups.setdefault(history.group, []).append((i, history.probe))
-    plots = []
+    plots, drawings = [], []
     for i, curve in enumerate(read_curves(series)):
-        first = _first(ordered, curve)
         any_probe = ordered[0] if ordered else None
-        division = Markup(draw_plot(series, any_probe, curve, f"plot-{i}"))
-        plots.append({"title": curve.probe, "first": first, "division": division})
+        drawings.append(draw_plot(series, any_probe, curve))
+        name = f"plot-{i}"
+        plots.append({"title": curve.probe, "first": _first(ordered, curve), "name": name})
     return {
         "plots": plots,
         "library": Markup(script()),
-        "probes": [probe_data(series, h) for h in ordered],
-        "epochs": series.epochs,
-        "floor": FLOOR,
+        "numbers": _embedded(
+            {
+                "plots": drawings,
+                "probes": [probe_data(series, h) for h in ordered],
+                "epochs": series.epochs,
+                "floor": FLOOR,
+            }
+        ),
         "groups": list(groups.items()),
     }
+
+
+def _embedded(content: dict[str, Any]) -> Markup:
+    """JSON that may stand in a script element, whatever it holds."""
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)
 
 
 def _first(ordered: list[History], curve: Curve) -> int:
@@ -97,54 +107,12 @@ def _card(curve: Curve) -> dict[str, Any]:
         "title": curve.probe,
         "epoch": int(curve.epochs[-1]),
         "start": int(curve.epochs[0]),
-        "before": curve.A[0] if len(curve.A) > 1 else math.nan,
-        "A": curve.A[-1],
+        "before": with_error(curve.A[0], curve.stderr[0]) if len(curve.A) > 1 else "",
+        "A": with_error(curve.A[-1], curve.stderr[-1]),
+        "structures": curve.structures[-1],
         "percent": 100 * curve.ratio[-1],
         "unit": style.unit(curve.unit),
     }
-
-
-def _texts(series: Series, table: str, column: str) -> list[tuple[int, str]]:
-    """Words with the epoch they are about; a repeated one once."""
-    rows = getattr(series, table)
-    rows = rows[rows[column].notna() & (rows[column] != "")]
-    rows = rows.drop_duplicates(column).sort_values("epoch", kind="stable")
-    return [(int(e), str(t)) for e, t in zip(rows["epoch"], rows[column], strict=True)]
-
-
-def _last(curve: Curve) -> dict[str, Any]:
-    """The last measurement of one output."""
-    return {
-        "target": curve.target,
-        "irrep": str(curve.irrep),
-        "epoch": int(curve.epochs[-1]),
-        "A": curve.A[-1],
-        "stderr": curve.stderr[-1],
-        "rmse": curve.rmse[-1],
-        "percent": 100 * curve.ratio[-1],
-        "norm_ratio": curve.norm_ratio[-1],
-        "unit": style.unit(curve.unit),
-    }
-
-
-def _costs(series: Series) -> list[dict[str, float]]:
-    """What each measurement cost, and all so far beside the whole training."""
-    table = series.measurements.sort_values("epoch")
-    apart = ("epoch", "training_seconds", "note")
-    columns = [str(c) for c in table.columns if c not in apart]
-    values = {c: table[c].to_numpy(dtype=float, na_value=math.nan) for c in columns}
-    training = table["training_seconds"].to_numpy(dtype=float, na_value=math.nan)
-    spent = np.nancumsum(values["seconds"])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        percent = np.where(training > 0, 100 * spent / training, math.nan)
-    return [
-        {
-            "epoch": int(epoch),
-            **{COLUMNS.get(c, c.replace("_", " ")): values[c][i] for c in columns},
-            "so far, % of the training": percent[i],
-        }
-        for i, epoch in enumerate(table["epoch"])
-    ]
 
 
 def _others(series: Series) -> tuple[str, ...]:

@@ -1,4 +1,8 @@
-"""Interactive plots of a series, as JSON for plotly; it is imported only here."""
+"""Interactive plots of a series, as JSON for plotly.js.
+
+The objects of plotly's Python package would check every number again: the page only takes
+the library itself from it.
+"""
 
 import html
 import math
@@ -13,6 +17,7 @@ from .curves import loggable
 from .heatmap import colormap
 from .history import Curve, History, Timeline
 from .series_cells import or_none
+from .series_tables import with_error
 from .spectrum import FLOOR
 
 
@@ -20,35 +25,23 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 ROW, CURVES = 17, 210
 # style.PROPER, mostly transparent
 BAND = "rgba(0, 114, 178, 0.2)"
+COMMON: dict[str, Any] = {"type": "scatter", "mode": "lines+markers", "hoverinfo": "text"}
 
 
-def draw_plot(series: Series, history: History | None, curve: Curve, name: str) -> str:
+def draw_plot(series: Series, history: History | None, curve: Curve) -> dict[str, Any]:
     """Draw one output: errors, and above a heatmap that the page fills with a probe.
 
     :param series: what was measured
     :param history: any probe; nothing if none was probed
     :param curve: RMSE and A
-    :param name: of the division inside the page
-    :return: a division and its script, without plotly.js
+    :return: ``data`` and ``layout`` for plotly, as plain lists and numbers
     """
-    from plotly import graph_objects as go
-    from plotly.io import to_html
-
     timeline = Timeline.of(series.epochs)
     traces = _heat(history, timeline) if history else []
-    figure = go.Figure(
-        {
-            "data": [*traces, *_errors(curve, timeline)],
-            "layout": _layout(history, curve, timeline),
-        }
-    )
-    # the buttons of plotly's own choice would send the plot to a server
-    buttons = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]
-    config = {"displaylogo": False, "responsive": True, "modeBarButtons": buttons}
-    text: str = to_html(
-        figure, config=config, include_plotlyjs=False, full_html=False, div_id=name
-    )
-    return text
+    return {
+        "data": [*traces, *_errors(curve, timeline)],
+        "layout": _layout(history, curve, timeline),
+    }
 
 
 def script() -> str:
@@ -65,8 +58,8 @@ def _heat(history: History, timeline: Timeline) -> list[dict[str, Any]]:
     cells = {
         "type": "heatmap", "x": timeline.edges.tolist(), "xgap": 1, "ygap": 1,
         "y": [i - 0.5 for i in range(len(history.channels) + 1)], "hoverinfo": "text",
-        "hoverongaps": False, "yaxis": "y2", "zmax": 0,
-        "z": np.full(history.shares.shape, None).tolist(),
+        "hoverongaps": False, "yaxis": "y2", "zmax": 0, "texttemplate": "%{text}",
+        "z": np.full(history.shares.shape, None).tolist(), "textfont": {"size": 9},
     }  # fmt: skip
     scale = [[i / 32, to_hex(colormap()(i / 32))] for i in range(33)]
     bar = {
@@ -88,47 +81,78 @@ def _heat(history: History, timeline: Timeline) -> list[dict[str, Any]]:
 
 
 def _errors(curve: Curve, timeline: Timeline) -> list[dict[str, Any]]:
-    """RMSE, A, and a band of one standard error."""
+    """RMSE, A, and a band of one standard error; a bound where A is within its error."""
     x = timeline.place(curve.epochs)
-    unit = html.escape(style.unit(curve.unit))
-    A, stderr = loggable(curve.A), np.nan_to_num(curve.stderr)
-    whole = np.isfinite(A)
-    low, high = np.maximum(A - stderr, A / 30)[whole], (A + stderr)[whole]
-    common = {"type": "scatter", "mode": "lines+markers", "hoverinfo": "text"}
-    band = {
+    bound, known = curve.bound, np.isfinite(curve.stderr)
+    bounded = np.isfinite(bound)
+    A = loggable(np.where(bounded, bound, curve.A))
+    lines = [_band(x, A, curve.stderr, np.isfinite(A) & known & ~bounded)]
+    symbols = np.where(
+        bounded, "triangle-down-open", np.where(known, "circle", "circle-open")
+    )
+    lines.append(
+        COMMON
+        | {
+            "x": x.tolist(), "y": [or_none(v) for v in A],
+            "name": "A ± standard error" if known.any() else "A (no error bar)",
+            "marker": {"symbol": symbols.tolist(), "size": 7},
+            "line": {"color": style.PROPER}, "hovertext": _notes("A", curve),
+        }
+    )  # fmt: skip
+    return [*lines, *_rmse(curve, x)]
+
+
+def _rmse(curve: Curve, x: np.ndarray) -> list[dict[str, Any]]:
+    """RMSE of the structures of A, and of all watched ones where it is known."""
+    found: list[tuple[str, str, np.ndarray, dict[str, Any]]] = []
+    if curve.has_errors:
+        numbers = sorted(set(curve.structures[np.isfinite(curve.structures)].astype(int)))
+        many = "–".join(map(str, dict.fromkeys([*numbers[:1], *numbers[-1:]])))
+        name = f"RMSE of the same {many} structure" + "s" * (many != "1")
+        look: dict[str, Any] = {"line": {"color": style.LINE}}
+        found.append((name, "RMSE", curve.rmse, look | {"marker": {"symbol": "square"}}))
+    others = np.isfinite(curve.rmse_all) & (curve.n_all != curve.structures)
+    if others.any():
+        name = f"RMSE of all {int(curve.n_all[others].max())} watched structures"
+        look = {"line": {"color": style.RESIDUAL, "dash": "dot"}, "marker": {"size": 4}}
+        found.append((name, "RMSE of all", np.where(others, curve.rmse_all, np.nan), look))
+    return [
+        COMMON
+        | look
+        | {"x": x.tolist(), "y": [or_none(v) for v in loggable(values)], "name": name,
+           "hovertext": _notes(key, curve)}
+        for name, key, values, look in found
+    ]  # fmt: skip
+
+
+def _band(
+    x: np.ndarray, A: np.ndarray, stderr: np.ndarray, whole: np.ndarray
+) -> dict[str, Any]:
+    """One standard error about A, where both are known."""
+    low = np.maximum(A - stderr, A / 30)[whole]
+    high = (A + stderr)[whole]
+    return {
         "type": "scatter", "mode": "lines", "line": {"width": 0}, "fill": "toself",
-        "x": [*x[whole], *x[whole][::-1]], "y": [*high, *low[::-1]],
+        "x": [*x[whole].tolist(), *x[whole][::-1].tolist()],
+        "y": [*high.tolist(), *low[::-1].tolist()],
         "fillcolor": BAND, "hoverinfo": "skip", "showlegend": False,
     }  # fmt: skip
-    lines = [
-        band,
-        common
-        | {
-            "x": x.tolist(), "y": [or_none(v) for v in A], "name": "A ± standard error",
-            "line": {"color": style.PROPER}, "hovertext": _notes("A", curve, unit),
-        },
-    ]  # fmt: skip
-    if curve.has_errors:
-        rmse = [or_none(v) for v in loggable(curve.rmse)]
-        look = {"line": {"color": style.LINE}, "marker": {"symbol": "square"}}
-        text = _notes("RMSE", curve, unit)
-        lines.append(
-            common | look | {"x": x.tolist(), "y": rmse, "name": "RMSE", "hovertext": text}
-        )
-    return lines
 
 
-def _notes(name: str, curve: Curve, unit: str) -> list[str]:
+def _notes(name: str, curve: Curve) -> list[str]:
     """Numbers of each point, with their unit."""
-    columns = (curve.epochs, curve.A, curve.stderr, curve.rmse, curve.ratio)
+    unit = html.escape(style.unit(curve.unit))
+    values = {
+        "A": [with_error(*pair) for pair in zip(curve.A, curve.stderr, strict=True)],
+        "RMSE": [style.number(v) for v in curve.rmse],
+        "RMSE of all": [style.number(v) for v in curve.rmse_all],
+    }[name]
     texts = []
-    for epoch, A, stderr, rmse, ratio in zip(*columns, strict=True):
-        value = style.number(rmse)
-        if name == "A":
-            value = f"{style.number(A)} ± {style.number(stderr)}"
-        text = f"<b>{name}</b>, epoch {int(epoch)}<br>{value} {unit}"
-        known = math.isfinite(ratio)
-        texts.append(text + (f"<br>A / RMSE = {style.number(ratio)}" if known else ""))
+    for i, epoch in enumerate(curve.epochs):
+        text = f"<b>{name}</b>, epoch {int(epoch)}<br>{values[i]} {unit}"
+        if math.isfinite(curve.ratio[i]) and name != "RMSE of all":
+            text += f"<br>A / RMSE = {style.number(curve.ratio[i])}"
+        texts.append(text)
     return texts
 
 

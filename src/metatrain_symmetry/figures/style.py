@@ -22,7 +22,7 @@ from ..io import unfinished
 from ..measure.report import Report
 
 
-# Okabe and Ito: told apart by colour-blind readers, also in greyscale with the markers
+# Okabe and Ito: distinct to colour-blind readers, also in greyscale with the markers
 PROPER = "#0072B2"
 PSEUDO = "#D55E00"
 RESIDUAL = "#7F7F7F"

@@ -17,6 +17,8 @@ CELL = 14
 SEPARATOR = 1
 LEFT, TOP, BOTTOM, RIGHT = 46, 8, 24, 62
 FONT = 11
+# shares above this have bright colours
+BRIGHT = 1e-3
 # between the proper irreps, the pseudo irreps and the residual
 GAP = 5
 
@@ -28,18 +30,36 @@ def thumbnail(series: Series, probe: str) -> np.ndarray:
     :param probe: an output or a layer
     :raises KeyError: if there is no such probe
     :return: pixels ``(height, width, 3)``, uint8; one column of cells per epoch, the first
-        cell begins at ``(TOP, LEFT)``
+        cell begins at ``(TOP, LEFT)``; ``<`` marks a share that is only known to be below
+        what its colour says, ``•`` one without an error bar
     """
     histories = read_histories(series, probe)
     if not histories:
         raise KeyError(f"the probe '{probe}' was not measured")
     # an output rather than the layer of the same name
-    history = histories[-1]
+    return _draw(histories[-1], series.epochs)
+
+
+def thumbnails(series: Series) -> dict[str, np.ndarray]:
+    """Draw all probes, outputs first.
+
+    :param series: what was measured so far
+    :return: for each probe the pixels, all of one size, as from :func:`thumbnail`
+    """
+    histories = read_histories(series)
+    histories.sort(key=lambda history: history.kind != "output")
+    found: dict[str, np.ndarray] = {}
+    for history in histories:
+        found.setdefault(history.probe, _draw(history, series.epochs))
+    return found
+
+
+def _draw(history: History, epochs: list[int]) -> np.ndarray:
     rows = _rows(history)
     n_epochs = history.shares.shape[1]
     height = rows[0] + CELL + BOTTOM
     pixels = np.full((height, LEFT + n_epochs * CELL + RIGHT, 3), 255, dtype=np.uint8)
-    for y, colors in zip(rows, _colors(history.shares), strict=True):
+    for y, colors in zip(rows, _colors(history.bounds), strict=True):
         band = np.repeat(colors, CELL, axis=0)
         band = np.broadcast_to(band, (CELL - SEPARATOR, *band.shape)).copy()
         band[:, CELL - SEPARATOR :: CELL] = 255
@@ -48,8 +68,20 @@ def thumbnail(series: Series, probe: str) -> np.ndarray:
     x = LEFT + n_epochs * CELL + 10
     pixels[TOP : height - BOTTOM, x : x + 10] = scale[:, None]
     image = Image.fromarray(pixels)
-    _write(ImageDraw.Draw(image), history, rows, series.epochs)
+    draw = ImageDraw.Draw(image)
+    _mark(draw, history, rows)
+    _write(draw, history, rows, epochs)
     return np.asarray(image)
+
+
+def _mark(draw: ImageDraw.ImageDraw, history: History, rows: list[int]) -> None:
+    """Signs in the cells of upper bounds and of shares without an error bar."""
+    for sign, where in (("<", history.below), ("•", history.bare)):
+        for row, epoch in np.argwhere(where):
+            place = (LEFT + (epoch + 0.5) * CELL - 0.5, rows[row] + CELL / 2)
+            # legible on dark and on bright cells
+            fill = "black" if history.bounds[row, epoch] > BRIGHT else "white"
+            draw.text(place, sign, fill=fill, font=_font(), anchor="mm")
 
 
 def _rows(history: History) -> list[int]:

@@ -52,7 +52,8 @@ def _panel(axes: Axes, key: Any, part: pd.DataFrame, limit: float, several: bool
     points = part[part["alpha"].notna()].sort_values("alpha")
     name = style.shorten(style.plain(target), 34)
     sign = "+" if sigma == 1 else "-"
-    axes.set_title(f"{name} ({degree},{sign})" + f"\n{style.plain(state)}" * several)
+    own = f"\n{style.plain(state)} state" * several
+    axes.set_title(f"{name} ({degree},{sign}){own}", loc="left", fontweight="bold")
     x, y = _percent(points["rmse"], trained["rmse"]), _percent(points["A"], trained["A"])
     axes.axhline(0, color=style.LINE, lw=0.8)
     axes.axvspan(-1e6, limit, color=style.MISSING, lw=0, alpha=0.6,
@@ -67,21 +68,33 @@ def _panel(axes: Axes, key: Any, part: pd.DataFrame, limit: float, several: bool
         chosen = points["chosen"].to_numpy(bool)
         axes.plot(x[chosen], y[chosen], "*", color=style.PSEUDO, ms=13, label="chosen")
     _limits(axes, x, y, limit)
-    for xi, yi, alpha in zip(x, y, points["alpha"], strict=True):
-        inside = axes.get_xlim()[0] <= xi <= axes.get_xlim()[1]
-        if inside and _round(alpha):
-            axes.annotate(
-                f"{alpha:g}", (xi, yi), (4, 3), textcoords="offset points", fontsize=7,
-                clip_on=True,
-            )  # fmt: skip
+    _label_alphas(axes, x, y, points["alpha"].to_numpy(float))
     axes.set_xlabel(f"RMSE, change in % of {_with_unit(trained, 'rmse')}")
     axes.set_ylabel(f"A, change in % of {_with_unit(trained, 'A')}")
     axes.grid()
 
 
+def _label_alphas(axes: Axes, x: np.ndarray, y: np.ndarray, alphas: np.ndarray) -> None:
+    """Write α beside points inside the panel, as far as there is room."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    # in parts of the panel; the square of the trained readout comes first
+    taken = [np.array([-left / (right - left), -bottom / (top - bottom)])]
+    for xi, yi, alpha in zip(x, y, alphas, strict=True):
+        place = np.array([(xi - left) / (right - left), (yi - bottom) / (top - bottom)])
+        inside = np.isfinite(place).all() and place.min() >= 0 and place.max() <= 1
+        if not (inside and _round(alpha)):
+            continue
+        if min(np.abs(place - other).max() for other in taken) > 0.08:
+            taken.append(place)
+            axes.annotate(
+                f"α = {alpha:g}", (xi, yi), (5, 4), textcoords="offset points",
+                fontsize=7.5, clip_on=True,
+            )  # fmt: skip
+
+
 def _round(alpha: float) -> bool:
-    """Whether an α gets a label: zero, powers of ten, infinity."""
-    return alpha in (0, math.inf) or math.log10(alpha).is_integer()
+    """Whether an α may get a label: zero, infinity, 1, 2 or 5 times a power of ten."""
+    return alpha in (0, math.inf) or f"{alpha:.0e}"[0] in "125"
 
 
 def _percent(values: pd.Series, before: float) -> np.ndarray:

@@ -8,6 +8,8 @@ so that whatever has been measured when the time is up speaks for all of them.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 from ..group import irreps_up_to
 from ..orbit.engine import Block, Engine, Prepared
 from .budget import Clock
@@ -73,12 +75,13 @@ def characters(run: Run) -> dict[Block | str, list[Share]]:
     """
     irreps = irreps_up_to(run.settings.lambda_max)
     found: dict[Block | str, list[Share]] = {}
+    epsilon = torch.finfo(run.engine.dtype).eps
     keys: list[Block | str] = [*run.engine.probes, *run.engine.blocks]
     for key in keys:
         sets = [_spectrum(run.sets.get(i), key) for i in run.measured]
         circles = [_spectrum(run.circles.get(i), key) for i in run.measured]
         if any(s is not None for s in [*sets, *circles]):
-            shares = combine(sets, circles, irreps, len(run.structures))
+            shares = combine(sets, circles, irreps, len(run.structures), epsilon)
             if shares:
                 found[key] = shares
     return found

@@ -8,6 +8,9 @@ import pandas as pd
 
 KEYS = ["target", "o3_lambda", "o3_sigma"]
 
+FEWEST = 4
+"""Structures from whose scatter an error bar can be taken."""
+
 AVERAGES_TEXT = (
     "averages: root mean squares over all samples (atoms or structures), energies per "
     "atom; ratios are those of root mean squares over the structures with a target"
@@ -85,13 +88,22 @@ def _scale(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _stderr(rows: pd.DataFrame) -> float:
-    """Standard error of the root mean square of A; NaN if that of one row is missing."""
+    """Standard error of the root mean square of A.
+
+    Where that of a structure is missing, the scatter over structures takes its place: it
+    holds their errors, and more. NaN where there are too few of them for that.
+    """
     if not len(rows):
         return float("nan")
     weights = rows["samples"].to_numpy(dtype=float) / rows["samples"].sum()
     A = rows.A_per_atom.to_numpy(dtype=float)
-    errors = rows.A_stderr.to_numpy(dtype=float) * _scale(rows)
-    variance = float(((weights * 2 * A * errors) ** 2).sum())
+    errors = 2 * A * rows.A_stderr.to_numpy(dtype=float) * _scale(rows)
+    if np.isnan(errors).any():
+        if len(rows) < FEWEST:
+            return float("nan")
+        mean = float((weights * A**2).sum())
+        errors = (A**2 - mean) * (len(rows) / (len(rows) - 1)) ** 0.5
+    variance = float(((weights * errors) ** 2).sum())
     return _over(variance**0.5, 2 * _mean(rows, "A_per_atom"))
 
 

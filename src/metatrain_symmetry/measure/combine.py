@@ -18,6 +18,7 @@ import numpy as np
 
 from .errors import Replicates, ratio
 from .folding import Folding
+from .quadrature import folds, largest
 from .structure import Spectrum
 
 
@@ -44,6 +45,7 @@ def combine(
     circles: Sequence[Spectrum | None],
     irreps: Sequence[Any],
     population: int | None = None,
+    epsilon: float = 2.0**-52,
 ) -> list[Share]:
     """Combine the structures of one probe.
 
@@ -52,9 +54,10 @@ def combine(
     :param circles: for each structure its spectrum from circles, if it has one
     :param irreps: what to report
     :param population: number of structures of which these are a random choice, if more
+    :param epsilon: relative rounding error of the values, by default that of float64
     :return: one share for each irrep, then the residual
     """
-    return _Probe(grid, circles, irreps, population).shares()
+    return _Probe(grid, circles, irreps, population, epsilon).shares()
 
 
 class _Probe:
@@ -66,13 +69,14 @@ class _Probe:
         circles: Sequence[Spectrum | None],
         irreps: Sequence[Any],
         population: int | None,
+        epsilon: float,
     ) -> None:
         self.pairs = [
             (g, c)
             for g, c in zip(grid, circles, strict=True)
             if g is not None or c is not None
         ]
-        self.irreps = irreps
+        self.irreps, self.epsilon = irreps, epsilon
         self.population = max(population or 0, len(self.pairs))
         norms = [(g if g is not None else c).norm for g, c in self.pairs]  # type: ignore[union-attr]
         self.norm = float(np.sum(norms))
@@ -88,23 +92,35 @@ class _Probe:
         return [*found, self._row(None, rest, error, kind)]
 
     def _row(self, irrep: Any, share: float, error: float, kind: str) -> Share:
+        # rounding is in every value, and squared in a power that should vanish
+        floor = self.epsilon * abs(share) + 4 * self.epsilon**2
+        error = float(np.hypot(error, floor))
         return Share(irrep, share * self.norm / len(self.pairs), share, error, kind)
 
     def _share(self, irrep: Any) -> Share:
-        """Share of one irrep, from what tells it best."""
+        """Share of one irrep, from what knows it best."""
         sets = [(g, c) for g, c in self.pairs if g is not None and irrep in g.powers.irreps]
         circles = [c for g, c in self.pairs if c is not None and irrep in c.powers.irreps]
-        pseudo = getattr(irrep, "o3_sigma", 1) == -1
-        if len(sets) == len(self.pairs) or (sets and (pseudo or not circles)):
-            kinds = {g.kind for g, _ in sets if g is not None}
-            share, error = self.folding.ratio(irrep, sets, self.population)
-            return self._row(
-                irrep, share, error, kinds.pop() if len(kinds) == 1 else "mixed"
-            )
-        if not sets:
+        everywhere = len(self.pairs)
+        found = []
+        if len(sets) == everywhere or (sets and not circles):
+            found.append(self._of_sets(irrep, sets))
+        if len(circles) == everywhere or not sets:
             share, error = self._of_circles(_power(irrep), circles)
-            return self._row(irrep, share, error, "circles")
-        return self._mixed(irrep)
+            found.append(self._row(irrep, share, error, "circles"))
+        if sets and len(sets) < everywhere and getattr(irrep, "o3_sigma", 1) == -1:
+            found.append(self._of_sets(irrep, sets))
+        known = [share for share in found if share.stderr == share.stderr]
+        if known:  # circles where they know much better, as where a set folds back a lot
+            best = min(known, key=lambda share: share.stderr)
+            return best if best.stderr < known[0].stderr / 2 else known[0]
+        return self._mixed(irrep) if sets and circles else found[0]
+
+    def _of_sets(self, irrep: Any, sets: Sequence[Any]) -> Share:
+        kinds = {g.kind for g, _ in sets}
+        kind = kinds.pop() if len(kinds) == 1 else "mixed"
+        share, error = self.folding.ratio(irrep, sets, self.population)
+        return self._row(irrep, share, error, kind)
 
     def _mixed(self, irrep: Any) -> Share:
         """A set where a structure has one, circles elsewhere."""
@@ -136,6 +152,13 @@ class _Probe:
             return self._of_circles(self._beyond, circles)
         sets = [g if g is not None else c for g, c in self.pairs]
         parts = [_replicates(self._beyond, s) for s in sets if s is not None]
+        for part, spectrum in zip(parts, sets, strict=True):
+            if spectrum is not None and folds(spectrum.orbit):
+                # what is folded back is missing here
+                lost = min(
+                    largest(spectrum.orbit, None, spectrum.orbit.lambda_max + 1), 0.9
+                )
+                part.noise = (float(part.b.mean()) * lost / (1 - lost)) ** 2
         return ratio(parts, self.population)
 
     def _resolved(self, spectrum: Spectrum) -> bool:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..group import Irrep, Orbit, Powers, Transform, mixing
+from ..group import Orbit, Powers, Transform
 from ..orbit.engine import Block
 from .equivariance import Equivariance
+from .quadrature import folded_scalar, quadrature_variance
 
 
 @dataclass
@@ -97,8 +98,8 @@ def refine(
     missing, scatter = np.zeros(len(found)), np.zeros(len(found))
     for i, (deviation, orbit) in enumerate(zip(deviations, orbits, strict=True)):
         if deviation is not None and known[i]:
-            missing[i] = _beyond(deviation.epsilon, orbit)
-            scatter[i] = max(_beyond(deviation.q, orbit), 0.0)
+            missing[i] = folded_scalar(deviation.epsilon, orbit)
+            scatter[i] = quadrature_variance(deviation.q, orbit)
     share = max(missing.sum() / squares[known].sum(), 0.0)
     pooled_scatter = scatter.sum() / (squares[known] ** 2).sum()
     # what is added is known to about its own size
@@ -112,10 +113,3 @@ def refine(
         )
         for one, variance in zip(found, variances, strict=True)
     ]
-
-
-def _beyond(powers: Powers, orbit: Orbit) -> float:
-    """What the scalar row of the mixing matrix collects from beyond the set's degree."""
-    row = mixing(orbit, [Irrep(0)], powers.irreps)[0].clone()
-    row[powers.irreps.index(Irrep(0))] = 0.0
-    return float(powers.powers.mean(dim=0) @ row)

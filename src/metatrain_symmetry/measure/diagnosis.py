@@ -42,7 +42,7 @@ class _Interval:
         """Whether the limit lies outside, or the value is known well enough."""
         if self.high <= ASYMMETRIC or self.low > ASYMMETRIC:
             return True
-        return self.high - self.value <= 0.25 * self.value
+        return self.high - self.value <= 0.5 * self.value
 
 
 def diagnose(
@@ -56,7 +56,8 @@ def diagnose(
     :param characters: likewise
     :param facts: of the model, for advice that fits it
     :return: for each block ``target``, ``irrep``, ``status`` (one of
-        :data:`~metatrain_symmetry.measure.statuses.STATUSES`) and ``text``
+        :data:`~metatrain_symmetry.measure.statuses.STATUSES`), ``text``, and the end of
+        it, ``advice``, empty where nothing needs to be done
     """
     spectra = Spectra(characters)
     return [_finding(e, spectra, facts or ModelFacts()) for e in averages(equivariance)]
@@ -70,12 +71,16 @@ def _finding(entry: dict[str, Any], spectra: Spectra, facts: ModelFacts) -> dict
     pieces = [f"{target} {irrep}{f', {part}' if part else ''}: {why}."]
     pieces += [_partly_forced(entry)] if status != "forced zero" else []
     pieces += [spectra.sentence(target, irrep)]
+    advice = ""
     if status == "asymmetric":
-        pieces.append(for_asymmetry(target, facts))
+        advice = for_asymmetry(target, facts)
     elif status in ("cannot", "not learned"):
-        pieces.append(for_missing(irrep, facts))
-    text = " ".join(piece for piece in pieces if piece)
-    return {"target": target, "irrep": str(irrep), "status": status, "text": text}
+        advice = for_missing(irrep, facts)
+    text = " ".join(piece for piece in (*pieces, advice) if piece)
+    return {
+        "target": target, "irrep": str(irrep), "status": status, "text": text,
+        "advice": advice,
+    }  # fmt: skip
 
 
 def _grade(

@@ -22,6 +22,10 @@ COVERAGE = stats.norm.cdf(3.0)
 """One-sided coverage of three standard errors."""
 
 
+LOOSE = 0.25
+"""Share of a bound below which no scatter over structures is believed."""
+
+
 @lru_cache(maxsize=1024)
 def widening(dof: int) -> float:
     """Factor by which an error from few degrees of freedom is widened.
@@ -62,7 +66,10 @@ def ratio(parts: Sequence[Replicates], population: int = 0) -> tuple[float, floa
     residuals = [part.b - value * part.h for part in parts]
     within = _within(parts, residuals)
     between = _between(residuals)
-    variance = within if _replicated(parts) else float(np.fmin(within, between))
+    variance = within
+    if not _replicated(parts):
+        # the scatter of few structures may be small by chance, a bound is never tight
+        variance = float(np.fmin(within, np.fmax(between, LOOSE**2 * within)))
     if population > len(parts):
         variance += (1 - len(parts) / population) * between
     return value, float(np.sqrt(variance)) / total

@@ -13,23 +13,19 @@ that of the quadrature of a scalar function, ``Σ_β M_0β B^q_β`` with the pow
 ``q = |h|²``, which circles tell too.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..group import GroupOrbit, Irrep, irreps_up_to, mixing
-from ..group.product_rule import ProductRule
+from ..group import irreps_up_to
 from .errors import Replicates, ratio
+from .quadrature import folds, key, largest, matrix, quadrature_variance
 from .structure import Spectrum
 
 
-MARGIN = 8
-"""Degrees beyond those of the circles that are looked at for a bound."""
-
 ROUNDING = 1e-13
-"""Share of the squared norm below which nothing is told from rounding."""
+"""Share of the squared norm that rounding alone may leave."""
 
 Pair = tuple[Spectrum | None, Spectrum | None]
 
@@ -67,11 +63,12 @@ class Folding:
         if not h.sum() > 0:
             return parts
         share = max(sum(float(part.b.mean()) for part in parts) / h.sum(), 0.0)
-        level = max((self._level(irrep, g.orbit) for g, _ in pairs if g is not None))
+        orbits = _distinct(g.orbit for g, _ in pairs if g is not None)
+        level = max((self._level(irrep, orbit) for orbit in orbits), default=0.0)
         spread = 0.0
         if level > ROUNDING:
             spread = 2 * np.sqrt((share + level) * level) + np.sqrt(2) * level
-        norms = max(self._norms(g.orbit) for g, _ in pairs if g is not None)
+        norms = max((self._norms(orbit) for orbit in orbits), default=0.0)
         for part, norm in zip(parts, h, strict=True):
             part.noise += float((spread**2 + share**2 * norms) * norm**2)
         return parts
@@ -79,11 +76,9 @@ class Folding:
     def _norms(self, orbit: Any) -> float:
         """Relative variance of the squared norm as the set averages it."""
         variance = squares = 0.0
-        for _, c in self.pairs if _folds(orbit) else ():
+        for _, c in self.pairs:
             if c is not None and c.squares is not None:
-                row = _row(orbit, Irrep(0), c)
-                powers = c.squares.powers.mean(dim=0).numpy()
-                variance += float(powers[: len(row)] @ row) if row is not None else 0.0
+                variance += quadrature_variance(c.squares, orbit)
                 squares += float(c.powers.norm2.mean()) ** 2
         relative = variance / squares if squares > 0 else 0.0
         return relative if relative > ROUNDING**2 else 0.0
@@ -106,8 +101,6 @@ class Folding:
 
     def _level(self, irrep: Any, orbit: Any) -> float:
         """Upper estimate of the share that is folded into an irrep."""
-        if not _folds(orbit):
-            return 0.0
         circles = [c for _, c in self.pairs if c is not None]
         if not circles:
             return self._level_of_band(irrep, orbit)
@@ -120,7 +113,7 @@ class Folding:
             rest = norm / c.n_samples - powers.sum(axis=1)
             beyond.append(Replicates(rest, norm / c.n_samples))
         limit = max(c.powers.irreps[-1].o3_lambda for c in circles)
-        most = _largest(orbit, irrep, limit + 1)
+        most = largest(orbit, irrep, limit + 1)
         return _upper(known) + most * _upper(beyond)
 
     def _level_of_band(self, irrep: Any, orbit: Any) -> float:
@@ -133,9 +126,14 @@ class Folding:
             )
             for g in spectra
         ]
-        lost = _largest(orbit, None, orbit.lambda_max + 1)
-        most = _largest(orbit, irrep, orbit.lambda_max + 1)
+        lost = largest(orbit, None, orbit.lambda_max + 1)
+        most = largest(orbit, irrep, orbit.lambda_max + 1)
         return most * _upper(rest) / max(1 - lost, 0.05)
+
+
+def _distinct(orbits: Iterable[Any]) -> list[Any]:
+    """One orbit of each kind that folds, whatever its frame."""
+    return list({key(orbit): orbit for orbit in orbits if folds(orbit)}.values())
 
 
 def _upper(parts: Sequence[Replicates]) -> float:
@@ -144,48 +142,12 @@ def _upper(parts: Sequence[Replicates]) -> float:
     return max(value, 0.0) + 2 * (error if error == error else abs(value))
 
 
-def _folds(orbit: Any) -> bool:
-    """Whether an orbit is a point set of O(3), which folds, or exact."""
-    return isinstance(orbit, ProductRule | GroupOrbit)
-
-
-def _key(orbit: Any) -> tuple[Any, ...]:
-    if isinstance(orbit, ProductRule):
-        return ("rule", orbit.degree, orbit.improper)
-    return (orbit.name, orbit.improper)
-
-
-@lru_cache(maxsize=64)
-def _matrix(key: tuple[Any, ...], rows: int, columns: int) -> np.ndarray:
-    """Mixing matrix of all irreps up to two degrees, without its unit part."""
-    kind: Any
-    if key[0] == "rule":
-        orbit: Any = ProductRule(key[1], 0, key[2])
-    else:
-        kind = key[0]
-        orbit = GroupOrbit(kind, key[1])
-    above, across = irreps_up_to(rows), irreps_up_to(columns)
-    found = mixing(orbit, above, across).numpy()
-    for i, irrep in enumerate(above):
-        found[i, across.index(irrep)] = 0.0
-    return found
-
-
 def _row(orbit: Any, irrep: Any, circles: Spectrum | None) -> np.ndarray | None:
     """Row of M for the irreps of some circles; None where nothing is folded or known."""
-    if not _folds(orbit) or circles is None:
+    if not folds(orbit) or circles is None:
         return None
     limit = max(circles.powers.irreps[-1].o3_lambda, orbit.lambda_max)
-    matrix = _matrix(_key(orbit), orbit.lambda_max, limit)
-    row = matrix[irreps_up_to(orbit.lambda_max).index(irrep)]
+    index = irreps_up_to(orbit.lambda_max).index(irrep)
+    row = matrix(key(orbit), orbit.lambda_max, limit)[index]
     kept: np.ndarray = row[: len(circles.powers.irreps)]
     return kept
-
-
-def _largest(orbit: Any, irrep: Irrep | None, start: int) -> float:
-    """Largest entry of a row of M from a degree on; of the sum of all rows for None."""
-    matrix = _matrix(_key(orbit), orbit.lambda_max, start + MARGIN)
-    rows = irreps_up_to(orbit.lambda_max)
-    row = matrix.sum(axis=0) if irrep is None else matrix[rows.index(irrep)]
-    columns = irreps_up_to(start + MARGIN)
-    return float(max(v for v, b in zip(row, columns, strict=True) if b.o3_lambda >= start))

@@ -46,7 +46,8 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "error bar of A", "A_stderr",
         "Standard error of A from the choice of rotations. Empty: there is no error bar, "
-        "which does not mean that it is zero.",
+        "which does not mean that it is zero. In averages over four or more structures, "
+        "their scatter stands in for a missing one, and is larger.",
         _COMPONENT, _BLOCK, "standard error", "that of the target",
     ),
     Quantity(
@@ -154,7 +155,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "converged", "converged",
-        "Whether the residual is at most the tolerance plus twice its error bar.",
+        "Whether the residual, two error bars included, is at most the tolerance.",
         "a statement", "probe", "", "",
     ),
 )  # fmt: skip

@@ -41,8 +41,9 @@ class Report:
         ``circles``, ``mixed``), ``converged`` (bool, per probe)
     :param summary: settings, versions, convergence, averages and medians over the
         structures; can be written as JSON
-    :param diagnosis: one entry per output block: ``{"target", "irrep", "status", "text"}``,
-        statuses as in :data:`metatrain_symmetry.measure.statuses.STATUSES`
+    :param diagnosis: one entry per output block: ``{"target", "irrep", "status", "text",
+        "advice"}``, statuses as in
+        :data:`metatrain_symmetry.measure.statuses.STATUSES`; ``text`` ends in ``advice``
     """
 
     equivariance: pd.DataFrame

@@ -183,7 +183,8 @@ class Run:
                 **options,
             )
         if tier.circles:
-            circles = Circles(tier.circles, self.pilot.lambda_circles, seed + 2**20)
+            limit = tier.lambda_circles(self.pilot.lambda_circles)
+            circles = Circles(tier.circles, limit, seed + 2**20)
             centres = {} if on_set is None else on_set.equivariance
             on_circles = measure_structure(
                 engine,

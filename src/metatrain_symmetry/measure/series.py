@@ -13,21 +13,26 @@ from typing import Any
 
 import pandas as pd
 
+from ..io import write_text
 from .tables import CHARACTERS
 
 
 FOLDER = "symmetry"
 """Name of the folder of a series inside the folder of a run."""
 
+FORMAT = 2
+"""Version of how a series is measured and written."""
+
 COLUMNS = {
     "equivariance": [
         "epoch", "target", "o3_lambda", "o3_sigma", "unit", "A", "A_stderr", "rmse",
-        "A_over_rmse", "norm_ratio", "n_structures", "estimator",
+        "A_over_rmse", "norm_ratio", "n_structures", "rmse_all", "norm_ratio_all", "n_all",
+        "estimator",
     ],
     "characters": ["epoch", *CHARACTERS],
     "measurements": [
         "epoch", "evaluations", "seconds", "training_seconds", "n_structures", "circles",
-        "n_grid", "note",
+        "design", "note",
     ],
     "events": ["epoch", "first_epoch", "probe", "channel", "factor", "text"],
 }  # fmt: skip
@@ -40,14 +45,16 @@ _TYPES = {"chi_lambda": "Int64", "chi_sigma": "Int64"}
 class Series:
     """All measurements of one training.
 
-    :param equivariance: one row per epoch, target and irrep: ``A`` with its standard error
-        (root mean squares over ``n_structures`` structures, samples and components); in the
-        given frame and over all structures ``rmse`` and ``norm_ratio`` (root mean square of
-        the prediction over that of the target, both without composition), NaN without
-        targets
+    :param equivariance: one row per epoch, target and irrep. Over the same ``n_structures``
+        structures, their samples and components: ``A`` and its standard error, and in the
+        given frame ``rmse`` and ``norm_ratio`` (root mean square of the prediction over
+        that of the target, both without composition), NaN without targets; ``A_over_rmse``
+        is the ratio of the two columns. Over all ``n_all`` watched structures ``rmse_all``
+        and ``norm_ratio_all``, NaN where they were not evaluated
     :param characters: as in a report, with the epoch
     :param measurements: one row per epoch: what it cost, and what was done
-    :param events: sudden transitions, in words
+    :param events: sudden transitions: one row per probe and irrep, ``text`` in words for
+        all irreps of a probe
     :param summary: settings and versions
     """
 
@@ -73,6 +80,8 @@ class Series:
         if not (folder / "measurements.csv").is_file():
             raise FileNotFoundError(f"there are no measurements in '{folder}'")
         tables = {name: _read(folder, name) for name in COLUMNS}
+        # columns of a later version
+        tables = {n: table.reindex(columns=COLUMNS[n]) for n, table in tables.items()}
         complete = set(tables["measurements"].epoch)
         kept = {name: table[table.epoch.isin(complete)] for name, table in tables.items()}
         path = folder / "summary.json"
@@ -125,6 +134,5 @@ def rewrite(folder: Path, series: Series) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in sorted(COLUMNS, key=lambda name: name == "measurements"):
         table: pd.DataFrame = getattr(series, name)
-        unfinished = folder / f".{name}.csv.{os.getpid()}"
-        table[COLUMNS[name]].to_csv(unfinished, index=False, lineterminator="\n")
-        os.replace(unfinished, folder / f"{name}.csv")
+        text = table[COLUMNS[name]].to_csv(index=False, lineterminator="\n")
+        write_text(folder / f"{name}.csv", text)

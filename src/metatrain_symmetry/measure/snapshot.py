@@ -1,21 +1,21 @@
 """One measurement of a series: a model at one epoch, on few structures, at a known cost.
 
 Where :func:`~metatrain_symmetry.measure.analysis.analyze` asks how much an answer takes,
-this takes what a budget affords: random circles on some structures, or an exact grid.
-The same structures are turned by the same rotations at every epoch, so that what changes
-is the model.
+this takes what a budget affords. Each structure is rotated in two ways: along random
+circles, which resolve the proper irreps, and by a small set of rotations and inversions in
+a random frame, which gives A and the first pseudo irreps. The same structures are rotated
+by the same rotations at every epoch, so that what changes is the model.
 """
 
 from collections.abc import Callable, Sequence
 
 import pandas as pd
-import torch
 
-from ..group import irreps_up_to
+from ..group import Orbit, irreps_up_to
 from ..orbit.engine import Block, Engine
 from .combine import Share, combine
-from .equivariance import Equivariance
 from .plan import Orbits, Plan
+from .snapshot_rows import equivariance_rows
 from .structure import Measured, Representations, Spectrum, measure_structure
 from .subject import Subject, raw_values
 from .tables import characters_table
@@ -29,127 +29,96 @@ def measure_snapshot(
     *,
     memory: int = 2**30,
     tolerance: float = 1e-3,
+    errors_of_all: bool = True,
     group_of: Callable[[str], str] = lambda probe: "",
 ) -> tuple[dict[str, pd.DataFrame], int]:
     """Measure a model once.
 
     :param engine: what evaluates it
-    :param subjects: structures, the most telling first
+    :param subjects: structures, in random order
     :param plan: how much of them is used
-    :param orbits: how they are turned
+    :param orbits: how they are rotated
     :param memory: budget of one evaluation, and of the sums, each, in bytes
     :param tolerance: residual share below which a probe counts as complete
+    :param errors_of_all: whether the errors of the structures that the plan leaves out are
+        evaluated too
     :param group_of: name of the group of a layer
-    :raises ValueError: if a value is not finite, or if one circle is asked for
+    :raises ValueError: if a value is not finite, or if one circle is asked for and no set
     :raises MemoryError: if not even one rotated copy fits
     :return: rows ``equivariance`` and ``characters`` of a ``Series``, without the epoch,
         and the number of evaluations
     """
     used = subjects[: plan.n_structures]
-    turned = Representations(orbits.grid, engine.device)
-    found, count = [], len(subjects)
+    sweep = _Sweep(engine, memory)
+    sets: list[Measured | None] = []
+    circles: list[Measured | None] = []
     for i, one in enumerate(used):
-        orbit = orbits.of(plan, i)
-        measured = measure_structure(
-            engine,
-            one.prepared,
-            orbit,
-            engine.blocks,
-            engine.probes,
-            memory=memory,
-            seed=orbits.seed + i,
-            representations=turned if orbit is orbits.grid else None,
-        )
-        found.append(measured)
-        count += len(orbit.matrices)
-    # one evaluation each: errors are those of all structures, whatever the plan
-    values = [raw_values(engine, one.prepared, engine.blocks) for one in subjects]
-    shares = _shares(engine, found, plan, orbits.lambda_max)
+        small = orbits.design(plan, i)
+        sets.append(sweep(one, small, orbits.seed + i))
+        needed = small is None  # A from the circles
+        circles.append(sweep(one, orbits.circles(plan, i), orbits.seed + i, needed))
+    asked = subjects if errors_of_all else used
+    values = [raw_values(engine, one.prepared, engine.blocks) for one in asked]
+    best = [s or c for s, c in zip(sets, circles, strict=True)]
+    rotations = max(1, orbits.size(plan.design) // 2)
+    rows = equivariance_rows(engine, asked, best, values, rotations)
+    rows["estimator"] = plan.estimator
+    if len(asked) < len(subjects):
+        rows[["rmse_all", "norm_ratio_all"]], rows["n_all"] = float("nan"), 0
+    shares = _shares(engine, sets, circles, orbits.lambda_max)
     tables = {
-        "equivariance": _equivariance(engine, subjects, found, values, plan),
+        "equivariance": rows,
         "characters": characters_table(shares, group_of, tolerance),
     }
-    return tables, count
+    return tables, len(used) * orbits.count(plan) + len(asked)
+
+
+class _Sweep:
+    """Measures structures; an orbit that several of them share is represented once."""
+
+    def __init__(self, engine: Engine, memory: int) -> None:
+        self.engine, self.memory = engine, memory
+        self.orbit: Orbit | None = None
+        self.representations: Representations | None = None
+
+    def __call__(
+        self, one: Subject, orbit: Orbit | None, seed: int, equivariance: bool = True
+    ) -> Measured | None:
+        if orbit is None:
+            return None
+        if orbit is not self.orbit:
+            self.orbit = orbit
+            self.representations = Representations(orbit, self.engine.device)
+        return measure_structure(
+            self.engine,
+            one.prepared,
+            orbit,
+            self.engine.blocks,
+            self.engine.probes,
+            equivariance=equivariance,
+            memory=self.memory,
+            seed=seed,
+            representations=self.representations,
+        )
 
 
 def _shares(
-    engine: Engine, found: Sequence[Measured], plan: Plan, lambda_max: int
+    engine: Engine,
+    sets: Sequence[Measured | None],
+    circles: Sequence[Measured | None],
+    lambda_max: int,
 ) -> dict[Block | str, list[Share]]:
     """Shares of every probe and output."""
     shares: dict[Block | str, list[Share]] = {}
-    nothing: list[Spectrum | None] = [None] * len(found)
     keys: list[Block | str] = [*engine.probes, *engine.blocks]
     for key in keys:
-        spectra = [measured.spectra.get(key) for measured in found]
-        exact = spectra[: plan.n_grid] + nothing[plan.n_grid :]
-        sampled = nothing[: plan.n_grid] + spectra[plan.n_grid :]
-        if any(s is not None for s in spectra):
+        exact, sampled = (_spectra(found, key) for found in (sets, circles))
+        if any(s is not None for s in [*exact, *sampled]):
             rows = combine(exact, sampled, irreps_up_to(lambda_max))
             if rows:
                 shares[key] = rows
     return shares
 
 
-def _equivariance(
-    engine: Engine,
-    subjects: Sequence[Subject],
-    found: Sequence[Measured],
-    values: Sequence[dict[Block, torch.Tensor]],
-    plan: Plan,
-) -> pd.DataFrame:
-    """A over the structures of the plan, errors and norms over all of them."""
-    kinds = {0: "circles", len(found): "grid"}
-    rows = []
-    for block in engine.blocks:
-        having = [i for i, measured in enumerate(found) if block in measured.equivariance]
-        if not having:
-            continue
-        A, error = _root_mean([found[i].equivariance[block] for i in having])
-        known = [
-            i for i, one in enumerate(subjects) if block in one.truth and block in values[i]
-        ]
-        rmse, ratio = _errors(
-            [values[i][block] for i in known], [subjects[i].truth[block] for i in known]
-        )
-        rows.append(
-            {
-                "target": block.name,
-                **{f"o3_{k}": v for k, v in block.irrep.labels.items()},
-                "unit": block.unit,
-                "A": A,
-                "A_stderr": error,
-                "rmse": rmse,
-                "A_over_rmse": A / rmse if rmse > 0 else float("nan"),
-                "norm_ratio": ratio,
-                "n_structures": len(having),
-                "estimator": kinds.get(plan.n_grid, "mixed"),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _root_mean(parts: Sequence[Equivariance]) -> tuple[float, float]:
-    """A over all samples of all structures, and the standard error that circles leave."""
-    sizes = [part.squared.numel() for part in parts]
-    total = sum(sizes)
-    square, variance = 0.0, 0.0
-    for size, part in zip(sizes, parts, strict=True):
-        square += size / total * float(part.replicates.mean())
-        if len(part.replicates) > 1:
-            spread = float(part.replicates.var()) / len(part.replicates)
-            variance += (size / total) ** 2 * spread
-    A = max(square, 0.0) ** 0.5
-    return A, variance**0.5 / (2 * A) if A > 0 else 0.0
-
-
-def _errors(
-    values: Sequence[torch.Tensor], truths: Sequence[torch.Tensor]
-) -> tuple[float, float]:
-    """Root mean square error, and ratio of root mean squares; NaN without targets."""
-    if not values:
-        return float("nan"), float("nan")
-    value = torch.cat([v.flatten() for v in values])
-    truth = torch.cat([t.flatten() for t in truths])
-    size = float(truth.square().mean().sqrt())
-    rmse = float((value - truth).square().mean().sqrt())
-    return rmse, float(value.square().mean().sqrt()) / size if size > 0 else float("nan")
+def _spectra(found: Sequence[Measured | None], key: Block | str) -> list[Spectrum | None]:
+    return [None if one is None else one.spectra.get(key) for one in found]

@@ -63,16 +63,21 @@ class Spectra:
                 else ""
             )
         share = own.iloc[0]
-        text = f"{at_most(share)} of the prediction is {irrep}"
+        text = f"Of the prediction, {at_most(share)} is {irrep}"
         rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
         others = rows[~rows.channel.isin([str(irrep), "residual"])]
+        # what is within its error bar may be nothing
+        others = others[(others.share > PRESENT) & ~(others.share <= 2 * others.stderr)]
         if len(others):
             largest: Any = others.iloc[int(others.share.argmax())]
-            if largest.share > PRESENT:
-                text += f", the largest other part is {largest.channel}"
-                text += f" ({at_most(largest)})"
-        where = self._first(irrep)
-        return f"{text}; it first appears in {where}." if where else f"{text}."
+            text += f", the largest other part is {largest.channel} ({at_most(largest)})"
+        # scalars and vectors are in the input of any network
+        where = None if irrep in (Irrep(0), Irrep(1)) else self._first(irrep)
+        return (
+            f"{text}; among the layers, {irrep} first appears in {where}."
+            if where
+            else f"{text}."
+        )
 
     def _measured(self, target: str, irrep: Irrep) -> bool:
         """Whether the spectrum reaches the irrep."""
@@ -114,26 +119,29 @@ def at_most(row: Any) -> str:
     """A share in words: where it is not above two error bars, what it is below.
 
     :param row: with ``share`` and ``stderr``
-    :return: such as ``12 ± 2 %``, ``below 0.1 %`` or ``12 % (no error bar)``
+    :return: such as ``12 ± 2 %``, ``less than 0.1 %`` or ``12 % (no error bar)``
     """
     if math.isnan(row.stderr):
         return f"{percent(row.share)} (no error bar)"
     if row.share > 2 * row.stderr or (row.stderr == 0 and row.share == 0):
         if row.stderr > 0.005 * row.share:
-            return f"{100 * row.share:.2g} ± {100 * row.stderr:.1g} %"
+            # one digit of the error bar, never as a power of ten
+            error = float(f"{100 * row.stderr:.1g}")
+            return f"{100 * row.share:.{2 if row.share < 0.995 else 3}g} ± {error:g} %"
         return percent(row.share)
-    return f"below {percent(max(row.share, 0) + 2 * row.stderr)}"
+    return f"less than {percent(max(row.share, 0) + 2 * row.stderr, least=0)}"
 
 
-def percent(share: float) -> str:
+def percent(share: float, least: float = 1e-4) -> str:
     """Per cent, with digits that say something.
 
     :param share: 1 is everything
+    :param least: what is smaller is only said to be so
     :return: such as ``2.3 %``
     """
     value = 100 * share
     if 99.9 < value < 100:
         return f"{value:.3f} %"
-    if 0 < value < 0.01:
-        return "less than 0.01 %"
+    if 0 < share < least:
+        return f"less than {100 * least:g} %"
     return f"{value:.2g} %" if abs(value) < 99.5 else f"{value:.0f} %"

@@ -88,7 +88,7 @@ STATUSES: tuple[Status, ...] = (
         "unknown", "not known",
         "The numbers do not decide.",
         f"the limit of {ASYMMETRIC:.0%} lies within two error bars of the share, where "
-        "these are more than a quarter of it; an A without an error bar counts as known "
+        "these are more than half of it; an A without an error bar counts as known "
         f"to a factor of {UNCERTAIN:g}; or there are no targets to compare with",
         "neutral",
     ),

@@ -45,10 +45,18 @@ class Tier:
         orbit.lambda_max = min(orbit.lambda_max, lambda_max)
         return orbit
 
-    def evaluations(self, lambda_circles: int) -> int:
+    def lambda_circles(self, needed: int) -> int:
+        """Largest λ that circles resolve.
+
+        :param needed: by the spectra
+        :return: λ; squared norms and deviations are looked at beyond the degree of the grid
+        """
+        return needed if self.degree is None else max(needed, self.degree + 2)
+
+    def evaluations(self, needed: int) -> int:
         """Count the evaluations on one structure.
 
-        :param lambda_circles: largest λ that circles resolve
+        :param needed: largest λ that circles should resolve
         :return: how many, with two for the given frame
         """
         count = 2 + self.noise
@@ -58,7 +66,7 @@ class Tier:
         elif self.group is not None:
             count += len(GroupOrbit(self.group, self.improper).matrices)
         if self.circles:
-            count += self.circles * len(Circles(1, lambda_circles).matrices)
+            count += self.circles * len(Circles(1, self.lambda_circles(needed)).matrices)
         return count
 
     def __str__(self) -> str:
@@ -78,6 +86,7 @@ SMALL = (
     Tier(group="T", improper=False, noise=0),
     Tier(group="T", noise=2),
     Tier(group="O", noise=2),
+    Tier(group="T", circles=2),
     Tier(group="O", circles=2),
     Tier(group="I", circles=2),
     Tier(group="I", circles=4),

@@ -4,14 +4,37 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ..measure.plan import Orbits, Plan
 from ..measure.subject import Subject
 
 
-CIRCLES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-BESIDE_GRID = 6
-"""Circles on the structures without a grid, where others have one."""
+AIM = 0.85
+"""Share of the budget that is planned with: an estimate may be wrong, a promise not."""
+
+SHORTEST = 400.0
+"""Seconds that a training is taken to last at least, so that 5 % are 20 s or more."""
+
+GUARANTEED = 16
+"""Epochs that are measured whatever it costs, if as many are due."""
+
+FEW = (1, 2, 3, 4, 6, 8)
+"""Structures that get more rotations before others are used as well."""
+
+SLACK = 1.5
+"""How much too dear a plan may seem before a series changes to another one."""
+
+EARLY = 4
+"""Measurements after which a plan is not made larger any more."""
+
+LAST = 0.2
+"""Share of the budget by which the last measurement may exceed it to be like the others."""
+
+SOME = 4
+"""Structures that a measurement should have: fewer have no error bar worth its name."""
+
+CIRCLES = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 def ladder(n: int, estimator: str) -> list[Plan]:
@@ -19,31 +42,66 @@ def ladder(n: int, estimator: str) -> list[Plan]:
 
     :param n: number of structures there are
     :param estimator: ``circles``, ``grid`` or ``hybrid``
-    :return: in no order of cost
+    :return: the cheapest first, otherwise in no order of cost
     """
-    counts = sorted({min(n, 2**k) for k in range(n.bit_length() + 1)})
+    counts = sorted({min(n, count) for count in (*FEW, *(2**k for k in range(4, 21)))})
     if estimator == "grid":
-        return [Plan(count, n_grid=count) for count in counts]
-    plans = [Plan(count) for count in counts]
-    plans += [Plan(n, circles) for circles in CIRCLES[1:]]
-    if estimator == "hybrid":
-        plans += [Plan(n, BESIDE_GRID, count) for count in counts]
-    return plans
+        return [Plan(count, 0, "exact") for count in counts]
+    circles = [Plan(count) for count in counts]
+    if estimator == "circles":
+        return circles + [Plan(n, count) for count in CIRCLES]
+    plans = [Plan(1)]
+    # with a few structures their scatter is the error bar, and one circle each is enough
+    plans += [Plan(c, 1 if c >= SOME - 1 else 2, "icosahedral") for c in counts]
+    plans += [Plan(n, count, "icosahedral") for count in (2, 4, 6)]
+    # the degree-8 grid reaches further pseudo irreps; for a few structures it is too noisy
+    some = [count for count in counts if count >= min(n, FEW[-1])]
+    plans += [Plan(count, 4, "degree 8") for count in some]
+    return plans + [Plan(n, count, "degree 8") for count in CIRCLES[2:]]
 
 
-AIM = 0.8
-"""Share of the budget that is planned with: an estimate may be wrong, a promise not."""
+def decent(plans: Sequence[Plan], costs: Sequence[float]) -> int:
+    """Find the cheapest plan worth having: with a set, on a few structures.
+
+    :param plans: to choose from
+    :param costs: of each, in seconds
+    :return: its place among the plans
+    """
+    most = max(plan.n_structures for plan in plans)
+    designed = any(plan.design for plan in plans)
+    good = [
+        i
+        for i, plan in enumerate(plans)
+        if plan.n_structures >= min(SOME, most) and bool(plan.design) == designed
+    ]
+    return min(good, key=lambda i: costs[i])
+
+
+@dataclass
+class Choice:
+    """What to do about the epochs that are still due.
+
+    :param plan: of each measurement
+    :param count: how many of the due epochs to measure
+    :param each: seconds that the budget has for each of them
+    :param short: whether even so the budget does not last
+    """
+
+    plan: Plan
+    count: int
+    each: float
+    short: bool = False
 
 
 class Budget:
-    """Keeps the time spent on watching at a share of the training's.
+    """Keeps the time spent on measurements at a share of the training's.
 
     :param share: that may be spent
-    :param closing: seconds that the drawing at the end takes
+    :param fixed_schedule: whether every due epoch is measured, whatever it costs
     """
 
-    def __init__(self, share: float, closing: float = 0.0) -> None:
-        self.share, self.closing = share, closing
+    def __init__(self, share: float, fixed_schedule: bool = False) -> None:
+        self.share, self.fixed_schedule = share, fixed_schedule
         self.began = time.perf_counter()
         self.rate = 0.0
         """Seconds for one evaluation of one edge or atom."""
@@ -77,25 +135,33 @@ class Budget:
         """Seconds of the training without us so far."""
         return time.perf_counter() - self.began - self.spent
 
+    def allowed(self, training: float) -> float:
+        """Seconds that measurements of a training may take.
+
+        :param training: expected length of the whole training, in seconds
+        :return: the share of it, or of the shortest training that counts
+        """
+        return self.share * max(training, SHORTEST)
+
     def cost(self, plan: Plan, subjects: Sequence[Subject], orbits: Orbits) -> float:
         """Estimate how long a measurement takes.
 
         :param plan: of the measurement
         :param subjects: the structures
-        :param orbits: how they are turned
+        :param orbits: how they are rotated
         :return: seconds
         """
         return self.fixed + self.rate * work(plan, subjects, orbits)
 
-    def learn(self, size: float, measuring: float, whole: float) -> None:
+    def learn(self, size: float, seconds: float) -> None:
         """Take note of what a measurement has cost.
 
         :param size: of its work, as from :func:`work`
-        :param measuring: seconds for that work
-        :param whole: seconds for all of it, files and pictures included
+        :param seconds: for all of it
         """
-        self.rate = measuring / size
-        self.fixed = whole - measuring
+        # on a busy machine one measurement may be far off
+        found = max(seconds - self.fixed, 0.1 * seconds) / size
+        self.rate = found if self.rate == 0 else 0.5 * (self.rate + found)
 
     def choose(
         self,
@@ -103,29 +169,38 @@ class Budget:
         costs: Sequence[float],
         training: float,
         left: int,
+        done: int = 0,
         before: Plan | None = None,
-    ) -> tuple[Plan, float]:
+    ) -> Choice:
         """Choose the plan for what is left of a training.
 
         :param plans: to choose from
         :param costs: of each, in seconds
         :param training: expected length of the whole training, in seconds
         :param left: measurements that are due, this one included
-        :param before: the last plan, kept while it is about right
-        :return: the plan, and every how many of the due epochs it is affordable
+        :param done: measurements made so far
+        :param before: the last plan, kept while it is about right: a series is compared
+            best with itself
+        :return: the plan, and how many of the due epochs it is measured at
         """
-        available = AIM * self.share * training - self.spent - self.closing
-        each = available / left
-        if before is not None and 0.6 * each <= costs[plans.index(before)] <= 1.25 * each:
-            return before, 1
+        available = AIM * self.allowed(training) - self.spent
+        owed = left if self.fixed_schedule else min(left, max(1, GUARANTEED - done))
+        # fewer epochs rather than a poorer plan, down to those that are guaranteed
+        wanted = decent(plans, costs) if before is None else plans.index(before)
+        count = min(left, max(owed, math.floor(available / costs[wanted])))
+        each = available / count
         order = sorted(range(len(plans)), key=lambda i: costs[i])
+        if before is not None:
+            cost = costs[plans.index(before)]
+            # the end is to be compared with what came before it
+            end = left == 1 and cost <= LAST * self.allowed(training)
+            # only the first estimates may have been far too high
+            least = 0.25 * each if done < EARLY else 0.0
+            if end or least <= cost <= SLACK * each:
+                return Choice(before, count, each)
         fitting = [i for i in order if costs[i] <= each]
-        if fitting:
-            return plans[fitting[-1]], 1
-        cheapest = order[0]
-        affordable = available / costs[cheapest]
-        # the end is measured in any case, so that "never" means until then
-        return plans[cheapest], left / affordable if affordable >= 1 else math.inf
+        chosen = fitting[-1] if fitting else order[0]
+        return Choice(plans[chosen], count, each, not fitting)
 
 
 def work(plan: Plan, subjects: Sequence[Subject], orbits: Orbits) -> float:
@@ -133,10 +208,8 @@ def work(plan: Plan, subjects: Sequence[Subject], orbits: Orbits) -> float:
 
     :param plan: of the measurement
     :param subjects: the structures
-    :param orbits: how they are turned
+    :param orbits: how they are rotated
     :return: the sum over structures
     """
-    sizes = [one.prepared.n_atoms + one.prepared.n_edges for one in subjects]
-    turned = sizes[: plan.n_structures]
-    total = sum(size * orbits.count(plan, i) for i, size in enumerate(turned))
-    return float(total + sum(sizes))  # errors take one evaluation of every structure
+    used = [one.prepared for one in subjects[: plan.n_structures]]
+    return float(sum(one.n_atoms + one.n_edges for one in used) * orbits.count(plan))

@@ -1,4 +1,4 @@
-"""The seam: metatrain tells its loggers about every epoch it logs, and so tells us.
+"""The seam: metatrain reports every epoch to its loggers, and so to us.
 
 ``metatrain.utils.logging.CustomLogger.data`` calls ``emit_data`` of its handlers, on the
 main process only. A handler installed around ``train`` is thus a callback of any

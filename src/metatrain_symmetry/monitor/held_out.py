@@ -12,6 +12,7 @@ from metatomic.torch import System
 from ..measure.subject import Truth
 from ..orbit import Block, Engine, read_systems
 from ..orbit.truth import of_atoms, of_options, of_tensors
+from .options import check_files
 
 
 @dataclass
@@ -41,8 +42,9 @@ def find_structures(
     :param val_datasets: validation sets as given to the trainer
     :param checkpoint_dir: folder of the run, for its test set
     :raises ValueError: if there are none, or if the model does not know them
-    :return: so many as asked for, or all there are
+    :return: at most as many as asked for
     """
+    check_files(options)
     source, count, seed = (options[k] for k in ("structures", "n_structures", "seed"))
     if source == "validation":
         found = _of_datasets(val_datasets, engine, count, seed)
@@ -54,8 +56,8 @@ def find_structures(
         found = _of_file(Path(source), engine, count, seed)
     if not found:
         raise ValueError(
-            f"the {source} set is empty: give training.symmetry.structures a file, or make "
-            "the set larger"
+            f"training.symmetry.structures: the {source} set is empty: name a file, or "
+            "make the set larger"
         )
     # whether the model knows their elements, and whether positions are finite
     read_systems([one.system for one in found], engine)
@@ -113,7 +115,13 @@ def _test_sets(checkpoint_dir: Path) -> list[Any]:
     from metatrain.utils.data import get_dataset
     from omegaconf import OmegaConf
 
-    options = OmegaConf.load(checkpoint_dir / "options_restart.yaml")
+    path = checkpoint_dir / "options_restart.yaml"
+    if not path.is_file():
+        raise ValueError(
+            f"training.symmetry.structures: the test set is read as '{path}' says, which "
+            "is not there: take the validation set, or name a file"
+        )
+    options = OmegaConf.load(path)
     split = not OmegaConf.is_list(options.test_set)
     sections = options.training_set if split else options.test_set
     sets = []

@@ -35,6 +35,8 @@ class Monitor(AbstractContextManager["Monitor"]):
     :param checkpoint_dir: folder of the run
     :param start: epochs completed before: 0 unless a training is continued
     :param last: epochs completed at the end
+    :raises ValueError: on entering, if an option asks for layers or structures that are not
+        there: nothing has been trained by then
     """
 
     def __init__(
@@ -52,11 +54,18 @@ class Monitor(AbstractContextManager["Monitor"]):
         self.watch: Watch | None = None
         self.handler = EpochHandler(self._epoch_done)
         self.hook: Any = None
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
 
     def __enter__(self) -> "Monitor":
         if self.options is not None and is_main_process():
-            self._guard(self._open)
+            try:
+                self._guard(self._open, passing=(ValueError,))
+            except ValueError as error:
+                self._leave()
+                text = " ".join(str(error).split())
+                if text.startswith("training.symmetry"):
+                    raise
+                raise ValueError(f"training.symmetry: {text}") from error
         return self
 
     def _open(self) -> None:
@@ -87,19 +96,31 @@ class Monitor(AbstractContextManager["Monitor"]):
         if watch is not None:
             self._guard(lambda: watch.epoch_done(epoch))
 
-    def _guard(self, action: Callable[[], None]) -> None:
-        """Run something such that the training does not notice."""
+    def _guard(
+        self,
+        action: Callable[[], None],
+        passing: tuple[type[Exception], ...] = (),
+        counted: bool = True,
+    ) -> None:
+        """Run something such that the training does not notice.
+
+        :param action: what to run
+        :param passing: errors that the training is to notice: wrong options
+        :param counted: whether its time counts as that of measurements
+        """
         assert self.options is not None
-        budget = nullcontext() if self.watch is None else self.watch.budget.spending()
+        budget = self.watch.budget.spending() if self.watch and counted else nullcontext()
         try:
             with budget, undisturbed():
                 action()
+        except passing:
+            raise
         except Exception as error:
             if self.options["on_error"] == "raise":
                 raise
             reason = " ".join(str(error).split()) or type(error).__name__
-            if reason not in self.told:
-                self.told.add(reason)
+            if reason not in self.reported:
+                self.reported.add(reason)
                 logging.warning(f"Symmetry is not measured this time: {reason}")
                 logging.debug("Where it happened:", exc_info=error)
 
@@ -109,12 +130,19 @@ class Monitor(AbstractContextManager["Monitor"]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._leave()
+        watch, finished = self.watch, kind is None
+        if watch is not None:
+            try:
+                self._guard(lambda: watch.close(finished))
+            finally:
+                self._guard(lambda: watch.finish(finished), counted=False)
+
+    def _leave(self) -> None:
+        """Take everything off metatrain that was put there."""
         self._unhook()
         if self.handler in ROOT_LOGGER.handlers:
             ROOT_LOGGER.handlers.remove(self.handler)
-        watch = self.watch
-        if watch is not None:
-            self._guard(lambda: watch.close(finished=kind is None))
 
     def _unhook(self) -> None:
         if self.hook is not None:

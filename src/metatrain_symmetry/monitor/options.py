@@ -1,6 +1,8 @@
 """The options ``architecture.training.symmetry``: what is watched during a training."""
 
+import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from metatrain.utils.hypers import init_with_defaults
@@ -11,65 +13,93 @@ from typing_extensions import TypedDict
 class SymmetryHypers(TypedDict):
     """How the symmetry of a model is watched while it is trained."""
 
-    structures: str = "validation"
+    structures: Annotated[str, Field(min_length=1)] = "validation"
     """Where the structures come from: ``validation`` or ``test``, meaning the sets of the
     training, or a file: one that ASE reads, or an options file as for ``mtt eval``.
     """
-    n_structures: Annotated[int, Field(ge=1)] = 16
-    """How many structures are taken, at random. The budget may thin them."""
+    n_structures: Annotated[int, Field(ge=1, strict=True)] = 16
+    """Watch at most this many structures, chosen at random. The budget may use fewer."""
     probes: list[str] = ["EE", "GNN", "BBF", "LLF"]  # noqa: RUF012
     """Layers to look at: groups (``GE``, ``CE``, ``NE``, ``EE``, ``transformer``, ``GNN``,
     ``BBF``, ``LLF``) or paths of modules, as for ``mtt symmetry``. Outputs are always
     looked at. Architectures other than PET have no layers to look at.
     """
-    lambda_max: Annotated[int, Field(ge=0, le=32)] = 8
+    lambda_max: Annotated[int, Field(ge=0, le=32, strict=True)] = 8
     """Largest λ of the spectra."""
     estimator: Literal["hybrid", "circles", "grid"] = "hybrid"
-    """``circles``: random circles on every structure. ``grid``: the exact grid on every
-    structure. ``hybrid``: circles, and the grid on as many structures as can be afforded.
+    """How each structure is rotated. ``hybrid``: random circles, which resolve the proper
+    irreps, and a small set of rotations in a random frame, which resolves the first pseudo
+    irreps and gives A. ``circles``: random circles only. ``grid``: the exact grid.
     """
-    interval: Annotated[int, Field(ge=1)] | None = None
-    """Measure every so many epochs; ``null`` for epochs spaced logarithmically. The model
-    before its first step and that after its last epoch are measured in any case. Epochs
-    that metatrain does not log (``log_interval``) are passed on to the next logged one.
+    interval: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """Measure every ``interval`` epochs, whatever it costs: an explicit interval is never
+    thinned, and one warning says by how much it exceeds ``max_overhead``. ``null`` spaces
+    the epochs logarithmically. The model before its first step and the model after its last
+    epoch are always measured. An epoch that metatrain does not log (``log_interval``) is
+    measured at the next one that it logs.
     """
-    points: Annotated[int, Field(ge=2)] = 24
-    """Number of epochs spaced logarithmically, where ``interval`` is ``null``."""
-    max_overhead: Annotated[float, Field(gt=0)] = 0.05
-    """Share of the training's wall time that may be spent on watching it. More of it brings
-    more circles, structures and epochs; what had to be left out is logged. The beginning,
-    the end and the figures are never left out, which tells in very short trainings.
+    points: Annotated[int, Field(ge=2, strict=True)] = 24
+    """Number of epochs spaced logarithmically, where ``interval`` is ``null``. If the
+    budget is too small for all of them, 16 are measured all the same.
     """
-    memory_mib: Annotated[float, Field(ge=1)] = 1024
-    """Budget for one evaluation, and for the sums of one structure, each, in MiB."""
+    max_overhead: Annotated[float, Field(gt=0, le=1e6, strict=True)] = 0.05
+    """Time that measurements may take, as a share of the training's wall time. A training
+    shorter than 400 s counts as one of 400 s, so that the default is 5 % or 20 s, whichever
+    is more. A larger budget uses more structures and more rotations of each. Writing the
+    page at the end (about 2 s) is not counted.
+    """
+    memory_mib: Annotated[float, Field(ge=1, le=1e9, strict=True)] = 1024
+    """Memory for one evaluation, and for the sums of one structure, each, in MiB."""
     on_error: Literal["warn", "raise"] = "warn"
-    """What happens when watching fails: a warning, or the end of the training."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Of the choice of structures and of the rotations."""
+    """What a failure during the training does: log a warning, or end the training. A wrong
+    option ends it before the first epoch in any case.
+    """
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Seed of the choice of structures and of the rotations."""
 
 
 def complete(options: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Fill the options with the defaults.
 
     :param options: some of the options, None for no watching
-    :raises ValueError: if one is unknown or out of range
+    :raises ValueError: if one is unknown, of the wrong type or out of range
     :return: all of them, or None
     """
     if options is None:
         return None
     if not isinstance(options, Mapping):
-        raise ValueError(f"training.symmetry takes options or {{}}, not {options!r}")
-    defaults = init_with_defaults(SymmetryHypers)
-    unknown = sorted(set(options) - set(defaults))
-    if unknown:
         raise ValueError(
-            f"training.symmetry has no option {unknown[0]!r}, only {', '.join(defaults)}"
+            f"training.symmetry is {options!r}: give options such as `interval: 1`, or "
+            "{} for the defaults"
         )
+    defaults = init_with_defaults(SymmetryHypers)
+    unknown = sorted(set(map(str, options)) - set(defaults))
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], defaults, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(defaults)}"
+        raise ValueError(f"training.symmetry has no option '{unknown[0]}': {hint}")
     try:
         found = TypeAdapter(SymmetryHypers).validate_python({**defaults, **options})
     except ValidationError as error:
         first = error.errors()[0]
+        name, *places = first["loc"]
+        where = "".join(f"[{place}]" for place in places if isinstance(place, int))
         raise ValueError(
-            f"training.symmetry.{first['loc'][0]}: {first['msg']}, got {first['input']!r}"
+            f"training.symmetry.{name}{where} is {first['input']!r}: {first['msg']}"
         ) from error
     return dict(found)
+
+
+def check_files(options: Mapping[str, Any]) -> None:
+    """Look for the file of structures, before data sets are read and a model is built.
+
+    :param options: complete options ``training.symmetry``
+    :raises ValueError: if it is not there
+    """
+    source = options["structures"]
+    if source not in ("validation", "test") and not Path(source).is_file():
+        near = difflib.get_close_matches(source, ("validation", "test"), 1)
+        hint = f"did you mean '{near[0]}'?" if near else "give validation, test or a file"
+        raise ValueError(
+            f"training.symmetry.structures: there is no file '{source}': {hint}"
+        )

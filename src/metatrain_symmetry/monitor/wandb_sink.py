@@ -1,7 +1,13 @@
-"""Weights & Biases: scalars, growing heatmaps, and at the end a table and the page.
+"""Weights & Biases: one section ``symmetry``, its x axis the completed epochs.
 
-metatrain's handler logs an epoch with ``commit=True``, after which W&B drops whatever
-comes for that step. So we log before it, uncommitted, and it commits ours with its own.
+W&B makes a panel of every key. Ours are A, RMSE and their ratio for each output, one panel
+of growing heatmaps with a picture for each probe, and at the end a table and the page.
+
+A step of W&B has one value for each key. Step 0 of metatrain is the end of the first epoch,
+where two of our measurements are ready: the untrained model and the one after that epoch.
+So measurements wait in a line, one is logged at each step of metatrain's, and
+``symmetry/epoch`` says which it is. metatrain's handler commits a step, after which W&B
+drops whatever comes for it: ours comes first, uncommitted.
 """
 
 import math
@@ -13,13 +19,12 @@ import pandas as pd
 from ..measure.series import Series
 
 
-GROUPS = {
-    "A": "symmetry A",
-    "rmse": "symmetry RMSE",
-    "A_over_rmse": "symmetry A over RMSE",
-    "norm_ratio": "symmetry norm ratio",
-}
-"""Group of each column of the equivariance table."""
+AXIS = "symmetry/epoch"
+SCALARS = {"A": "A", "rmse": "RMSE", "A_over_rmse": "A over RMSE"}
+"""Words for the columns of the equivariance table that are logged."""
+
+MAX_ROWS = 10_000
+"""Rows of a table that W&B shows."""
 
 
 class WandbSink:
@@ -30,70 +35,110 @@ class WandbSink:
 
     def __init__(self, run: Any) -> None:
         self.run = run
+        self.waiting: list[dict[str, Any]] = []
+        self.defined: set[str] = set()
 
-    def log(
-        self, step: int, series: Series, epoch: int, prefix: str = "", commit: bool = False
-    ) -> None:
-        """Log one measurement.
+    def add(self, series: Series, epoch: int) -> None:
+        """Put a measurement in the line.
 
-        :param step: epoch of metatrain's log
         :param series: everything so far
         :param epoch: the measurement, in completed epochs
-        :param prefix: in front of the scalars' groups
-        :param commit: whether the step is complete then; metatrain completes its own
         """
-        data: dict[str, float | int] = {}
-        for row in _at(series.equivariance, epoch).to_dict("records"):
-            name = f"{row['target']} ({row['o3_lambda']},{_sign(row['o3_sigma'])})"
-            for column, group in GROUPS.items():
-                value = float(row[column])
-                # a slash in a unit would open another group
-                unit = str(row["unit"]).replace("/", " per ")
-                unit = f" [{unit}]" if unit and column in ("A", "rmse") else ""
-                if math.isfinite(value):
-                    data[f"{prefix}{group}/{name}{unit}"] = value
-        for row in _at(series.characters, epoch).to_dict("records"):
-            if row["kind"] == "output" or row["channel"] == "residual":
-                kind = "residual" if row["channel"] == "residual" else "share"
-                name = row["probe"] if kind == "residual" else row["channel"]
-                group = "residual" if kind == "residual" else f"share of {row['probe']}"
-                data[f"{prefix}symmetry {group}/{name}"] = float(row["share"])
-        cost = _at(series.measurements, epoch).iloc[-1]
-        data[f"{prefix}symmetry cost/seconds"] = float(cost.seconds)
-        data[f"{prefix}symmetry cost/evaluations"] = int(cost.evaluations)
-        pictures = {} if prefix else self._pictures(series)
-        self.run.log({**data, **pictures}, step=step, commit=commit)
+        data: dict[str, Any] = {AXIS: epoch}
+        for row in series.equivariance[series.equivariance.epoch == epoch].to_dict(
+            "records"
+        ):
+            for column in SCALARS:
+                if math.isfinite(row[column]):
+                    data[_key(row, column)] = float(row[column])
+        self._define(data)
+        self.waiting.append(data | self._pictures(series))
+
+    def _define(self, data: dict[str, Any]) -> None:
+        """Give each scalar its x axis, before its first value."""
+        if AXIS not in self.defined:
+            self.run.define_metric(AXIS, hidden=True)
+        for name in data.keys() - self.defined - {AXIS}:
+            self.run.define_metric(name, step_metric=AXIS)
+        self.defined |= data.keys()
 
     @staticmethod
     def _pictures(series: Series) -> dict[str, Any]:
-        """Heatmaps of all epochs so far, one for each probe."""
+        """Heatmaps of all epochs so far: a panel with one picture for each probe."""
         import wandb
 
-        from ..figures.thumbnail import thumbnail
+        from ..figures.thumbnail import thumbnails
 
-        return {
-            f"symmetry heatmaps/{probe}": wandb.Image(thumbnail(series, probe))
-            for probe in dict.fromkeys(series.characters.probe)
-        }
+        pictures = [
+            wandb.Image(pixels, caption=probe)
+            for probe, pixels in thumbnails(series).items()
+        ]
+        return {"symmetry/heatmaps": pictures} if pictures else {}
 
-    def close(self, step: int, series: Series, page: Path | None, commit: bool) -> None:
-        """Log the final table and the page.
+    def log_next(self, step: int, commit: bool = False) -> None:
+        """Log the measurement that has waited longest.
 
-        :param step: epoch of metatrain's log
+        :param step: of metatrain
+        :param commit: whether nothing more comes for the step; metatrain commits its own
+        """
+        if self.waiting:
+            self.run.log(self.waiting.pop(0), step=step, commit=commit)
+
+    def close(self, step: int, series: Series, page: Path | None) -> None:
+        """Log what still waits, the table of shares and the page.
+
+        :param step: the first one that metatrain does not use
         :param series: everything
         :param page: the interactive page, if it was written
-        :param commit: whether the step is complete then
         """
         import wandb
 
-        table = wandb.Table(dataframe=series.equivariance.astype({"target": str}))
-        data: dict[str, Any] = {"symmetry/equivariance": table}
+        while len(self.waiting) > 1:
+            self.log_next(step, commit=True)
+            step += 1
+        data = self.waiting.pop(0) if self.waiting else {}
         if page is not None:
-            data["symmetry/page"] = wandb.Html(page.read_text(), inject=False)
-            artifact = wandb.Artifact(f"symmetry-{self.run.id}", type="symmetry-report")
-            artifact.add_file(str(page))
-            self.run.log_artifact(artifact)
-        self.run.log(data, step=step, commit=commit)
+            data["symmetry/shares"] = wandb.Table(dataframe=shares(series))
+            data["symmetry/page"] = wandb.Html(page.read_text("utf-8"), inject=False)
+        if data:
+            self.run.log(data, step=step, commit=True)
+
+
+def shares(series: Series) -> pd.DataFrame:
+    """Table of the shares of all irreps.
+
+    :param series: what was measured
+    :return: one row per epoch, probe and irrep, at most :data:`MAX_ROWS`: of a longer
+        series evenly spaced epochs, the last among them
+    """
+    table = series.characters
+    rows = len(table) / max(1, len(series.epochs))
+    stride = math.ceil(len(table) / MAX_ROWS)
+    kept = series.epochs[::-1][::stride] if rows <= MAX_ROWS else []
+    table = table[table.epoch.isin(kept)]
+    columns = {"channel": "irrep", "share": "share", "stderr": "standard error"}
+    found = table[["epoch", "probe", "group", *columns]].rename(columns=columns)
+    words = [
+        in_words(share, stderr)
+        for share, stderr in zip(table.share, table.stderr, strict=True)
+    ]
+    return found.assign(shown=words).astype({"probe": str, "group": str, "irrep": str})
+
+
+def in_words(share: float, stderr: float) -> str:
+    """Write a share as one may read it.
+
+    :param share: of an irrep
+    :param stderr: its standard error, NaN if unknown
+    :return: with its error, as an upper bound, or with the remark that it has no error bar
+    """
+    if not math.isfinite(share):
+        return "not measured"
+    if not math.isfinite(stderr):
+        return f"{share:.2g}, no error bar"
+    if share <= 2 * stderr:
+        return f"below {max(share, 0.0) + 2 * stderr:.1g}"
+    return f"{share:.2g} ± {stderr:.1g}"
 
 
 def find_run(handlers: list[Any]) -> Any:
@@ -108,9 +153,11 @@ def find_run(handlers: list[Any]) -> Any:
     return None
 
 
-def _at(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
-    return table[table.epoch == epoch]
-
-
-def _sign(sigma: float) -> str:
-    return "+" if sigma == 1 else "-"
+def _key(row: Any, column: str) -> str:
+    """Name of a scalar: the output first, so that its panels stand beside each other."""
+    sign = "+" if row["o3_sigma"] == 1 else "-"
+    # a slash would open another section
+    unit = str(row["unit"]).replace("/", " per ")
+    tail = f" [{unit}]" if unit and column != "A_over_rmse" else ""
+    target = str(row["target"]).replace("/", " per ")
+    return f"symmetry/{target} ({row['o3_lambda']},{sign}) {SCALARS[column]}{tail}"

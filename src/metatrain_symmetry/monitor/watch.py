@@ -1,4 +1,4 @@
-"""What is done at each epoch: decide, measure, write down, tell."""
+"""What is done at each epoch: decide, measure, write down, log."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from metatrain.utils.logging import ROOT_LOGGER
 from ..measure.plan import Orbits, Plan
 from ..measure.series import FOLDER, append
 from ..measure.snapshot import measure_snapshot
-from ..measure.subject import Subject, subject
+from ..measure.subject import Subject, raw_values, subject
 from ..measure.transitions import transitions
 from ..orbit import Engine, open_engine
 from ..orbit.probes import group_of
@@ -27,8 +27,8 @@ from .schedule import epochs_to_measure
 from .wandb_sink import WandbSink, find_run
 
 
-PAGE, FIGURE = 1.5, 0.6
-"""Seconds set aside for the page, and for each figure, at the end."""
+BESIDE = 0.1
+"""Share of a measurement that the errors of structures without A may take."""
 
 
 class Watch:
@@ -63,17 +63,18 @@ class Watch:
         self.series = begin_series(self.folder, start, report.summary(options, engine))
         schedule = epochs_to_measure(start, last, options["interval"], options["points"])
         self.due = [epoch for epoch in schedule if epoch not in self.series.epochs]
+        self.credit, self.skipped = 1.0, 0
         self.plans = ladder(len(self.held_out), options["estimator"])
         self.plan: Plan | None = None
         self.done: Plan | None = None
-        groups = {group_of(probe) for probe in engine.probes}
-        figures = len(engine.blocks) + len(groups)
-        self.budget = Budget(options["max_overhead"], PAGE + FIGURE * figures)
+        self.errors_of_all: bool | None = None
+        fixed = options["interval"] is not None
+        self.budget = Budget(options["max_overhead"], fixed)
         run = find_run(ROOT_LOGGER.handlers)
         self.sink = WandbSink(run) if run is not None else None
         self.engine: Engine | None = None
         self.subjects: list[Subject] = []
-        self.stride, self.passed, self.closed = 1.0, 0, False
+        self.measured, self.warned = 0, False
 
     def _engine(self) -> Engine:
         twin = replica(self.model)
@@ -92,20 +93,27 @@ class Watch:
         :param epoch: as in metatrain's log, where the first one is 0
         """
         completed = epoch + 1
+        try:
+            self._measure_due(completed)
+        finally:
+            if self.sink is not None:
+                self.sink.log_next(epoch)
+
+    def _measure_due(self, completed: int) -> None:
         training = self._training(completed)
         if self.engine is None or not self.subjects:
             self._prepare()
             if self.start in self.due:
-                self._measure(self.start, epoch, training, "initial ")
-        if completed >= self.last or (self.due and completed >= self.due[0]):
-            worth_it = self._affordable(training) or completed >= self.last
+                self._choose(training)
+                self.due.remove(self.start)
+                self._measure(self.start, training)
+        if self.due and completed >= self.due[0]:
+            worth_it = self._choose(training) or completed >= self.last
             # even if it fails: what is wrong now may be right at the next one
             self.due = [due for due in self.due if due > completed]
             if worth_it:
                 self._update()
-                self._measure(completed, epoch, training)
-        if completed >= self.last:
-            self._finish(epoch, commit=False)
+                self._measure(completed, training)
 
     def _training(self, completed: int) -> float:
         """Expected length of the whole training without us, in seconds."""
@@ -122,66 +130,91 @@ class Watch:
             for one in self.held_out
         ]
         trial = Plan(1)
-        started = time.perf_counter()
-        measure_snapshot(engine, self.subjects, trial, self.orbits, memory=self._memory)
-        seconds = time.perf_counter() - started
-        self.budget.learn(work(trial, self.subjects, self.orbits), seconds, 1.5 * seconds)
+        try:
+            self._timed(trial, errors_of_all=False)  # what is done once only
+            _, seconds = self._timed(trial, errors_of_all=False)
+        except Exception:
+            self.subjects = []  # nothing is prepared: to be tried again
+            raise
+        self.budget.learn(work(trial, self.subjects, self.orbits), seconds)
 
-    @property
-    def _memory(self) -> int:
-        return int(self.options["memory_mib"] * 2**20)
+    def _timed(
+        self, plan: Plan, errors_of_all: bool
+    ) -> tuple[tuple[dict[str, pd.DataFrame], int], float]:
+        assert self.engine is not None
+        started = time.perf_counter()
+        found = measure_snapshot(
+            self.engine,
+            self.subjects,
+            plan,
+            self.orbits,
+            memory=int(self.options["memory_mib"] * 2**20),
+            errors_of_all=errors_of_all,
+            group_of=group_of,
+        )
+        return found, time.perf_counter() - started
 
     def _update(self) -> None:
         assert self.engine is not None
         twin: Any = self.engine
         refresh(twin.model, self.model)
 
-    def _affordable(self, training: float) -> bool:
-        """Choose a plan; say whether this epoch gets a measurement."""
-        costs = [self.budget.cost(p, self.subjects, self.orbits) for p in self.plans]
-        left = max(1, len(self.due))
-        self.plan, self.stride = self.budget.choose(
-            self.plans, costs, training, left, self.plan
-        )
-        self.passed += 1
-        return self.passed >= self.stride
+    def _choose(self, training: float) -> bool:
+        """Choose a plan; say whether this due epoch is measured."""
+        budget, left = self.budget, len(self.due)
+        costs = [budget.cost(p, self.subjects, self.orbits) for p in self.plans]
+        choice = budget.choose(self.plans, costs, training, left, self.measured, self.plan)
+        self.plan = choice.plan
+        if self.errors_of_all is None:
+            self._decide_about_errors(choice.each)
+        if choice.short and not self.warned:
+            self.warned = True
+            cost, allowed = costs[self.plans.index(choice.plan)], budget.allowed(training)
+            report.warn_short(choice, cost, budget.spent, allowed, budget.fixed_schedule)
+        # the measured ones are spread evenly over the due ones
+        self.credit += choice.count / left
+        self.skipped += 1
+        if self.credit < 1 - 1e-9:
+            return False
+        self.credit -= 1
+        self.skipped -= 1
+        return True
 
-    def _measure(
-        self, completed: int, step: int, training: float, prefix: str = ""
-    ) -> None:
-        """One measurement, its files, its line in the log, its place in W&B."""
+    def _decide_about_errors(self, each: float) -> None:
+        """Whether errors of the structures without A are worth their time."""
         assert self.engine is not None
-        if self.plan is None:
-            self._affordable(training)
-        plan, before, skipped = self.plan, self.done, max(0, self.passed - 1)
-        assert plan is not None
-        self.passed, self.done = 0, plan
         started = time.perf_counter()
-        tables, evaluations = measure_snapshot(
-            self.engine,
-            self.subjects,
-            plan,
-            self.orbits,
-            memory=self._memory,
-            group_of=group_of,
-        )
-        seconds = time.perf_counter() - started
+        raw_values(self.engine, self.subjects[0].prepared, self.engine.blocks)
+        seconds = (time.perf_counter() - started) * len(self.subjects)
+        self.errors_of_all = self.budget.fixed_schedule or seconds <= BESIDE * each
+        if self.errors_of_all:
+            self.budget.fixed = seconds
+
+    def _measure(self, completed: int, training: float) -> None:
+        """One measurement, its files, its line in the log, its place in W&B."""
+        plan, before = self.plan, self.done
+        assert plan is not None
+        self.done = plan
+        started = time.perf_counter()
+        (tables, evaluations), seconds = self._timed(plan, bool(self.errors_of_all))
+        skipped, self.skipped = self.skipped, 0
         row = {
             "evaluations": evaluations,
             "seconds": round(seconds, 3),
             "training_seconds": round(training, 3),
             "n_structures": plan.n_structures,
             "circles": plan.circles,
-            "n_grid": plan.n_grid,
+            "design": plan.design,
             "note": report.note(plan, before, skipped, len(self.held_out)),
         }
         tables["measurements"] = pd.DataFrame([row])
         self._keep(tables, completed)
+        self.measured += 1
         logging.info(report.line(self.series, completed))
         if self.sink is not None:
-            self.sink.log(step, self.series, completed, prefix)
+            self.sink.add(self.series, completed)
         whole = time.perf_counter() - started
-        self.budget.learn(work(plan, self.subjects, self.orbits), seconds, whole)
+        self.budget.learn(work(plan, self.subjects, self.orbits), whole)
 
     def _keep(self, tables: dict[str, pd.DataFrame], completed: int) -> None:
         """Append to the series in memory and in the files."""
@@ -193,36 +226,41 @@ class Watch:
         for name in ("equivariance", "measurements", "events"):
             setattr(series, name, _joined(getattr(series, name), tables[name]))
         append(self.folder, tables)
-        for text in tables["events"].text:
+        for text in report.headlines(tables["events"]):
             logging.info(f"Sudden transition: {text}")
 
     def close(self, finished: bool) -> None:
-        """Measure the end, if metatrain did not log it, and draw.
+        """Measure the end, if metatrain did not log it.
 
         :param finished: whether the training came to its end
         """
-        if not finished or self.closed or self.last <= self.start:
+        if not finished or self.last <= self.start or self.last in self.series.epochs:
             return
-        try:
-            if self.last not in self.series.epochs:
-                if self.engine is None or not self.subjects:
-                    self._prepare()
-                self._update()
-                self._measure(self.last, self.last - 1, self._training(self.last))
-        finally:
-            if self.series.epochs:
-                self._finish(self.last - 1, commit=True)
+        if self.engine is None or not self.subjects:
+            self._prepare()
+        training = self._training(self.last)
+        if self.plan is None:
+            self.due = [self.last]
+            self._choose(training)
+        self._update()
+        self._measure(self.last, training)
 
-    def _finish(self, step: int, commit: bool) -> None:
-        self.closed = True
-        page = report.draw(self.series, self.folder)
-        if self.sink is not None:
-            self.sink.close(step, self.series, page, commit)
-        spent, training = self.budget.spent, self.budget.training
-        logging.info(
-            f"Symmetry: {len(self.series.epochs)} measurements in '{self.folder}', page "
-            f"'{page}', {spent:.1f} s, {spent / max(training, 1e-9):.1%} of the training"
-        )
+    def finish(self, finished: bool) -> None:
+        """Draw the page, hand everything to W&B, say what it cost.
+
+        :param finished: whether the training came to its end
+        """
+        page = None
+        try:
+            if finished and self.last > self.start and self.series.epochs:
+                spent, training = self.budget.spent, self.budget.training
+                started = time.perf_counter()
+                page = report.draw(self.series, self.folder)
+                seconds = time.perf_counter() - started
+                logging.info(report.closing(self.series, page, spent, training, seconds))
+        finally:
+            if self.sink is not None:
+                self.sink.close(self.last, self.series, page)
 
 
 def _joined(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,9 @@ from metatrain.utils.pydantic import validate_base_options
 from omegaconf import DictConfig, OmegaConf
 
 from ..io import put, recover, scratch_beside
+from ..monitor import complete
 from ..monitor.continuation import remember
+from ..monitor.options import check_files
 from ..orbit.checkpoints import read_checkpoint
 from .checkpoints import Checkpoint
 from .options import AUTO, automatic_l_max
@@ -42,6 +44,12 @@ def check(
     :raises ValueError: if the checkpoint cannot be read or is of another architecture.
     """
     options = OmegaConf.create(OmegaConf.to_container(OmegaConf.create(options)))
+    symmetry = OmegaConf.select(options, "architecture.training.symmetry")
+    if OmegaConf.is_config(symmetry):
+        symmetry = OmegaConf.to_container(symmetry)
+    symmetry = complete(symmetry)
+    if symmetry is not None:
+        check_files(symmetry)
     _choose_l_max(options)
     if restart_from is not None:
         _check_restart(restart_from)

@@ -9,7 +9,8 @@ import torch
 from metatrain.pet import Trainer as PETTrainer
 from metatrain.utils.abc import ModelInterface
 
-from ..io import recover, scratch_beside
+from ..io import clean, recover, scratch_beside
+from ..measure.series import FOLDER
 from ..monitor import Monitor, complete
 from . import checkpoints
 
@@ -47,10 +48,12 @@ class Trainer(PETTrainer):
         :param val_datasets: data sets to choose the best model with.
         :param checkpoint_dir: folder for the checkpoints.
         :raises ValueError: if a structure has positions that are not finite, or atomic
-            types that the model does not know.
+            types that the model does not know, or if an option of ``symmetry`` names layers
+            or structures that are not there.
         """
         start = 0 if self.epoch is None else self.epoch + 1
         last = self.hypers["num_epochs"]
+        _clean(Path(checkpoint_dir))
         options = self.symmetry
         try:
             with Monitor(options, model, val_datasets, checkpoint_dir, start, last):
@@ -81,10 +84,9 @@ class Trainer(PETTrainer):
         recover(path)
         # a folder, so that no `--restart auto` can pick up an unfinished file
         with scratch_beside(path) as folder:
-            unfinished = folder / path.name
-            super().save_checkpoint(model, unfinished)
+            super().save_checkpoint(model, folder / path.name)
             # metatrain adds a missing extension by itself
-            (written,) = unfinished.parent.iterdir()
+            (written,) = folder.iterdir()
             os.replace(written, path.with_name(written.name))
 
     @classmethod
@@ -101,6 +103,16 @@ class Trainer(PETTrainer):
             cls.__checkpoint_version__,
             PETTrainer.upgrade_checkpoint,
         )
+
+
+def _clean(run: Path) -> None:
+    """Remove what killed runs, started in the same folder, have left unfinished."""
+    runs = [run]
+    if run.parent.parent.name == "outputs":
+        runs += run.parent.parent.glob("*/*")
+    for folder in runs:
+        for place in (folder, folder / FOLDER, folder / FOLDER / "figures"):
+            clean(place)
 
 
 def _find_fault(datasets: Sequence[Any], atomic_types: list[int]) -> str | None:

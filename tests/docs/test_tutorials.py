@@ -1,0 +1,61 @@
+"""The tutorials, done as written, on a few molecules."""
+
+import shutil
+
+import ase.io
+import pandas as pd
+import pytest
+from pages import TUTORIALS, follow
+from training_common import MOLECULES
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """Folder in which the first tutorial was done."""
+    folder = tmp_path_factory.mktemp("tutorials")
+    frames = sorted(ase.io.read(MOLECULES, ":60"), key=len)
+    ase.io.write(folder / "molecules.xyz", frames[:12])
+    follow(TUTORIALS / "train_and_watch.md", folder)
+    return folder
+
+
+@pytest.fixture
+def folder(first, tmp_path):
+    return shutil.copytree(first, tmp_path / "tutorial")
+
+
+def test_every_tutorial_is_done():
+    done = {"index", "train_and_watch", "read_a_report", "purify", "upgrade_a_pet"}
+    assert {path.stem for path in TUTORIALS.glob("*.md")} == done | {"exported_model"}
+
+
+def test_train_and_watch(first):
+    (measured,) = first.glob("outputs/*/*/symmetry/measurements.csv")
+    epochs = pd.read_csv(measured).epoch
+    assert epochs.min() == 0
+    assert epochs.max() == 24
+
+
+def test_read_a_report(folder):
+    names = follow(TUTORIALS / "read_a_report.md", folder)
+    assert set(names["table"].target) == {
+        "energy", "conservative_force", "non_conservative_force",
+    }  # fmt: skip
+    assert len(names["present"]) > 0
+
+
+def test_purify(folder):
+    before = (folder / "model.ckpt").read_bytes()
+    follow(TUTORIALS / "purify.md", folder)
+    assert (folder / "model.ckpt").read_bytes() == before
+
+
+def test_upgrade_a_pet(folder):
+    names = follow(TUTORIALS / "upgrade_a_pet.md", folder)
+    assert names["energies"][0] == pytest.approx(names["energies"][1], abs=1e-4)
+
+
+def test_exported_model(folder):
+    names = follow(TUTORIALS / "exported_model.md", folder)
+    shares = names["report"].characters
+    assert set(shares[shares.share > 1e-6].channel) == {"(0,+)", "(1,+)", "(2,+)"}

@@ -1,0 +1,152 @@
+"""Error bars against exact values, over seeds, for every channel and every A shown."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from metatrain_symmetry.group import Irrep, O3Grid, random_frame
+from metatrain_symmetry.measure.analysis import analyze
+from metatrain_symmetry.measure.errors import Replicates, ratio, widening
+from metatrain_symmetry.measure.settings import Settings
+from metatrain_symmetry.measure.structure import measure_structure
+from metatrain_symmetry.orbit import Block, FunctionEngine
+
+
+VANISHING = 1e-12
+"""What the exact grid itself does not know better."""
+
+VECTOR = Block("force", Irrep(1), "atom", "eV/A")
+
+
+def wavy(points):
+    """Not band-limited, with all pseudo channels, and directions of the laboratory."""
+    x, y, z = points.unbind(-1)
+    axial = torch.linalg.cross(points, points.roll(1, dims=1), dim=-1)
+    return torch.stack([torch.sin(2 * x * y + z), torch.tanh(axial[..., 0] + y)], dim=-1)
+
+
+def force(points):
+    """A vector with a tail of high degrees, and a part that is not equivariant."""
+    axial = torch.linalg.cross(points, points.roll(1, dims=1), dim=-1)
+    found = points + 0.2 * axial + 0.2 * torch.sin(3 * points.roll(1, dims=-1))
+    return found.roll(-1, dims=-1).unsqueeze(-1)
+
+
+def engine_and_structures(count):
+    engine = FunctionEngine(targets={VECTOR: force}, layers={"layer": wavy})
+    random = np.random.default_rng(5)
+    clouds = [torch.from_numpy(random.normal(size=(4, 3))) for _ in range(count)]
+    return engine, [engine.prepare(cloud, f"cloud {i}") for i, cloud in enumerate(clouds)]
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """Shares and A of eight structures from a grid of degree 40."""
+    engine, structures = engine_and_structures(8)
+    grid = O3Grid(40, 4, frame=random_frame(99))
+    powers, norms, A = {}, {}, []
+    for structure in structures:
+        found = measure_structure(engine, structure, grid, engine.blocks, engine.probes)
+        A.append(found.equivariance[VECTOR].A)
+        for key, spectrum in found.spectra.items():
+            name = key if isinstance(key, str) else "force (1,+)"
+            powers[name] = powers.get(name, 0) + spectrum.powers.powers[0]
+            norms[name] = norms.get(name, 0) + spectrum.powers.norm2[0]
+    shares = {name: (powers[name] / norms[name]).tolist() for name in powers}
+    return shares, np.array(A), [str(irrep) for irrep in grid.irreps]
+
+
+def scores(exact, count, seeds, **options):
+    """z of every channel and of every A."""
+    shares, A, channels = exact
+    engine, structures = engine_and_structures(count)
+    rows = []
+    for seed in range(seeds):
+        settings = Settings(lambda_max=4, seed=seed, budget=None, **options)
+        report = analyze(engine, structures, settings, progress=False)
+        table = report.characters.set_index(["probe", "channel"])
+        for probe, values in shares.items():
+            known = [*zip(channels, values, strict=True), ("residual", 1 - sum(values))]
+            for channel, value in known:
+                if abs(value) < VANISHING:
+                    continue
+                found = table.loc[(probe, channel)]
+                z = (found.share - value) / found.stderr
+                kind = "pseudo" if channel.endswith("-)") else "proper"
+                rows.append((kind, f"{probe} {channel}", z, found.stderr / value))
+        errors = report.equivariance
+        for a, e, value in zip(errors.A, errors.A_stderr, A, strict=True):
+            rows.append(("A", "force", (a - value) / e, e / value))
+    return pd.DataFrame(rows, columns=["kind", "name", "z", "relative"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"degree": 8},
+        {"degree": 12},
+        {"estimator": "circles", "circles": 12},
+        {"estimator": "grid"},
+    ],
+    ids=["small grid", "larger grid", "circles", "grid"],
+)
+def test_z_scores_of_every_channel(exact, options):
+    found = scores(exact, 8, 6, **options)
+    assert found.z.notna().all()
+    assert (found.z.abs() > 3).mean() <= 0.02
+    for _, rows in found.groupby("kind"):
+        assert (rows.z.abs() > 3).mean() <= 0.03
+    # honest is not enough: the errors say something as well
+    assert found[found.kind == "proper"].relative.median() < 0.2
+    assert found[found.kind == "A"].relative.median() < 0.1
+
+
+def test_a_small_grid_knows_pseudo_channels_that_circles_do_not(exact):
+    grid = scores(exact, 8, 2, degree=12)
+    circles = scores(exact, 8, 2, estimator="circles", circles=16)
+    low = ["layer (1,-)", "layer (2,-)", "layer (3,-)"]
+    of_grid = grid[grid.name.isin(low)].relative.median()
+    of_circles = circles[circles.name.isin(low)].relative.median()
+    assert of_grid < of_circles / 5
+
+
+def test_errors_are_widened_by_students_t():
+    assert widening(10**6) == pytest.approx(1, abs=1e-5)
+    assert widening(1) > 50
+    assert widening(4) == pytest.approx(6.62 / 3, rel=1e-2)  # t of 0.99865
+    assert np.isnan(widening(0))
+
+
+def test_coverage_of_a_ratio_from_few_replicates():
+    """Four replicates of one structure: three errors are missed as seldom as promised."""
+    random = np.random.default_rng(0)
+    missed = 0
+    for _ in range(4000):
+        b = 1 + 0.1 * random.normal(size=4)
+        value, error = ratio([Replicates(b, np.ones(4))])
+        missed += abs(value - 1) > 3 * error
+    # 0.27 % are expected; without widening 5.8 %
+    assert missed / 4000 < 0.006
+
+
+def test_scatter_over_structures_where_replicates_are_missing():
+    part = Replicates(np.array([1.0]), np.array([1.0]), float("nan"))
+    assert np.isnan(ratio([part])[1])  # unknown, not zero
+    random = np.random.default_rng(1)
+    missed = 0
+    for _ in range(2000):
+        parts = [
+            Replicates(1 + 0.1 * random.normal(size=1), np.ones(1), float("nan"))
+            for _ in range(6)
+        ]
+        value, error = ratio(parts)
+        missed += abs(value - 1) > 3 * error
+    assert missed / 2000 < 0.008
+
+
+def test_a_random_choice_adds_the_error_of_choosing():
+    parts = [Replicates(np.array([float(i)]), np.ones(1)) for i in range(4)]
+    assert ratio(parts)[1] == 0
+    some = ratio(parts, population=8)[1]
+    assert 0 < some < ratio(parts, population=10**9)[1]
