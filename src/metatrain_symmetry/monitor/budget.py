@@ -206,7 +206,9 @@ class Budget:
                 return Choice(before, count, each)
         fitting = [i for i in order if costs[i] <= each]
         chosen = fitting[-1] if fitting else order[0]
-        return Choice(plans[chosen], count, each, not fitting)
+        total = self.measuring + costs[chosen] * count
+        short = not fitting and total > self.allowed(training)
+        return Choice(plans[chosen], count, each, short)
 
 
 def work(plan: Plan, subjects: Sequence[Subject], orbits: Orbits) -> float:
