@@ -195,6 +195,37 @@ def test_nan_names_structure_and_layer():
         symmetry_report(broken, labelled(1), **QUICK)
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "word"),
+    [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")],
+)
+def test_an_interruption_is_one_line(files, tmp_path, name, code, word):
+    import signal as signals
+
+    folder, _ = files
+    command = [sys.executable, "-u", "-m", "metatrain_symmetry", "symmetry"]
+    command += [folder / "model.pt", folder / "structures.xyz", "-o", "out"]
+    process = subprocess.Popen(
+        [*map(str, command), "--degree", "20", "--budget", "none"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # a shell that runs the tests in the background has SIGINT ignored, and so would we
+        preexec_fn=lambda: signals.signal(signals.SIGINT, signals.SIG_DFL) and None,
+    )
+    seen = b""
+    while b"%" not in seen:  # of the progress
+        part = process.stdout.read1(4096)
+        assert part, seen.decode()
+        seen += part
+    process.send_signal(getattr(signals, name))
+    rest = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == code, rest
+    assert f"mtt symmetry was {word}: it leaves nothing half-written" in rest
+    assert "Traceback" not in rest
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_argument_has_a_help():
     import argparse
 

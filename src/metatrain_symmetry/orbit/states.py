@@ -51,7 +51,9 @@ def load(
     :return: the model and what it is
     """
     if state not in (None, *STATES):
-        raise ValueError(f"the state of a checkpoint is best or latest, not '{state}'")
+        raise ValueError(
+            f"give best or latest for the state of a checkpoint, not '{state}'"
+        )
     if path.suffix in (".yaml", ".yml"):
         raise ValueError(f"'{path}' is an options file: give a checkpoint or a model")
     input_file(path, "the model")

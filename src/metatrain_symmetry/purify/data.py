@@ -107,6 +107,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 def _split(options: Mapping[str, Any]) -> tuple[Source, Source]:
     datasets, section = open_sets(options["training_set"], "training_set")
+    _check_agreement(datasets)
     chosen = [(n, i) for n, one in enumerate(datasets) for i in one.indices]
     validation, test = options["validation_set"], options["test_set"]
     share, rest = 0.0, 1.0
@@ -120,6 +121,18 @@ def _split(options: Mapping[str, Any]) -> tuple[Source, Source]:
     if isinstance(test, int | float) and test > 0:
         chosen, _ = _divide(chosen, rest - float(test), float(test))
     return Source("training", datasets, chosen), kept
+
+
+def _check_agreement(datasets: list[DataSet]) -> None:
+    """Data sets mean the same by a target."""
+    known: dict[str, Any] = {}
+    for number, one in enumerate(datasets):
+        for name, info in one.infos.items():
+            if known.setdefault(name, info) != info:
+                raise ValueError(
+                    f"the target '{name}' differs between training_set[0] and "
+                    f"training_set[{number}]: write the same type, unit and sample_kind"
+                )
 
 
 def _named(validation: Any, datasets: list[DataSet], section: Any) -> Source:
