@@ -11,8 +11,8 @@ from metatrain_symmetry.measure.combine import combine
 from metatrain_symmetry.measure.diagnosis import diagnose
 from metatrain_symmetry.measure.errors import widening
 from metatrain_symmetry.measure.report import Report
+from metatrain_symmetry.measure.resolver import Spectrum
 from metatrain_symmetry.measure.settings import Settings
-from metatrain_symmetry.measure.structure import Spectrum
 from metatrain_symmetry.orbit import Block, FunctionEngine
 
 

@@ -16,8 +16,9 @@ from ..group import Orbit, irreps_up_to
 from ..orbit.engine import Block, Engine
 from .combine import Share, combine
 from .plan import Orbits, Plan
+from .resolver import Spectrum
 from .snapshot_rows import equivariance_rows
-from .structure import Measured, Representations, Spectrum, measure_structure
+from .structure import Measured, Representations, measure_structure
 from .subject import Subject, raw_values
 from .tables import characters_table
 
