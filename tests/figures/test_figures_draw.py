@@ -426,3 +426,20 @@ def test_names_are_not_mathematics():
 )
 def test_numbers(value, text):
     assert style.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "text"),
+    [
+        (0.13216, 0.0104, "0.132 ± 0.010"),
+        (0.00219, 8.66e-5, "0.002190 ± 0.000087"),
+        (3.14e-4, 1.14e-5, "(3.14 ± 0.11)×10⁻⁴"),
+        (2.0e-9, 3.0e-3, "0.0000 ± 0.0030"),
+        (412.3, 31.0, "412 ± 31"),
+        (0.5, 0.0, "0.5 ± 0"),
+        (0.5, float("nan"), "0.5"),
+        (float("nan"), 0.1, "–"),
+    ],
+)
+def test_numbers_with_errors(value, stderr, text):
+    assert style.with_error(value, stderr) == text

@@ -15,7 +15,7 @@ from metatrain_symmetry.figures import write_page
 from metatrain_symmetry.figures.cards import cards
 from metatrain_symmetry.figures.page import CAPTIONS, MAIN
 from metatrain_symmetry.figures.predictions import draw_spectrum
-from metatrain_symmetry.figures.style import number, save
+from metatrain_symmetry.figures.style import save, with_error
 from metatrain_symmetry.measure.quantities import QUANTITIES
 
 
@@ -128,7 +128,7 @@ def test_cards(page):
     (energy,) = found["energy"]["blocks"]
     (average,) = [e for e in make_report().summary["averages"] if e["target"] == "energy"]
     assert energy["numbers"] == [
-        (f"{number(average['A'])} ± {number(average['A_stderr'])} eV/atom",
+        (f"{with_error(average['A'], average['A_stderr'])} eV/atom",
          "equivariance error A"),
         (percent(average["ratio"]), "of the error (RMSE)"),
         (percent(average["asymmetric_share"]), "of the squared error is asymmetry"),

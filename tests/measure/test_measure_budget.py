@@ -130,7 +130,7 @@ def test_the_promise_is_kept_and_something_comes_of_it(monkeypatch, cost, sizes)
 def test_what_more_time_would_buy_is_said(monkeypatch):
     report, _ = run(monkeypatch, 0.01, [5] * 200, budget=60)
     assert 0 < report.summary["n_measured"] < 200
-    assert "all of them would take about" in report.summary["plan"]
+    assert "on each of them would take about" in report.summary["plan"]
     # the choice of structures is part of the error
     assert (report.characters.stderr > 0).all()
 
@@ -150,3 +150,22 @@ def test_without_a_budget_everything_is_measured(monkeypatch):
 def test_one_huge_structure_among_small_ones_does_not_take_it_all(monkeypatch):
     report, _ = run(monkeypatch, 2e-3, [4, 4, 4, 4, 400], budget=60)
     assert set(report.equivariance.structure) == {0, 1, 2, 3, 4}
+
+
+def test_a_pilot_of_lone_atoms_does_not_choose_the_degree():
+    """Half of the structures have one atom, at the origin: they show no spectrum."""
+
+    def wavy(points):
+        return torch.sin(6 * points[..., :1] * points[..., 1:2])
+
+    engine = FunctionEngine(layers={"layer": wavy})
+    random = np.random.default_rng(0)
+    clouds = [torch.from_numpy(random.normal(size=(4, 3))) for _ in range(3)]
+    atoms = [torch.zeros(1, 3, dtype=torch.float64) for _ in range(9)]
+    settings = Settings(lambda_max=2, budget=None)
+    degrees = [
+        analyze(engine, [engine.prepare(p) for p in points], settings, progress=False)
+        .summary["grid_degree"]
+        for points in (4 * clouds, atoms + clouds)
+    ]  # fmt: skip
+    assert degrees[0] == degrees[1] > 8

@@ -92,6 +92,21 @@ def test_a_prediction_of_the_right_size_that_is_useless_is_not_learned():
     assert "95 % of the size of the target" in finding["text"]
 
 
+def test_a_relaxed_structure_does_not_make_a_model_unlearned():
+    """Its forces are next to nothing, which no relative error says anything about."""
+    small = {"norm": 0.3, "error": 0.3, "error_averaged": 0.28}
+    finding = found(row(target_norm=0.1, **small))
+    assert finding["status"] == "asymmetric"  # 0.1² of 0.1² + 0.28²
+    assert "2.8 times as large as the target, which is small on" in finding["text"]
+    # an untrained prediction that is far too large looks the same: OK is neither
+    assert status(row(target_norm=0.1, norm=5.0, error=5.0, error_averaged=5.0)) == (
+        "unknown"
+    )
+    finding = found(row(target_norm=1e-16, **small))
+    assert finding["status"] == "asymmetric"
+    assert "The target is zero on these structures" in finding["text"]
+
+
 def test_numbers_that_are_not_known_decide_nothing():
     near = {"A": 0.3, "error_averaged": 0.95, "error": 1.0}  # 9 % of the squared error
     assert status(row(**near, A_stderr=0.003)) == "ok"
@@ -165,6 +180,8 @@ def test_symmetry_forces_zero():
     finding = found(row(forced_zero=4, target_norm=0.0, norm=0.1, error=0.1))
     assert finding["status"] == "forced zero"
     assert "all of the prediction (0.1 eV/A) is asymmetry" in finding["text"]
+    nothing = {"forced_zero": 4, "target_norm": 0.0, "norm": 0.0, "A": 0.0}
+    assert "and so is the prediction" in found(row(**nothing))["text"]
     finding = found(row(), row(structure=1, forced_zero=1))
     assert finding["status"] == "ok"
     assert "zero at 1 of 8 samples" in finding["text"]
@@ -256,6 +273,11 @@ def test_a_share_within_its_error_is_given_as_a_bound():
     text = found(row(**DENSITY), characters=table)["text"]
     assert "(8,+) makes up less than 0.02 % of the prediction" in text
     assert "less than less" not in text
+
+
+def test_a_prediction_without_a_spectrum_is_not_said_to_need_a_larger_lambda():
+    others = spectra(("energy (0,+)", "output", "predictions", {"(0,+)": 1.0}))
+    assert "--lambda-max" not in found(row(), characters=others)["text"]
 
 
 def test_one_table_of_statuses():

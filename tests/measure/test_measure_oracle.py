@@ -8,7 +8,8 @@ from metatomic.torch.o3 import SymmetrizedModel
 
 from metatrain_symmetry.group import Irrep, O3Grid, octahedral_group
 from metatrain_symmetry.measure.noise import noise_floor
-from metatrain_symmetry.measure.structure import measure_structure, widest
+from metatrain_symmetry.measure.resolver import widest
+from metatrain_symmetry.measure.structure import measure_structure
 from metatrain_symmetry.orbit import Block, FunctionEngine, open_engine
 
 

@@ -358,7 +358,7 @@ def refuse(*arguments):
 
 def test_epochs_are_guaranteed_and_the_budget_is_named_once(data, tmp_path, caplog):
     """A budget of nothing: 16 of 25 epochs all the same, and one line about it."""
-    few = torch.utils.data.Subset(data[0], range(2))
+    few = torch.utils.data.Subset(data[0], range(4))
     symmetry = {"max_overhead": 1e-6, "lambda_max": 1, "probes": [], "n_structures": 2}
     run((few, *data[1:]), tmp_path, symmetry, epochs=24)
     series = Series.load(tmp_path / "symmetry")
@@ -373,7 +373,7 @@ def test_epochs_are_guaranteed_and_the_budget_is_named_once(data, tmp_path, capl
 
 
 def test_an_explicit_interval_is_kept_and_the_budget_is_named_once(data, tmp_path, caplog):
-    few = torch.utils.data.Subset(data[0], range(2))
+    few = torch.utils.data.Subset(data[0], range(4))
     symmetry = {"max_overhead": 1e-6, "lambda_max": 1, "probes": [], "interval": 1}
     run((few, *data[1:]), tmp_path, symmetry, epochs=20)
     assert Series.load(tmp_path / "symmetry").epochs == list(range(21))

@@ -233,7 +233,9 @@ def test_figure(tmp_path):
     }
     figure = draw_tradeoff(curve, summary)
     assert len(figure.axes) == 4
-    assert figure.axes[0].get_title() == "energy (0,+)\nbest"
+    assert figure.axes[0].get_title(loc="left") == "energy (0,+)\nbest state"
+    one = draw_tradeoff(curve.assign(state="best and latest"), summary)
+    assert one.axes[0].get_title(loc="left") == "energy (0,+)\nbest and latest state"
     figure.savefig(tmp_path / "figure.png")
 
 

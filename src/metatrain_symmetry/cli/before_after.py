@@ -16,14 +16,19 @@ PURIFY = {
 }
 """Small: the quickstart takes minutes."""
 
+LAYERS: dict[str, Any] = {"budget": 45.0}
+"""Of the report on all layers, in seconds: enough for grids that are exact to λ = 8."""
+
+LAYER_STRUCTURES = 5
+"""At most this many of the test set, for the report on all layers."""
+
+PREDICTIONS: dict[str, Any] = {
+    "probes": (), "lambda_max": 4, "degree": 8, "circles": 2, "budget": None,
+}  # fmt: skip
+"""Of both sides of the comparison: the same rotations of every structure."""
+
 STRUCTURES = 8
-"""At most this many of the test set are measured."""
-
-BUDGET = 45.0
-"""Seconds for the report with all layers."""
-
-AFTER_BUDGET = 15.0
-"""Seconds for the report of the purified model, of its predictions only."""
+"""At most this many of the test set are compared."""
 
 COLUMNS = (("A", "A"), ("error", "error"), ("asymmetric_share", "A² of error²"))
 
@@ -39,21 +44,21 @@ def measure(model: Path, outputs: Path, options: dict[str, Any], folder: Path) -
     """
     from .report import symmetry_report
 
-    frames = _test_structures(outputs, options)
-    return symmetry_report(model, frames, folder, overwrite=True, budget=BUDGET)
+    frames = _test_structures(outputs, options)[:LAYER_STRUCTURES]
+    return symmetry_report(model, frames, folder, overwrite=True, **LAYERS)
 
 
-def purify_and_measure(
+def purify_and_compare(
     model: Path, outputs: Path, options: dict[str, Any], purified: Path, folder: Path
-) -> "Report":
-    """Purify the direct forces, and measure the predictions on the same structures.
+) -> str:
+    """Purify the direct forces; measure the predictions before and after.
 
     :param model: checkpoint of the trained model
     :param outputs: folder that metatrain wrote, for the test set
     :param options: of the training
     :param purified: checkpoint to write
     :param folder: of the report on it
-    :return: the report
+    :return: table of both
     """
     from .purify import purify_checkpoint
     from .report import symmetry_report
@@ -63,9 +68,9 @@ def purify_and_measure(
     content["purify"] = PURIFY
     purify_checkpoint(model, content, purified, overwrite=True)
     frames = _test_structures(outputs, options)
-    return symmetry_report(
-        purified, frames, folder, overwrite=True, probes=(), budget=AFTER_BUDGET
-    )
+    before = symmetry_report(model, frames, **PREDICTIONS)
+    after = symmetry_report(purified, frames, folder, overwrite=True, **PREDICTIONS)
+    return compare(before, after)
 
 
 def _test_structures(outputs: Path, options: dict[str, Any]) -> list[Any]:
@@ -89,7 +94,7 @@ def compare(before: "Report", after: "Report") -> str:
     """
     from ..measure.averages import averages
 
-    # a budget may have left out other structures of one than of the other
+    # whatever was left out of one of them
     common = set(before.equivariance.structure) & set(after.equivariance.structure)
     entries, others = (
         {_label(entry): entry for entry in averages(table[table.structure.isin(common)])}

@@ -212,7 +212,7 @@ def analyse(run: Path, outputs: Path, options: dict[str, Any]) -> None:
     :param options: of the training
     """
     # importing torch takes seconds: not before training has started
-    from .before_after import compare, measure, purify_and_measure
+    from .before_after import measure, purify_and_compare
     from .errors import evaluate
 
     print("\n2. Errors of the model", flush=True)
@@ -221,11 +221,11 @@ def analyse(run: Path, outputs: Path, options: dict[str, Any]) -> None:
     before = measure(run / "model.ckpt", outputs, options, run / "symmetry-report")
     print(f"spectra: {before.summary['convergence_text']}\n")
     print("4. Purifying the readout of the direct forces (mtt purify)", flush=True)
-    after = purify_and_measure(
+    compared = purify_and_compare(
         run / "model.ckpt", outputs, options, run / "purified.ckpt",
         run / "symmetry-purified",
     )  # fmt: skip
-    print("\n" + compare(before, after))
+    print("\n" + compared)
     print("error: RMSE as given; A² of error²: the share that is asymmetry\n")
 
 

@@ -70,6 +70,7 @@ def table(entries: list[dict[str, Any]], diagnosis: list[dict[str, str]]) -> lis
 def _row(entry: dict[str, Any], verdicts: dict[tuple[str, str], str]) -> tuple[str, ...]:
     """One block."""
     from ..group import Irrep
+    from ..measure.spectra_text import percent
     from ..orbit.outputs import part_name
 
     irrep = Irrep(entry["o3_lambda"], entry["o3_sigma"])
@@ -83,7 +84,7 @@ def _row(entry: dict[str, Any], verdicts: dict[tuple[str, str], str]) -> tuple[s
         f"{entry['A']:.3g} ± {_error_bar(entry['A_stderr'])}",
         entry["unit"],
         "-" if math.isnan(entry["ratio"]) else f"{entry['ratio']:.2f}",
-        "-" if math.isnan(share) else f"{100 * share:.2g} %",
+        "-" if math.isnan(share) else percent(share).replace("less than", "<"),
         verdicts.get((target, str(irrep)), ""),
     )
 

@@ -58,11 +58,9 @@ def _block(
 def _numbers(average: dict[str, Any]) -> list[tuple[str, str]]:
     """What stands out: A, and what it is of the error."""
     A, stderr = (_float(average.get(name)) for name in ("A", "A_stderr"))
-    error_bar = f" ± {style.number(stderr)}" if math.isfinite(stderr) else ""
     unit = style.unit(str(average.get("unit") or ""))
-    found = [(f"{style.number(A)}{error_bar} {unit}".strip(), "equivariance error A")]
-    if not error_bar:
-        found[0] = (found[0][0], "equivariance error A, no error bar")
+    what = "equivariance error A" + ("" if math.isfinite(stderr) else ", no error bar")
+    found = [(f"{style.with_error(A, stderr)} {unit}".strip(), what)]
     for column, text in (
         ("ratio", "of the error (RMSE)"),
         ("asymmetric_share", "of the squared error is asymmetry"),

@@ -62,12 +62,11 @@ def say_share(channel: Channel) -> str:
     :param channel: that was measured
     :return: the share and its error, or what it is below, or that there is no error bar
     """
-    share = style.number(channel.share)
     if channel.below:
         return f"below {style.number(channel.bound)}"
     if not channel.has_error_bar:
-        return f"{share}, no error bar"
-    return f"{share} ± {style.number(channel.stderr)}"
+        return f"{style.number(channel.share)}, no error bar"
+    return style.with_error(channel.share, channel.stderr)
 
 
 def legend() -> list[dict[str, Any]]:

@@ -246,6 +246,25 @@ def number(value: float) -> str:
     return f"{float(f'{value:.3g}'):,.10g}"
 
 
+def with_error(value: float, stderr: float) -> str:
+    """Write a number and its standard error with the same digits.
+
+    :param value: finite
+    :param stderr: NaN if there is no error bar, which is then not written
+    :return: such as ``0.132 ± 0.010`` or ``(3.1 ± 0.2)×10⁻⁵``
+    """
+    if not (math.isfinite(value) and math.isfinite(stderr) and stderr > 0):
+        zero = " ± 0" if stderr == 0 else ""
+        return f"{number(value)}{zero}"
+    size = max(abs(value), stderr)
+    exponent = 0 if 1e-3 <= size < 1e5 else math.floor(math.log10(size))
+    value, stderr = value / 10.0**exponent, stderr / 10.0**exponent
+    # two digits of the error, at least those that the number would have without it
+    decimals = min(max(1 - math.floor(math.log10(stderr)), 0), 6)
+    text = f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
+    return f"({text})×10{str(exponent).translate(RAISED)}" if exponent else text
+
+
 def power(value: float) -> str:
     """Write a power of ten.
 

@@ -1,6 +1,6 @@
 """Small pictures of a series, made pixel by pixel: cheap enough for every epoch."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -17,6 +17,8 @@ CELL = 14
 SEPARATOR = 1
 LEFT, TOP, BOTTOM, RIGHT = 46, 8, 24, 62
 FONT = 11
+LESS = np.array([[abs(3 - y) == x for x in range(4)] for y in range(7)])
+DOT = np.ones((2, 2), dtype=bool)
 # shares above this have bright colours
 BRIGHT = 1e-3
 # between the proper irreps, the pseudo irreps and the residual
@@ -55,39 +57,61 @@ def thumbnails(series: Series) -> dict[str, np.ndarray]:
 
 
 def _draw(history: History, epochs: list[int]) -> np.ndarray:
-    rows = _rows(history)
+    rows = _rows(history.channels)
     n_epochs = history.shares.shape[1]
-    height = rows[0] + CELL + BOTTOM
-    pixels = np.full((height, LEFT + n_epochs * CELL + RIGHT, 3), 255, dtype=np.uint8)
+    pixels = _frame(history.channels, history.needed, tuple(epochs)).copy()
     for y, colors in zip(rows, _colors(history.bounds), strict=True):
         band = np.repeat(colors, CELL, axis=0)
         band = np.broadcast_to(band, (CELL - SEPARATOR, *band.shape)).copy()
         band[:, CELL - SEPARATOR :: CELL] = 255
         pixels[y : y + CELL - SEPARATOR, LEFT : LEFT + n_epochs * CELL] = band
+    _mark(pixels, history, rows)
+    return pixels
+
+
+def _mark(pixels: np.ndarray, history: History, rows: list[int]) -> None:
+    """Signs in the cells of upper bounds and of shares without an error bar."""
+    for sign, where in ((LESS, history.below), (DOT, history.bare)):
+        y, x = np.nonzero(sign)
+        row, epoch = np.nonzero(where)
+        top = np.asarray(rows)[row] + (CELL - SEPARATOR - sign.shape[0]) // 2
+        left = LEFT + epoch * CELL + (CELL - SEPARATOR - sign.shape[1]) // 2
+        # legible on dark and on bright cells
+        ink = np.where(history.bounds[row, epoch] > BRIGHT, 0, 255).astype(np.uint8)
+        pixels[top[:, None] + y, left[:, None] + x] = ink[:, None, None]
+
+
+@lru_cache(maxsize=32)
+def _frame(channels: tuple[str, ...], needed: str, epochs: tuple[int, ...]) -> np.ndarray:
+    """Everything but the cells: the same for many probes."""
+    rows = _rows(channels)
+    height = rows[0] + CELL + BOTTOM
+    shape = (height, LEFT + len(epochs) * CELL + RIGHT, 3)
+    pixels = np.full(shape, 255, dtype=np.uint8)
     scale = _colors(10 ** np.linspace(0, np.log10(FLOOR), height - TOP - BOTTOM))
-    x = LEFT + n_epochs * CELL + 10
+    x = LEFT + len(epochs) * CELL + 10
     pixels[TOP : height - BOTTOM, x : x + 10] = scale[:, None]
     image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
-    _mark(draw, history, rows)
-    _write(draw, history, rows, epochs)
+    beyond = f"> {_degree(channels)}"
+    for y, name in zip(rows, channels, strict=True):
+        label = name if name.startswith("(") else beyond
+        # the irrep that the target needs stands out
+        fill = style.PSEUDO if name == needed else style.LINE
+        place = (LEFT - 5, y + CELL / 2)
+        draw.text(place, label, fill=fill, font=_font(), anchor="rm")
+    _write_epochs(draw, rows[0] + CELL, epochs)
     return np.asarray(image)
 
 
-def _mark(draw: ImageDraw.ImageDraw, history: History, rows: list[int]) -> None:
-    """Signs in the cells of upper bounds and of shares without an error bar."""
-    for sign, where in (("<", history.below), ("•", history.bare)):
-        for row, epoch in np.argwhere(where):
-            place = (LEFT + (epoch + 0.5) * CELL - 0.5, rows[row] + CELL / 2)
-            # legible on dark and on bright cells
-            fill = "black" if history.bounds[row, epoch] > BRIGHT else "white"
-            draw.text(place, sign, fill=fill, font=_font(), anchor="mm")
+def _degree(channels: tuple[str, ...]) -> int:
+    return sum(name.endswith("+)") for name in channels) - 1
 
 
-def _rows(history: History) -> list[int]:
+def _rows(channels: tuple[str, ...]) -> list[int]:
     """Upper border of each row of cells: λ grows upwards, as in the figures."""
-    size = history.degree + 1
-    total = len(history.channels)
+    size = _degree(channels) + 1
+    total = len(channels)
     gaps = [min(i // size, 2) * GAP for i in range(total)]
     return [TOP + (total - 1 - i) * CELL + gaps[-1] - gaps[i] for i in range(total)]
 
@@ -112,17 +136,8 @@ def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default(FONT)
 
 
-def _write(
-    draw: ImageDraw.ImageDraw, history: History, rows: list[int], epochs: list[int]
-) -> None:
-    """Irreps at the left, epochs below, powers of ten beside the scale."""
-    for y, name in zip(rows, history.channels, strict=True):
-        label = name if name.startswith("(") else f"> {history.degree}"
-        # the irrep that the target needs stands out
-        fill = style.PSEUDO if name == history.needed else style.LINE
-        place = (LEFT - 5, y + CELL / 2)
-        draw.text(place, label, fill=fill, font=_font(), anchor="rm")
-    bottom = rows[0] + CELL
+def _write_epochs(draw: ImageDraw.ImageDraw, bottom: int, epochs: tuple[int, ...]) -> None:
+    """Epochs below, powers of ten beside the scale."""
     draw.text((LEFT - 5, bottom + 4), "epoch", fill=style.LINE, font=_font(), anchor="ra")
     width = max(draw.textlength(str(epoch), font=_font()) for epoch in epochs)
     stride = 1 + int(width + 5) // CELL

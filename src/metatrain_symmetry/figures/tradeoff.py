@@ -38,22 +38,22 @@ def draw_tradeoff(curve: pd.DataFrame, summary: dict[str, Any]) -> Figure:
     )
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, (key, part) in zip(grid.flat, panels, strict=False):
-        _panel(axes, key, part, limit, curve["state"].nunique() > 1)
+        _panel(axes, key, part, limit)
     for axes in list(grid.flat)[len(panels) :]:
         axes.remove()
     style.shared_legend(figure)
     return figure
 
 
-def _panel(axes: Axes, key: Any, part: pd.DataFrame, limit: float, several: bool) -> None:
+def _panel(axes: Axes, key: Any, part: pd.DataFrame, limit: float) -> None:
     """Changes of RMSE and A in per cent of the trained readout, labelled by α."""
     state, target, degree, sigma = key
     trained = part[part["alpha"].isna()].iloc[0]
     points = part[part["alpha"].notna()].sort_values("alpha")
     name = style.shorten(style.plain(target), 34)
     sign = "+" if sigma == 1 else "-"
-    own = f"\n{style.plain(state)} state" * several
-    axes.set_title(f"{name} ({degree},{sign}){own}", loc="left", fontweight="bold")
+    title = f"{name} ({degree},{sign})\n{style.plain(state)} state"
+    axes.set_title(title, loc="left", fontweight="bold")
     x, y = _percent(points["rmse"], trained["rmse"]), _percent(points["A"], trained["A"])
     axes.axhline(0, color=style.LINE, lw=0.8)
     axes.axvspan(-1e6, limit, color=style.MISSING, lw=0, alpha=0.6,

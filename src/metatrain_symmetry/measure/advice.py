@@ -78,7 +78,7 @@ def for_missing(irrep: Irrep, facts: ModelFacts) -> str:
             f"target's λ has been enough to learn it: train with {change}."
         )
     reached = ""
-    if facts.l_max is not None and irrep.o3_lambda > 1:
+    if facts.l_max is not None and facts.l_max > 1 and irrep.o3_lambda > 1:
         reached = f"The geometry embedding goes up to l_max = {facts.l_max} already. "
     return f"{reached}Train longer ({_train(facts)}), or raise the target's loss weight."
 

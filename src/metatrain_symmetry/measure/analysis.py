@@ -16,10 +16,11 @@ from .budget import Clock
 from .combine import Share, combine
 from .convergence import convergence
 from .report import Report
+from .resolver import Spectrum
 from .rows import rows
 from .run import Run
 from .settings import Settings
-from .structure import Measured, Spectrum
+from .structure import Measured
 from .subject import Truth
 from .tables import atoms_table, characters_table, equivariance_table, medians
 

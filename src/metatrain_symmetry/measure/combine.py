@@ -19,7 +19,7 @@ import numpy as np
 from .errors import Replicates, ratio
 from .folding import Folding
 from .quadrature import folds, largest
-from .structure import Spectrum
+from .resolver import Spectrum
 
 
 @dataclass

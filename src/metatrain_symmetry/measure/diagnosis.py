@@ -15,7 +15,7 @@ from ..orbit.outputs import part_name
 from .advice import ModelFacts, for_asymmetry, for_missing
 from .averages import averages
 from .spectra_text import Spectra, percent
-from .statuses import ASYMMETRIC, ROUNDING, SMALL, UNCERTAIN, USELESS
+from .statuses import ASYMMETRIC, LARGE, ROUNDING, SMALL, UNCERTAIN, USELESS
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def _finding(entry: dict[str, Any], spectra: Spectra, facts: ModelFacts) -> dict
     status, why = _grade(entry, spectra, target, irrep)
     part = part_name(target, irrep)
     pieces = [f"{target} {irrep}{f', {part}' if part else ''}: {why}."]
+    pieces += [_small_target(entry)] if status not in ("forced zero", "not learned") else []
     pieces += [_partly_forced(entry)] if status != "forced zero" else []
     pieces += [spectra.sentence(target, irrep)]
     advice = ""
@@ -89,9 +90,11 @@ def _grade(
     """Status and the reason for it."""
     if entry["forced_zero"] and entry["forced_zero"] == entry["samples"]:
         size = _size(entry["norm"], entry["unit"])
-        return "forced zero", (
-            "symmetry makes the target zero on these structures, so that all of the "
-            f"prediction ({size}) is asymmetry"
+        zero = entry["norm"] <= ROUNDING * entry["noise"]
+        return "forced zero", "symmetry makes the target zero on these structures, " + (
+            "and so is the prediction"
+            if zero
+            else f"so that all of the prediction ({size}) is asymmetry"
         )
     missing = _not_learned(entry, spectra, target, irrep)
     if missing:
@@ -102,14 +105,19 @@ def _grade(
     if entry["A"] <= ROUNDING * entry["noise"]:
         rounding = _size(entry["noise"], entry["unit"])
         return "ok", f"A is zero within rounding ({rounding})"
-    return _by_error(entry)
+    status, why = _by_error(entry)
+    if status == "ok" and entry["relative_error"] > USELESS:
+        # the target is small just here, or the prediction is of the wrong size
+        status = "unknown"
+    return status, why
 
 
 def _not_learned(entry: dict[str, Any], spectra: Spectra, target: str, irrep: Irrep) -> str:
     """Why the prediction says next to nothing, empty if it says something."""
     if entry["norm_ratio"] < SMALL:
         return f"the averaged prediction is {percent(entry['norm_ratio'])} of the target"
-    if entry["relative_error"] > USELESS:
+    # far above the target, the prediction says that the target is small just here
+    if entry["relative_error"] > USELESS and entry["norm_ratio"] < LARGE:
         return (
             f"the averaged prediction is off by {percent(entry['relative_error'])} of the "
             "size of the target, so that predicting zero would do about as well"
@@ -165,6 +173,18 @@ def _decide(graded: _Interval, text: str) -> tuple[str, str]:
             "measure with more rotations or structures"
         )
     return ("asymmetric" if graded.value > ASYMMETRIC else "ok"), text
+
+
+def _small_target(entry: dict[str, Any]) -> str:
+    """Say where the target is small beside what is predicted."""
+    if not entry["norm_ratio"] >= LARGE:
+        return ""
+    if entry["norm_ratio"] > 1e3:
+        return "The target is zero on these structures, or next to it."
+    return (
+        f"The averaged prediction is {entry['norm_ratio']:.2g} times as large as the "
+        "target, which is small on these structures or not learned."
+    )
 
 
 def _partly_forced(entry: dict[str, Any]) -> str:

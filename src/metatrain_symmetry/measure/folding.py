@@ -21,7 +21,7 @@ import numpy as np
 from ..group import irreps_up_to
 from .errors import Replicates, ratio
 from .quadrature import folds, key, largest, matrix, quadrature_variance
-from .structure import Spectrum
+from .resolver import Spectrum
 
 
 ROUNDING = 1e-13

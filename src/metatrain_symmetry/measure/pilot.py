@@ -56,7 +56,7 @@ def look(
 
     :param engine: what evaluates the model
     :param structures: all of them
-    :param order: in which they are measured
+    :param order: of preference
     :param settings: of the measurement
     :param clock: keeps the budget
     :param progress: called with the number of elements done

@@ -14,6 +14,9 @@ from .equivariance import Equivariance
 _VANISHING = 1e-2
 """Share of the largest prediction in a structure below which a value counts as zero."""
 
+_LEFT = 0.05
+"""What the smallest set of points leaves of A in the mean over orientations, at most."""
+
 
 @dataclass
 class Row:
@@ -103,9 +106,9 @@ class Row:
         size = self.found.norm2.mean(dim=1).sqrt()
         small = _VANISHING * size.max().expand_as(size)
         vanishes = _per_sample(target) <= small
-        # the mean of n replicates is known to A / sqrt(n)
+        # the mean of n replicates is known to A / sqrt(n), that of one set much better
         n = len(self.found.replicates)
-        scatter = 2 * self.found.per_sample / n**0.5 if n > 1 else 0 * size
+        scatter = self.found.per_sample * (2 / n**0.5 if n > 1 else _LEFT)
         vanishes &= _per_sample(mean.cpu()) <= torch.maximum(small, scatter)
         return int(vanishes.sum())
 

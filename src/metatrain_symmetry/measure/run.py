@@ -1,23 +1,26 @@
 """The passes over the structures, within the budget."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..group import Circles, O3Grid, random_frame
+from ..group import Circles, random_frame
 from ..orbit.engine import Engine, Prepared
 from ..progress import progress as progress_bar
 from .budget import Clock, TimeUp, in_words
-from .pilot import Pilot, look, wanted_degree
+from .pilot import Pilot, look
+from .planner import choices
 from .settings import Settings
 from .structure import Measured, measure_structure
-from .tiers import FIRST_GRID, GOOD, SMALL, Plan, Tier, choose, ladder, only_circles
+from .tiers import SMALL, Plan, Tier
 
 
 RESERVE = 0.9
 """Share of the time left that is planned with."""
+
+CANDIDATES = 16
+"""Structures of which the pilot looks at the largest."""
 
 LATEST = 1.2
 """Share of the budget at which a structure is given up."""
@@ -55,6 +58,7 @@ class Run:
         self.given_up = 0
         self.pilot: Pilot
         self.plan: Plan
+        self.wanted: Tier
 
     @property
     def measured(self) -> list[int]:
@@ -67,13 +71,17 @@ class Run:
             self.pilot = look(
                 self.engine,
                 self.structures,
-                self.order,
+                self._pilots(),
                 self.settings,
                 self.clock,
                 self._progress,
             )
-            self.circles |= self.pilot.circles
             self.plan = self._choose()
+            # the pilot prefers large structures: only those that are drawn count
+            drawn = self.order[: self.plan.n_structures]
+            self.circles |= {
+                i: self.pilot.circles[i] for i in drawn if i in self.pilot.circles
+            }
             self.bar.total = self.bar.n + self.plan.n_structures * self._cost(
                 self.plan.tier
             )
@@ -98,42 +106,18 @@ class Run:
         """Of one evaluation of a structure."""
         return self.pilot.seconds * float(self.sizes[index])
 
+    def _pilots(self) -> list[int]:
+        """Structures to look at first: large ones, for lone atoms show next to nothing."""
+        return sorted(self.order[:CANDIDATES], key=lambda i: -self.sizes[i])
+
     def _choose(self) -> Plan:
         """Choose the tier, and how many structures get it."""
-        settings, n = self.settings, len(self.structures)
+        n = len(self.structures)
+        found = choices(self.engine, n, self.settings, self.pilot)
+        self.wanted = found.tiers[-1]
         seconds = self.pilot.seconds * float(self.sizes.mean())
-        arguments = (n, seconds, RESERVE * self.clock.left, self.pilot.lambda_circles)
-        if settings.estimator == "circles":
-            tier = only_circles(settings.circles or -(-100 // n))
-            return choose([*SMALL, tier], *arguments, len(SMALL))
-        if settings.estimator == "grid" or settings.degree is not None:
-            circles = settings.circles or 2
-            tier = Tier(self._degree(), circles=circles, noise=32)
-            return choose([*SMALL, tier], *arguments, len(SMALL))
-        tiers = ladder(n, self._degree(), 2 * settings.lambda_max)
-        if settings.circles is not None:
-            tiers = [
-                replace(t, circles=settings.circles if t.circles else 0) for t in tiers
-            ]
-        good = next(i for i, tier in enumerate(tiers) if tier.group == GOOD.group)
-        return choose(tiers, *arguments, good)
-
-    def _degree(self) -> int:
-        """Degree of the grid that is wanted."""
-        settings, n = self.settings, len(self.structures)
-        if settings.degree is not None:
-            return settings.degree
-        largest = max((b.irrep.o3_lambda for b in self.engine.blocks), default=0)
-        exact = max(2 * settings.lambda_max, 2 * largest, FIRST_GRID)
-        exact_cost = n * len(O3Grid(exact, 0).matrices)
-        pilot = list(self.pilot.circles.values())
-        if settings.estimator == "grid":
-            return wanted_degree(pilot, settings, exact, 2**62)
-        if exact_cost <= settings.max_evaluations:
-            return wanted_degree(pilot, settings, exact, settings.max_evaluations // n)
-        lowest = max(2 * largest, FIRST_GRID)
-        each = max(settings.max_evaluations // n, 1200)
-        return min(wanted_degree(pilot, settings, lowest, each), exact)
+        left = RESERVE * self.clock.left
+        return found.plan(n, seconds, left, self.pilot.lambda_circles)
 
     def _tier(self, index: int, remaining: int) -> Tier | None:
         """Tier of one structure: a large one gets less, rather than all of the time."""
@@ -213,7 +197,7 @@ class Run:
         lower = {str(t) for t in self.tiers.values()} - {str(self.plan.tier)}
         if lower:
             text += f" ({', '.join(sorted(lower))} on large ones)"
-        if self.tiers and done < total:
+        if done < total or self.plan.tier != self.wanted or lower:
             text += self._more()
         return {
             "n_structures": total,
@@ -227,5 +211,6 @@ class Run:
     def _more(self) -> str:
         """Say what more time would buy."""
         mean = float(self.sizes.mean()) * self.pilot.seconds
-        need = mean * len(self.structures) * self._cost(self.plan.tier) / RESERVE
-        return f"; all of them would take about {in_words(need)} (--budget)"
+        need = mean * len(self.structures) * self._cost(self.wanted) / RESERVE
+        each = "each of them" if len(self.structures) > 1 else "it"
+        return f"; {self.wanted} on {each} would take about {in_words(need)} (--budget)"

@@ -10,13 +10,15 @@ by the same rotations at every epoch, so that what changes is the model.
 from collections.abc import Callable, Sequence
 
 import pandas as pd
+import torch
 
 from ..group import Orbit, irreps_up_to
 from ..orbit.engine import Block, Engine
 from .combine import Share, combine
 from .plan import Orbits, Plan
+from .resolver import Spectrum
 from .snapshot_rows import equivariance_rows
-from .structure import Measured, Representations, Spectrum, measure_structure
+from .structure import Measured, Representations, measure_structure
 from .subject import Subject, raw_values
 from .tables import characters_table
 
@@ -114,7 +116,8 @@ def _shares(
     for key in keys:
         exact, sampled = (_spectra(found, key) for found in (sets, circles))
         if any(s is not None for s in [*exact, *sampled]):
-            rows = combine(exact, sampled, irreps_up_to(lambda_max))
+            epsilon = torch.finfo(engine.dtype).eps
+            rows = combine(exact, sampled, irreps_up_to(lambda_max), None, epsilon)
             if rows:
                 shares[key] = rows
     return shares

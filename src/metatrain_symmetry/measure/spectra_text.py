@@ -9,6 +9,10 @@ from ..group import Irrep
 from .statuses import PRESENT
 
 
+LEAST = 1e-4
+"""What is smaller is only said to be so."""
+
+
 class Spectra:
     """Spectra of layers and predictions.
 
@@ -54,17 +58,17 @@ class Spectra:
         :param irrep: that it should have
         :return: a sentence
         """
-        own = self._own(target, irrep)
+        rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
+        if rows.empty:  # not measured, or zero
+            return ""
+        own = rows[rows.channel == str(irrep)]
         if own.empty:
             return (
                 "Its spectrum was not measured up to its own λ: use --lambda-max "
                 f"{irrep.o3_lambda} or more."
-                if len(self.outputs) and not self._measured(target, irrep)
-                else ""
             )
         share = own.iloc[0]
         text = f"Of the prediction, {at_most(share)} is {irrep}"
-        rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
         others = rows[~rows.channel.isin([str(irrep), "residual"])]
         # what is within its error bar may be nothing
         others = others[(others.share > PRESENT) & ~(others.share <= 2 * others.stderr)]
@@ -78,11 +82,6 @@ class Spectra:
             if where
             else f"{text}."
         )
-
-    def _measured(self, target: str, irrep: Irrep) -> bool:
-        """Whether the spectrum reaches the irrep."""
-        rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
-        return bool((rows.channel == str(irrep)).any())
 
     def _first(self, irrep: Irrep) -> str | None:
         """Name of the first layer, in network order, that holds an irrep."""
@@ -123,25 +122,27 @@ def at_most(row: Any) -> str:
     """
     if math.isnan(row.stderr):
         return f"{percent(row.share)} (no error bar)"
-    if row.share > 2 * row.stderr or (row.stderr == 0 and row.share == 0):
+    bound = max(row.share, 0) + 2 * row.stderr
+    if bound < LEAST:
+        return percent(LEAST / 2)
+    if row.share > 2 * row.stderr:
         if row.stderr > 0.005 * row.share:
             # one digit of the error bar, never as a power of ten
             error = float(f"{100 * row.stderr:.1g}")
             return f"{100 * row.share:.{2 if row.share < 0.995 else 3}g} ± {error:g} %"
         return percent(row.share)
-    return f"less than {percent(max(row.share, 0) + 2 * row.stderr, least=0)}"
+    return f"less than {percent(bound)}"
 
 
-def percent(share: float, least: float = 1e-4) -> str:
+def percent(share: float) -> str:
     """Per cent, with digits that say something.
 
     :param share: 1 is everything
-    :param least: what is smaller is only said to be so
     :return: such as ``2.3 %``
     """
     value = 100 * share
-    if 99.9 < value < 100:
+    if 99.9 < value < 99.9995:
         return f"{value:.3f} %"
-    if 0 < share < least:
-        return f"less than {100 * least:g} %"
+    if 0 < share < LEAST:
+        return f"less than {100 * LEAST:g} %"
     return f"{value:.2g} %" if abs(value) < 99.5 else f"{value:.0f} %"

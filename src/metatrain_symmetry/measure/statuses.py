@@ -12,6 +12,9 @@ Averaging over orientations would then lower the error by more than 5 %.
 SMALL = 0.1
 """Norm of the prediction over that of the target below which nothing was learned."""
 
+LARGE = 2.0
+"""Norm of the prediction over that of the target above which the target is small."""
+
 USELESS = 0.9
 """Averaged error over the norm of the target above which predicting zero does as well."""
 
@@ -64,7 +67,8 @@ STATUSES: tuple[Status, ...] = (
         "The prediction says next to nothing about the target, so that its symmetry does "
         "not matter yet.",
         f"the averaged prediction is below {SMALL:.0%} of the target, or the averaged "
-        f"error above {USELESS:.0%} of it, or the share of the own irrep in the prediction "
+        f"error above {USELESS:.0%} of it (and the prediction below {LARGE:.0%}), or the "
+        f"share of the own irrep in the prediction "
         f"below {PRESENT:g}, twice its error bar included",
         "bad",
     ),
@@ -89,7 +93,9 @@ STATUSES: tuple[Status, ...] = (
         "The numbers do not decide.",
         f"the limit of {ASYMMETRIC:.0%} lies within two error bars of the share, where "
         "these are more than half of it; an A without an error bar counts as known "
-        f"to a factor of {UNCERTAIN:g}; or there are no targets to compare with",
+        f"to a factor of {UNCERTAIN:g}; or the prediction is more than {LARGE:g} times as "
+        f"large as the target, and off by more than {USELESS:.0%} of it; or there are no "
+        "targets to compare with",
         "neutral",
     ),
 )  # fmt: skip

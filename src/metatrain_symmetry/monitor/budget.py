@@ -10,7 +10,7 @@ from ..measure.plan import Orbits, Plan
 from ..measure.subject import Subject
 
 
-AIM = 0.85
+AIM = 0.9
 """Share of the budget that is planned with: an estimate may be wrong, a promise not."""
 
 SHORTEST = 400.0
@@ -157,10 +157,10 @@ class Budget:
         """Take note of what a measurement has cost.
 
         :param size: of its work, as from :func:`work`
-        :param seconds: for all of it
+        :param seconds: for that work
         """
         # on a busy machine one measurement may be far off
-        found = max(seconds - self.fixed, 0.1 * seconds) / size
+        found = seconds / size
         self.rate = found if self.rate == 0 else 0.5 * (self.rate + found)
 
     def choose(

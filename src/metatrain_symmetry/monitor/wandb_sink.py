@@ -34,7 +34,10 @@ class WandbSink:
     """
 
     def __init__(self, run: Any) -> None:
-        self.run = run
+        # takes a second to import, which is no part of the first measurement
+        from ..figures.thumbnail import thumbnails
+
+        self.run, self.thumbnails = run, thumbnails
         self.waiting: list[dict[str, Any]] = []
         self.defined: set[str] = set()
 
@@ -62,16 +65,13 @@ class WandbSink:
             self.run.define_metric(name, step_metric=AXIS)
         self.defined |= data.keys()
 
-    @staticmethod
-    def _pictures(series: Series) -> dict[str, Any]:
+    def _pictures(self, series: Series) -> dict[str, Any]:
         """Heatmaps of all epochs so far: a panel with one picture for each probe."""
         import wandb
 
-        from ..figures.thumbnail import thumbnails
-
         pictures = [
             wandb.Image(pixels, caption=probe)
-            for probe, pixels in thumbnails(series).items()
+            for probe, pixels in self.thumbnails(series).items()
         ]
         return {"symmetry/heatmaps": pictures} if pictures else {}
 

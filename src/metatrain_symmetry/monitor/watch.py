@@ -1,6 +1,7 @@
 """What is done at each epoch: decide, measure, write down, log."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,6 +76,7 @@ class Watch:
         self.engine: Engine | None = None
         self.subjects: list[Subject] = []
         self.measured, self.warned = 0, False
+        self.beside, self.rest = 0.0, math.inf
 
     def _engine(self) -> Engine:
         twin = replica(self.model)
@@ -188,7 +190,7 @@ class Watch:
         seconds = (time.perf_counter() - started) * len(self.subjects)
         self.errors_of_all = self.budget.fixed_schedule or seconds <= BESIDE * each
         if self.errors_of_all:
-            self.budget.fixed = seconds
+            self.beside = self.budget.fixed = seconds
 
     def _measure(self, completed: int, training: float) -> None:
         """One measurement, its files, its line in the log, its place in W&B."""
@@ -213,8 +215,15 @@ class Watch:
         logging.info(report.line(self.series, completed))
         if self.sink is not None:
             self.sink.add(self.series, completed)
-        whole = time.perf_counter() - started
-        self.budget.learn(work(plan, self.subjects, self.orbits), whole)
+        self._learn(plan, seconds, time.perf_counter() - started - seconds)
+
+    def _learn(self, plan: Plan, seconds: float, rest: float) -> None:
+        """Take note of what a measurement took, and its files, pictures and logs."""
+        size = work(plan, self.subjects, self.orbits)
+        self.budget.learn(size, max(seconds - self.beside, 0.1 * seconds))
+        if self.measured > 1:  # the first one does much that is done once
+            self.rest = min(self.rest, rest)
+            self.budget.fixed = self.beside + self.rest
 
     def _keep(self, tables: dict[str, pd.DataFrame], completed: int) -> None:
         """Append to the series in memory and in the files."""

@@ -6,7 +6,8 @@ import pandas as pd
 
 from ..group import O3Grid, irreps_up_to
 from ..measure.combine import Share, combine
-from ..measure.structure import Spectrum, measure_structure
+from ..measure.resolver import Spectrum
+from ..measure.structure import measure_structure
 from ..measure.tables import characters_table
 from ..orbit import Block, Engine, Prepared
 
