@@ -45,6 +45,9 @@ def errors(trainings: list[Training]) -> pd.DataFrame:
     for training in trainings:
         table = training.series().equivariance.copy()
         size = target_size(training)
+        # errors of the whole validation set, where they were evaluated
+        for name in ("rmse", "norm_ratio"):
+            table[name] = table[f"{name}_all"].fillna(table[name])
         table["relative_rmse"] = table.rmse / size
         table["relative_A"] = table.A / size
         tables.append(_named(table, training))

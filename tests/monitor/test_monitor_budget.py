@@ -129,3 +129,17 @@ def test_the_last_measurement_is_like_the_others():
     assert budget.choose(plans, costs, 100.0, 1, 20, before).plan == before
     dear = [100 * cost for cost in costs]
     assert budget.choose(plans, dear, 100.0, 1, 20, before).plan == Plan(1)
+
+
+def test_a_first_estimate_that_was_too_high_is_corrected():
+    plans = ladder(16, "hybrid")
+    high = [5e-3 * price(plan) for plan in plans]
+    budget = Budget(0.05)
+    first = budget.choose(plans, high, 600.0, 24)
+    assert first.plan.n_structures == 1
+    right = [1.5e-3 * price(plan) for plan in plans]
+    second = budget.choose(plans, right, 600.0, 23, 1, first.plan)
+    assert second.plan == Plan(4, 1, "icosahedral")
+    # later it would only break the series in two
+    late = budget.choose(plans, right, 600.0, 15, 9, first.plan)
+    assert late.plan == first.plan

@@ -108,7 +108,8 @@ def _rmse(curve: Curve, x: np.ndarray) -> list[dict[str, Any]]:
     if curve.has_errors:
         numbers = sorted(set(curve.structures[np.isfinite(curve.structures)].astype(int)))
         many = "–".join(map(str, dict.fromkeys([*numbers[:1], *numbers[-1:]])))
-        name = f"RMSE of the same {many} structure" + "s" * (many != "1")
+        same = "structure" if many == "1" else f"{many} structures"
+        name = f"RMSE of the same {same}"
         look: dict[str, Any] = {"line": {"color": style.LINE}}
         found.append((name, "RMSE", curve.rmse, look | {"marker": {"symbol": "square"}}))
     others = np.isfinite(curve.rmse_all) & (curve.n_all != curve.structures)

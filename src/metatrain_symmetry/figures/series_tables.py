@@ -83,7 +83,7 @@ def with_error(value: float, error: float) -> str:
         return f"{style.number(value)}, no error bar"
     if value <= 2 * error:
         return f"below {style.number(value + 2 * error)}"
-    return f"{style.number(value)} ± {style.number(error)}"
+    return f"{style.number(value)} ± {style.number(float(f'{error:.2g}'))}"
 
 
 def costs(series: Series) -> list[dict[str, Any]]:

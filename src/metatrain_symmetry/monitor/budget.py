@@ -26,7 +26,7 @@ SLACK = 1.5
 """How much too dear a plan may seem before a series changes to another one."""
 
 EARLY = 4
-"""Measurements after which a plan is not made larger any more."""
+"""Measurements after which a plan is kept: the first estimates of costs are rough."""
 
 LAST = 0.2
 """Share of the budget by which the last measurement may exceed it to be like the others."""
@@ -186,7 +186,8 @@ class Budget:
         available = AIM * self.allowed(training) - self.spent
         owed = left if self.fixed_schedule else min(left, max(1, GUARANTEED - done))
         # fewer epochs rather than a poorer plan, down to those that are guaranteed
-        wanted = decent(plans, costs) if before is None else plans.index(before)
+        settled = before if done >= EARLY else None
+        wanted = decent(plans, costs) if settled is None else plans.index(settled)
         count = min(left, max(owed, math.floor(available / costs[wanted])))
         each = available / count
         order = sorted(range(len(plans)), key=lambda i: costs[i])
@@ -194,9 +195,7 @@ class Budget:
             cost = costs[plans.index(before)]
             # the end is to be compared with what came before it
             end = left == 1 and cost <= LAST * self.allowed(training)
-            # only the first estimates may have been far too high
-            least = 0.25 * each if done < EARLY else 0.0
-            if end or least <= cost <= SLACK * each:
+            if end or (settled is not None and cost <= SLACK * each):
                 return Choice(before, count, each)
         fitting = [i for i in order if costs[i] <= each]
         chosen = fitting[-1] if fitting else order[0]
