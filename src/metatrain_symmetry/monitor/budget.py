@@ -22,7 +22,7 @@ GUARANTEED = 16
 FEW = (1, 2, 3, 4, 6, 8)
 """Structures that get more rotations before others are used as well."""
 
-SLACK = 1.5
+SLACK = 1.3
 """How much too dear a plan may seem before a series changes to another one."""
 
 EARLY = 4
@@ -107,6 +107,8 @@ class Budget:
         """Seconds for one evaluation of one edge or atom."""
         self.fixed = 0.0
         """Seconds of a measurement that do not depend on the plan."""
+        self.apart = 0.0
+        """Seconds of files and pictures: spent, but not on measurements."""
         self._spent, self._since = 0.0, math.nan
 
     def restart(self) -> None:
@@ -129,6 +131,11 @@ class Budget:
         """Seconds spent so far, with those of an unfinished :meth:`spending`."""
         running = time.perf_counter() - self._since
         return self._spent + (0.0 if math.isnan(running) else running)
+
+    @property
+    def measuring(self) -> float:
+        """Seconds spent on measurements so far."""
+        return self.spent - self.apart
 
     @property
     def training(self) -> float:
@@ -183,7 +190,7 @@ class Budget:
             best with itself
         :return: the plan, and how many of the due epochs it is measured at
         """
-        available = AIM * self.allowed(training) - self.spent
+        available = AIM * self.allowed(training) - self.measuring
         owed = left if self.fixed_schedule else min(left, max(1, GUARANTEED - done))
         # fewer epochs rather than a poorer plan, down to those that are guaranteed
         settled = before if done >= EARLY else None

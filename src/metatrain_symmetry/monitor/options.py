@@ -45,8 +45,8 @@ class SymmetryHypers(TypedDict):
     max_overhead: Annotated[float, Field(gt=0, le=1e6, strict=True)] = 0.05
     """Time that measurements may take, as a share of the training's wall time. A training
     shorter than 400 s counts as one of 400 s, so that the default is 5 % or 20 s, whichever
-    is more. A larger budget uses more structures and more rotations of each. Writing the
-    page at the end (about 2 s) is not counted.
+    is more. A larger budget uses more structures and more rotations of each. Files and
+    pictures (W&B) are not counted, nor is the page at the end (a second or two).
     """
     memory_mib: Annotated[float, Field(ge=1, le=1e9, strict=True)] = 1024
     """Memory for one evaluation, and for the sums of one structure, each, in MiB."""

@@ -13,7 +13,7 @@ import pandas as pd
 from ..measure.plan import Plan
 from ..measure.series import FORMAT, Series
 from ..orbit import Engine
-from .budget import Choice
+from .budget import Budget, Choice
 
 
 OUTPUT = re.compile(r" \(\d+,[+-]\)$")
@@ -137,23 +137,21 @@ def _errors(row: Mapping[Any, Any]) -> str:
     return text
 
 
-def closing(
-    series: Series, page: Path, spent: float, training: float, drawing: float
-) -> str:
+def closing(series: Series, page: Path, budget: Budget, drawing: float) -> str:
     """Last line in the log.
 
     :param series: all of it
     :param page: where it is drawn
-    :param spent: seconds of all measurements of this run
-    :param training: seconds of the training without them
+    :param budget: at the end
     :param drawing: seconds that the page took
     :return: a line
     """
-    number = len(series.epochs)
+    number, spent = len(series.epochs), budget.measuring
     return (
         f"Symmetry: {number} measurement{'s' * (number != 1)}, {spent:.1f} s, "
-        f"{spent / max(training, 1e-9):.1%} of the training. Page (drawn in "
-        f"{drawing:.1f} s): '{page}'. Figures: `mtt symmetry {page.parent.parent}`"
+        f"{spent / max(budget.training, 1e-9):.1%} of the training; files and pictures "
+        f"{budget.apart:.1f} s. Page (drawn in {drawing:.1f} s): '{page}'. Figures: "
+        f"`mtt symmetry {page.parent.parent}`"
     )
 
 

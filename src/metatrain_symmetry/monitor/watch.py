@@ -1,7 +1,6 @@
 """What is done at each epoch: decide, measure, write down, log."""
 
 import logging
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +75,7 @@ class Watch:
         self.engine: Engine | None = None
         self.subjects: list[Subject] = []
         self.measured, self.warned = 0, False
-        self.beside, self.rest = 0.0, math.inf
+        self.beside = 0.0
 
     def _engine(self) -> Engine:
         twin = replica(self.model)
@@ -172,7 +171,9 @@ class Watch:
         if choice.short and not self.warned:
             self.warned = True
             cost, allowed = costs[self.plans.index(choice.plan)], budget.allowed(training)
-            report.warn_short(choice, cost, budget.spent, allowed, budget.fixed_schedule)
+            report.warn_short(
+                choice, cost, budget.measuring, allowed, budget.fixed_schedule
+            )
         # the measured ones are spread evenly over the due ones
         self.credit += choice.count / left
         self.skipped += 1
@@ -221,9 +222,7 @@ class Watch:
         """Take note of what a measurement took, and its files, pictures and logs."""
         size = work(plan, self.subjects, self.orbits)
         self.budget.learn(size, max(seconds - self.beside, 0.1 * seconds))
-        if self.measured > 1:  # the first one does much that is done once
-            self.rest = min(self.rest, rest)
-            self.budget.fixed = self.beside + self.rest
+        self.budget.apart += rest
 
     def _keep(self, tables: dict[str, pd.DataFrame], completed: int) -> None:
         """Append to the series in memory and in the files."""
@@ -262,11 +261,11 @@ class Watch:
         page = None
         try:
             if finished and self.last > self.start and self.series.epochs:
-                spent, training = self.budget.spent, self.budget.training
+                budget = self.budget
                 started = time.perf_counter()
                 page = report.draw(self.series, self.folder)
                 seconds = time.perf_counter() - started
-                logging.info(report.closing(self.series, page, spent, training, seconds))
+                logging.info(report.closing(self.series, page, budget, seconds))
         finally:
             if self.sink is not None:
                 self.sink.close(self.last, self.series, page)
