@@ -45,6 +45,9 @@ CRYSTALS = (
     ("Al", "fcc", 4.05), ("GaAs", "zincblende", 5.65), ("CsCl", "cesiumchloride", 4.12),
     ("Cu", "fcc", 3.61), ("Fe", "bcc", 2.87),
 )  # fmt: skip
+DEGREE = 20
+"""Of the exact grids; in a random frame."""
+
 SMALLEST = 1e-12
 """Share of the squared norm below which float32 leaves nothing to compare."""
 
@@ -238,7 +241,7 @@ def main() -> None:
         "--output", type=Path, default=Path("benchmarks/results/estimators.json")
     )
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--structures", type=int, default=24)
+    parser.add_argument("--structures", type=int, default=16)
     parser.add_argument("--only", help="cases whose name holds this")
     parser.add_argument(
         "--keep",
@@ -257,10 +260,10 @@ def main() -> None:
             lambda: trained(molecules(n // 2)), {"estimator": "circles"},
         ),
         "untrained, molecules": (lambda: of_random(molecules(n // 2), 4), {}),
-        "untrained, solids": (lambda: of_random(solids(n // 2), 4), {}),
+        "untrained, solids": (lambda: of_random(solids(n * 3 // 8), 4), {}),
     }  # fmt: skip
     cases = {
-        name: partial(honesty, make, seeds, 24, options, _kept(arguments.keep, name, n))
+        name: partial(honesty, make, seeds, DEGREE, options, _kept(arguments.keep, name, n))
         for name, (make, options) in makers.items()
         if not arguments.only or arguments.only in name
     }

@@ -26,8 +26,9 @@ from metatrain_symmetry.pet_ssh import upgrade_pet_checkpoint
 
 
 ADVICE = re.compile(
-    r"\b(give|write|correct|name|names|leave|copy|choose|make|take|did you mean|there are|"
-    r"set|takes|lower|raise|should|must|needs?|train|wait|rename|check|only|compare|ask|reads?)\b"
+    r"\b(give|write|correct|names?|leave|copy|choose|make|takes?|did you mean|there are"
+    r"|it has|set|lower|raise|should|must|needs?|train|wait|rename|check|only|compare"
+    r"|ask|reads?)\b"
 )
 
 

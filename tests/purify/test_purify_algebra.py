@@ -291,8 +291,8 @@ class Toy:
         sums, matrices = OrbitSums(), GRID.matrices
         sums.add_square(self.features(matrices), GRID.weights)
         rho = representation(Irrep(1), matrices)
-        sums.add_turned(0, self.features(matrices), GRID.weights, rho)
-        found.add(sums.S, sums.turned(0), self.labels)
+        sums.add_rotated(0, self.features(matrices), GRID.weights, rho)
+        found.add(sums.S, sums.rotated(0), self.labels)
         return found
 
 

@@ -167,25 +167,30 @@ def root_mean(table, column, weights):
     return float(np.sqrt((weights * table[column] ** 2).sum() / weights.sum()))
 
 
-@pytest.mark.parametrize(
-    ("name", "when"), [("model.ckpt", "before"), ("pure.ckpt", "after")]
-)
-def test_a_is_that_of_mtt_symmetry(trained, monkeypatch, name, when):
+@pytest.mark.parametrize("name", ["model.ckpt", "pure.ckpt"])
+def test_a_is_that_of_mtt_symmetry(trained, monkeypatch, name):
+    """Both on grids, each in a frame of its own, which differ by their truncation.
+
+    By 4e-4 at degree 8 and by 5e-5 at degree 16, as measured.
+    """
     monkeypatch.chdir(trained)
-    _, held_out = read_sets(read_options(options_with()))
+    fine = options_with(PURIFY | {"degree": 16, "max_structures": 1})
+    _, held_out = read_sets(read_options(fine))
     systems = [held_out.get(i)[1] for i in range(len(held_out))]
     report = symmetry_report(
-        name, systems, probes=[], lambda_max=2, degree=8, estimator="grid", progress=False
-    )
-    accuracy = pd.read_csv("pure-report/accuracy.csv")
-    best = accuracy[accuracy.state.str.contains("best")].set_index("target")
+        name, systems, probes=[], lambda_max=2, degree=16, estimator="grid",
+        progress=False, budget=None,
+    )  # fmt: skip
+    found = purify_checkpoint(name, fine, dry_run=True, progress=False)
+    accuracy = found.accuracy
+    best = accuracy[accuracy.state.str.contains("best")].set_index("target").A_before
     table = report.equivariance
     energy = table[table.target == "energy"]
-    found = root_mean(energy, "A_per_atom", np.ones(len(energy)))
-    assert np.isclose(found, best.loc["energy", f"A_{when}"], rtol=1e-6)
+    A = root_mean(energy, "A_per_atom", np.ones(len(energy)))
+    assert np.isclose(A, best["energy"], rtol=2e-4)
     forces = table[table.target == "non_conservative_force"]
-    found = root_mean(forces, "A", forces.atoms)
-    assert np.isclose(found, best.loc["non_conservative_force", f"A_{when}"], rtol=1e-6)
+    A = root_mean(forces, "A", forces.atoms)
+    assert np.isclose(A, best["non_conservative_force"], rtol=2e-4)
 
 
 def test_the_split_is_that_of_the_training(trained, monkeypatch):

@@ -39,7 +39,7 @@ class Sweep:
         self.engine, self.problems, self.grid = engine, list(problems), grid
         self.memory, self.whole = memory, whole
         self.processes = processes or Processes()
-        self.turned = Representations(grid, engine.device)
+        self.rotated = Representations(grid, engine.device)
         self.weights = grid.weights.to(engine.device)
 
     def run(self, source: Source, reader: Reader, bar: tqdm) -> list[Moments]:
@@ -82,9 +82,9 @@ class Sweep:
             return
         sums = self._orbit(sample, {i: atoms for i, (atoms, _) in chosen.items()}, bar)
         for i, (_, y) in chosen.items():
-            group, turned = sums[i]
+            group, rotated = sums[i]
             moments[i].add(
-                torch.as_tensor(group.S), group.turned(turned), y.to(self.engine.device)
+                torch.as_tensor(group.S), group.rotated(rotated), y.to(self.engine.device)
             )
 
     def _orbit(
@@ -114,8 +114,8 @@ class Sweep:
                 features = self._features(values.layers, members[0], atoms, weights[group])
                 sums[group].add_square(features, self.weights[part])
                 for i in dict.fromkeys(leader[i] for i in members):
-                    rho = self.turned[self.problems[i].part.irrep][part]
-                    sums[group].add_turned(i, features, self.weights[part], rho)
+                    rho = self.rotated[self.problems[i].part.irrep][part]
+                    sums[group].add_rotated(i, features, self.weights[part], rho)
             if bar is not None:
                 bar.update(n)
         return {

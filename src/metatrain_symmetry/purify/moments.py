@@ -121,7 +121,7 @@ class OrbitSums:
         scaled = (features * weights[:, None, None]).flatten(0, 1)
         self.S = self.S + scaled.T @ flat
 
-    def add_turned(
+    def add_rotated(
         self,
         key: int,
         features: torch.Tensor,
@@ -142,7 +142,7 @@ class OrbitSums:
         T = T.reshape(d, d, *features.shape[1:])
         self.T[key] = self.T[key] + T if key in self.T else T
 
-    def turned(self, key: int) -> torch.Tensor:
+    def rotated(self, key: int) -> torch.Tensor:
         """T of the whole orbit.
 
         :param key: which

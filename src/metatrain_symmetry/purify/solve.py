@@ -52,8 +52,8 @@ class Path:
         self.w0 = w0
         narrow = whitening(S + eta * torch.diag(S.diagonal()))
         D = _minus_kron(moments.Q, S, d)
-        turned = _project(D, narrow, d)
-        self.delta, vectors = torch.linalg.eigh((turned + turned.T) / 2)
+        rotated = _project(D, narrow, d)
+        self.delta, vectors = torch.linalg.eigh((rotated + rotated.T) / 2)
         self.delta = self.delta.clamp(min=0)
         self.basis = _lift(vectors, narrow, d)
         # gradients of minus the error and of the equivariance error, halved

@@ -198,7 +198,7 @@ class StateRun:
         if rank < K:
             logging.info(
                 f"{part}: {K - rank} of {K} features depend on the others, as far as "
-                "these structures tell: the weights change no more than they must"
+                "these structures show: the weights change no more than they must"
             )
 
     def _gradients(self, part: Part, problems: list[Problem]) -> Any:

@@ -27,8 +27,8 @@ def readout(model: PET, problem: Problem) -> torch.Tensor:
     whole = torch.cat([*weight, torch.stack(bias).sum(0)], -1)
     chosen = whole.reshape(problem.basis.shape[1], -1, whole.shape[-1])
     chosen = chosen[:, list(problem.properties)]
-    turned = torch.einsum("mc,cpk->pmk", problem.basis.to(whole.device), chosen)
-    return (turned * problem.factors[:, None, None].to(whole.device)).flatten(1)
+    rotated = torch.einsum("mc,cpk->pmk", problem.basis.to(whole.device), chosen)
+    return (rotated * problem.factors[:, None, None].to(whole.device)).flatten(1)
 
 
 def add_to_readout(model: PET, problem: Problem, change: torch.Tensor) -> None:
