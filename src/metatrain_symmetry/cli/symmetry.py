@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--lambda-max", type=int, help="largest λ of the spectra (default: 8)")
     add("--estimator", choices=("grid", "circles", "hybrid"), help="(default: hybrid)")
-    add("--degree", type=int, help="degree of the grid (default: raised until it suffices)")
+    add("--degree", type=int, help="degree of the grid (default: chosen by a pilot)")
     add(
         "--tolerance", type=float, help="residual that counts as converged (default: 0.001)"
     )
