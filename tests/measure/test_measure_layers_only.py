@@ -15,8 +15,8 @@ def test_no_outputs():
     report = analyze(engine, structures, settings, progress=False)
     assert len(report.equivariance) == 0
     assert set(report.characters.probe) == {"x"}
-    # the time of one, two circles of 55 angles in two cosets for the pilot, and two of
-    # 13 on each structure, where nothing is found beyond λ = 3
-    assert report.summary["evaluations"] == 2 + 3 * 2 * 55 * 2 + 3 * 2 * 13 * 2
+    # the time of one and of 64 at once, two circles of 55 angles in two cosets for the
+    # pilot, and two of 13 on each structure, where nothing is found beyond λ = 3
+    assert report.summary["evaluations"] == 1 + 64 + 3 * 2 * 55 * 2 + 3 * 2 * 13 * 2
     assert (report.characters.estimator == "circles").all()
     assert report.summary["medians"] == []

@@ -8,6 +8,7 @@ import torch
 
 from ..group import Circles, O3Grid, irreps_up_to, mixing
 from ..orbit.engine import Engine, Prepared
+from ..orbit.sweep import chunk_size
 from .budget import Clock
 from .settings import Settings
 from .structure import Measured, measure_structure
@@ -25,6 +26,9 @@ SHARE = 0.15
 
 SLOW = 0.05
 """Share of the budget that makes an evaluation slow."""
+
+MANY = 64
+"""Evaluations at most for taking the time."""
 
 GONE = 1e-3
 """A spectrum has ended where less than this share of the tolerance is left."""
@@ -63,7 +67,8 @@ def look(
     :return: what it brings
     """
     first = structures[order[0]]
-    seconds = time_of_one(engine, first, clock, progress) / first.n_atoms
+    one = time_of_one(engine, first, clock, settings.memory, progress)
+    seconds = one / max(first.n_atoms, 1)
     far = max(FAR, settings.lambda_max + 4)
     for limit in (far, settings.lambda_max):
         evaluations = len(Circles(2, limit).matrices)
@@ -98,25 +103,31 @@ def time_of_one(
     engine: Engine,
     structure: Prepared,
     clock: Clock,
+    memory: int,
     progress: Callable[[int], object],
 ) -> float:
-    """Time an evaluation, a second one where that is cheap: the first may compile or load.
+    """Time an evaluation, then as many at once as a sweep takes, where that is cheap.
 
     :param engine: what evaluates the model
     :param structure: prepared by it
     :param clock: keeps the budget
+    :param memory: budget of one evaluation, in bytes
     :param progress: called with the number of elements done
-    :return: seconds
+    :return: seconds for each
     """
-    one = torch.eye(3, dtype=torch.float64)[None]
+    count = 1
     seconds = 0.0
     for _ in range(2):
+        matrices = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
         started = time.perf_counter()
-        engine.evaluate(structure, one, engine.blocks, engine.probes)
-        seconds = time.perf_counter() - started
-        progress(1)
+        engine.evaluate(structure, matrices, engine.blocks, engine.probes)
+        seconds = (time.perf_counter() - started) / count
+        progress(count)
         if seconds > SLOW * clock.left:
             break
+        # the first one may have compiled or loaded something
+        most = int(min(SLOW * clock.left / max(seconds, 1e-9), MANY))
+        count = max(1, min(chunk_size(engine, structure, engine.probes, memory), most))
     return seconds
 
 

@@ -116,7 +116,8 @@ def ladder(n: int, highest: int, exact: int) -> list[Tier]:
         Tier(degree, circles=circles if degree < exact else few, noise=32)
         for degree in range(FIRST_GRID, min(highest, MAX_DEGREE) + 1, 2)
     ]
-    return [*SMALL, *grids]
+    start = [Tier(FIRST_GRID, circles=4, noise=32)] if circles > 4 else []
+    return [*SMALL, *start, *grids]
 
 
 @dataclass(frozen=True)

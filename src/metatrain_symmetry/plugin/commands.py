@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..cli.quiet import WARNINGS
+
 
 @dataclass(frozen=True)
 class Command:
@@ -85,7 +87,9 @@ def run(command: Command, arguments: argparse.Namespace) -> None:
     """
     name = f"mtt {command.name}"
     try:
-        with _terminable():
+        with _terminable(), warnings.catch_warnings():
+            for message, category in WARNINGS:
+                warnings.filterwarnings("ignore", message, category)
             command.run(arguments)
     except KeyboardInterrupt:
         logging.error(f"{name} was interrupted: it leaves nothing half-written")
