@@ -24,17 +24,17 @@ def install() -> None:
     """Extend metatrain's modules, those imported already and those still to come."""
     if any(isinstance(finder, PatchingFinder) for finder in sys.meta_path):
         return
-    # with omegaconf 2.4, metatrain's own four resolvers warn at every command
-    warnings.filterwarnings(
-        "ignore",
-        message=r"register_new_resolver\(\) is deprecated",
-        category=UserWarning,
-        module=r"metatrain\.utils\.omegaconf",
-    )
     try:
         from .patches import PATCHES
 
         sys.meta_path.insert(0, PatchingFinder(PATCHES))
+        # with omegaconf 2.4, metatrain's own resolvers warn three times at every command
+        warnings.filterwarnings(
+            "ignore",
+            message=r"register_new_resolver\(\) is deprecated",
+            category=UserWarning,
+            module=r"metatrain\.utils\.omegaconf",
+        )
         for name, patch in PATCHES.items():
             module = sys.modules.get(name)
             if module is not None:
