@@ -38,7 +38,7 @@ def test_as_many_epochs_as_asked_for(last):
 
 
 def test_ladders():
-    exact = [Plan(n, 0, "exact") for n in (1, 2, 3, 4, 5)]
+    exact = [Plan(n, 2, "exact") for n in (1, 2, 3, 4, 5)]
     assert ladder(5, "grid") == exact
     assert all(plan.design == "" for plan in ladder(5, "circles"))
     hybrid = ladder(5, "hybrid")

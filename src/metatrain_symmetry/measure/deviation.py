@@ -16,6 +16,7 @@ import torch
 from ..group import Orbit, Powers, Transform
 from ..orbit.engine import Block
 from .equivariance import Equivariance
+from .errors import widening
 from .quadrature import folded_scalar, quadrature_variance
 
 
@@ -95,15 +96,17 @@ def refine(
     known &= squares > 0
     if not known.any():
         return list(found)
-    missing, scatter = np.zeros(len(found)), np.zeros(len(found))
+    missing, scatter, circles = np.zeros(len(found)), np.zeros(len(found)), 0
     for i, (deviation, orbit) in enumerate(zip(deviations, orbits, strict=True)):
         if deviation is not None and known[i]:
             missing[i] = folded_scalar(deviation.epsilon, orbit)
             scatter[i] = quadrature_variance(deviation.q, orbit)
+            circles += len(deviation.q.powers)
     share = max(missing.sum() / squares[known].sum(), 0.0)
     pooled_scatter = scatter.sum() / (squares[known] ** 2).sum()
     # what is added is known to about its own size
     variances = np.maximum(scatter, pooled_scatter * squares**2) + (share * squares) ** 2
+    variances *= widening(circles) ** 2  # which know it from as many values as there are
     return [
         replace(
             one,

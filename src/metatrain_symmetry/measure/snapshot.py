@@ -15,6 +15,8 @@ import torch
 from ..group import Orbit, irreps_up_to
 from ..orbit.engine import Block, Engine
 from .combine import Share, combine
+from .deviation import refine
+from .equivariance import Equivariance
 from .plan import Orbits, Plan
 from .resolver import Spectrum
 from .snapshot_rows import equivariance_rows
@@ -55,15 +57,13 @@ def measure_snapshot(
     sets: list[Measured | None] = []
     circles: list[Measured | None] = []
     for i, one in enumerate(used):
-        small = orbits.design(plan, i)
-        sets.append(sweep(one, small, orbits.seed + i))
-        needed = small is None  # A from the circles
-        circles.append(sweep(one, orbits.circles(plan, i), orbits.seed + i, needed))
+        sets.append(sweep(one, orbits.design(plan, i), orbits.seed + i))
+        along = orbits.circles(plan, i)
+        circles.append(sweep(one, along, orbits.seed + i, sets[-1]))
+    designs = [orbits.design(plan, i) for i in range(len(used))]
     asked = subjects if errors_of_all else used
     values = [raw_values(engine, one.prepared, engine.blocks) for one in asked]
-    best = [s or c for s, c in zip(sets, circles, strict=True)]
-    rotations = max(1, orbits.size(plan.design) // 2)
-    rows = equivariance_rows(engine, asked, best, values, rotations)
+    rows = equivariance_rows(engine, asked, _refined(sets, circles, designs), values)
     rows["estimator"] = plan.estimator
     if len(asked) < len(subjects):
         rows[["rmse_all", "norm_ratio_all"]], rows["n_all"] = float("nan"), 0
@@ -84,8 +84,13 @@ class _Sweep:
         self.representations: Representations | None = None
 
     def __call__(
-        self, one: Subject, orbit: Orbit | None, seed: int, equivariance: bool = True
+        self,
+        one: Subject,
+        orbit: Orbit | None,
+        seed: int,
+        known: Measured | None = None,
     ) -> Measured | None:
+        """Measure a structure; how far it deviates from means that are known already."""
         if orbit is None:
             return None
         if orbit is not self.orbit:
@@ -97,11 +102,38 @@ class _Sweep:
             orbit,
             self.engine.blocks,
             self.engine.probes,
-            equivariance=equivariance,
+            equivariance=known is None,
+            centres=None
+            if known is None
+            else {block: found.mean for block, found in known.equivariance.items()},
             memory=self.memory,
             seed=seed,
             representations=self.representations,
         )
+
+
+def _refined(
+    sets: Sequence[Measured | None],
+    circles: Sequence[Measured | None],
+    designs: Sequence[Orbit | None],
+) -> list[dict[Block, Equivariance]]:
+    """A of each structure: of its set, with what the circles say of its error."""
+    best = [s or c for s, c in zip(sets, circles, strict=True)]
+    found = [dict(one.equivariance) if one is not None else {} for one in best]
+    for block in {block: None for one in found for block in one}:
+        having = [
+            (i, s, c, d)
+            for i, (s, c, d) in enumerate(zip(sets, circles, designs, strict=True))
+            if s is not None and d is not None and block in s.equivariance
+        ]
+        refined = refine(
+            [s.equivariance[block] for _, s, _, _ in having],
+            [None if c is None else c.deviations.get(block) for _, _, c, _ in having],
+            [d for _, _, _, d in having],
+        )
+        for (i, _, _, _), better in zip(having, refined, strict=True):
+            found[i][block] = better
+    return found
 
 
 def _shares(

@@ -4,7 +4,7 @@ Energies of structures are reported per atom, as metatrain does: A, errors and s
 structure are divided by its number of atoms.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,7 +13,7 @@ import torch
 from ..group import Irrep
 from ..orbit.engine import Block, Engine
 from .equivariance import Equivariance
-from .structure import Measured
+from .errors import widening
 from .subject import Subject
 
 
@@ -24,30 +24,24 @@ ENERGIES = ("ev", "mev", "hartree", "ha", "ry", "rydberg", "kcal/mol", "kj/mol")
 def equivariance_rows(
     engine: Engine,
     subjects: Sequence[Subject],
-    found: Sequence[Measured | None],
+    found: Sequence[Mapping[Block, Equivariance]],
     values: Sequence[dict[Block, torch.Tensor]],
-    rotations: int,
 ) -> pd.DataFrame:
     """A and errors of the same structures; errors of all watched ones beside them.
 
     :param engine: whose blocks are reported
     :param subjects: the structures
-    :param found: what the orbits of the first of them say
+    :param found: A of the blocks of the first of them
     :param values: predictions without composition in the given frame, for each structure
-    :param rotations: of the set that A comes from, where it is not circles
     :return: see :class:`~metatrain_symmetry.measure.series.Series`, without the epoch
     """
     rows = []
     for block in engine.blocks:
-        parts = {
-            i: one.equivariance[block]
-            for i, one in enumerate(found)
-            if one is not None and block in one.equivariance
-        }
+        parts = {i: one[block] for i, one in enumerate(found) if block in one}
         if not parts:
             continue
         about = _Errors(block, subjects, values)
-        A, stderr = _root_mean([(p, about.scales[i]) for i, p in parts.items()], rotations)
+        A, stderr = _root_mean([(p, about.scales[i]) for i, p in parts.items()])
         # a ratio is one of numbers about the same structures
         complete = all(i in about.known for i in parts)
         rmse, ratio = about.over(list(parts) if complete else [])
@@ -119,27 +113,25 @@ class _Errors:
         return rmse, float(value.square().mean().sqrt()) / size if size > 0 else NAN
 
 
-def _root_mean(
-    parts: Sequence[tuple[Equivariance, float]], rotations: int
-) -> tuple[float, float]:
+def _root_mean(parts: Sequence[tuple[Equivariance, float]]) -> tuple[float, float]:
     """A over all samples of the structures, and its standard error.
 
-    That of circles is their scatter. A small set has no replicates: averaging over its n
-    rotations leaves about A² / n of the variance, which is missing in A² and stated here.
+    That of circles is their scatter, with as many degrees of freedom as there are circles
+    beyond the first of each structure; that of a set is in its variance.
     """
     total = sum(part.squared.numel() for part, _ in parts)
-    square, variance, missed = 0.0, 0.0, 0.0
+    square, known, scatter, dof = 0.0, 0.0, 0.0, 0
     for part, scale in parts:
         weight = part.squared.numel() / total * scale**2
-        mean = float(part.replicates.mean())
-        square += weight * mean
-        if len(part.replicates) > 1:
-            spread = float(part.replicates.var()) / len(part.replicates)
-            variance += weight**2 * spread
+        square += weight * float(part.replicates.mean())
+        n = len(part.replicates)
+        if n > 1:
+            scatter += weight**2 * float(part.replicates.var()) / n
+            dof += n - 1
         else:
-            missed += weight * mean / rotations
-    error = missed + variance**0.5  # of A²
+            known += weight**2 * part.variance
+    variance = known + (scatter * widening(dof) ** 2 if dof else 0.0)
     A = max(square, 0.0) ** 0.5
-    if error == 0.0:
-        return A, NAN
-    return A, min(error / (2 * A), error**0.5) if A > 0 else error**0.5
+    if A == 0.0:
+        return A, variance**0.25 if variance > 0 else NAN
+    return A, variance**0.5 / (2 * A)

@@ -46,7 +46,7 @@ def ladder(n: int, estimator: str) -> list[Plan]:
     """
     counts = sorted({min(n, count) for count in (*FEW, *(2**k for k in range(4, 21)))})
     if estimator == "grid":
-        return [Plan(count, 0, "exact") for count in counts]
+        return [Plan(count, 2, "exact") for count in counts]
     circles = [Plan(count) for count in counts]
     if estimator == "circles":
         return circles + [Plan(n, count) for count in CIRCLES]
