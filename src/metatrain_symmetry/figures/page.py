@@ -1,4 +1,4 @@
-"""The page: one file that tells the whole story, without a network."""
+"""The page: one file with everything, readable without a network."""
 
 import base64
 import math

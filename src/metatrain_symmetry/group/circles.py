@@ -8,7 +8,7 @@ axis n, and the same elements times -1. With ``ĥ_m`` the Fourier components alo
     \mathrm E\,|\hat h_m|^2 = \sum_{\lambda \ge m} \frac{B_\lambda}{2\lambda + 1} = P_m,
     \qquad B_\lambda = (2\lambda + 1)\,(P_\lambda - P_{\lambda + 1}),
 
-for the even and for the odd part ``h± = (h(y) ± h(-y)) / 2`` separately, which tells σ.
+for the even and for the odd part ``h± = (h(y) ± h(-y)) / 2`` separately, which gives σ.
 The components are exact on each circle, so the large scalar part does not leak into
 the small ones. The limit: a pseudo channel is the difference of two sums in which
 the proper channel of the next λ stands, and drowns where that is larger.

@@ -57,7 +57,7 @@ class FastTransform:
         self.stops = self._plan()
 
     def _empty(self, rows: int) -> torch.Tensor:
-        """Real parts of so many coefficients, then their imaginary parts."""
+        """Real parts of this number of coefficients, then their imaginary parts."""
         shape = (rows, self.ends[-1])
         return torch.empty(shape, dtype=torch.float64, device=self.device)
 
@@ -117,16 +117,16 @@ class FastTransform:
         """Add the products of a finished batch to the coefficients."""
         assert self.buffer is not None
         poles, table = self.tables[index]
-        turned: torch.Tensor | None = None
+        rotated: torch.Tensor | None = None
         for first in range(0, self.ends[-1], CHANNELS_AT_ONCE):
             part = self.buffer[:, :, first : first + CHANNELS_AT_ONCE]
-            turned = _quarter_turns(part, poles, self.grid.lambda_max, turned)
+            rotated = _quarter_turns(part, poles, self.grid.lambda_max, rotated)
             for (n, q), matrix in table.items():
                 target = self.sums[coset][n, q][:, first : first + CHANNELS_AT_ONCE]
                 if index == 0:  # the first batch of each coset
-                    torch.mm(matrix, turned[q, n].flatten(0, 1), out=target)
+                    torch.mm(matrix, rotated[q, n].flatten(0, 1), out=target)
                 else:
-                    target.addmm_(matrix, turned[q, n].flatten(0, 1))
+                    target.addmm_(matrix, rotated[q, n].flatten(0, 1))
 
     def finish(self) -> list[Powers]:
         """Resolve each slice by irrep.
@@ -226,15 +226,15 @@ def _quarter_turns(
     reuse[:, 1:, 1, :poles] = imaginary.transpose(0, 1)
     turns = part[poles:].unflatten(0, (count - poles, 4)).transpose(0, 2)
     a, b, c, d = turns.unbind(1)
-    even, odd, difference, turned = a + c, b + d, a - c, b - d
+    even, odd, difference, rotated = a + c, b + d, a - c, b - d
     out = reuse[:, :, :, poles:]
     for q, combine in ((0, torch.add), (2, torch.sub)):
         combine(even[:size], odd[:size], out=out[q, :, 0])
         combine(even[size:], odd[size:], out=out[q, 1:, 1])
-    # q = 1: difference - i turned, q = 3: difference + i turned
+    # q = 1: difference - i rotated, q = 3: difference + i rotated
     for q, one, other in ((1, torch.add, torch.sub), (3, torch.sub, torch.add)):
         out[q, 0, 0] = difference[0]
-        one(difference[1:size], turned[size:], out=out[q, 1:, 0])
-        out[q, 0, 1] = turned[0] if q == 3 else -turned[0]
-        other(difference[size:], turned[1:size], out=out[q, 1:, 1])
+        one(difference[1:size], rotated[size:], out=out[q, 1:, 0])
+        out[q, 0, 1] = rotated[0] if q == 3 else -rotated[0]
+        other(difference[size:], rotated[1:size], out=out[q, 1:, 1])
     return reuse

@@ -63,7 +63,7 @@ class Orbit(Protocol):
         """Random samples of equal size, one after the other; 0 for a quadrature."""
 
     def transform(self, widths: Sequence[int], device: torch.device) -> Transform:
-        """Start a transform of slices of so many channels each."""
+        """Start a transform of slices of the given numbers of channels."""
 
     def bytes_per_channel(self) -> int:
         """Memory that a transform takes for each channel."""

@@ -29,7 +29,7 @@ class Share:
     :param irrep: the irrep, or None for the residual
     :param B: power per sample, averaged over structures, in squared units
     :param share: of the squared norm
-    :param stderr: standard error of the share; NaN where nothing tells it
+    :param stderr: standard error of the share; NaN where it is not known
     :param estimator: ``grid``, ``orbit``, ``circles`` or ``mixed``
     """
 

@@ -5,7 +5,7 @@ r"""Equivariance error A of one block on one structure.
     A^2 = \langle |f(gx)|^2 \rangle - |\langle \rho(g)^{-1} f(gx) \rangle|^2
 
 (arXiv:2603.24638, equation for A; the second form). Where the mean is large that
-difference cancels, so sums are taken about the first value turned back, in float64.
+difference cancels, so sums are taken about the first value rotated back, in float64.
 
 On replicates, such as independent random circles r of means ``m_r`` and mean squared
 deviations ``w_r``, the unbiased estimate is ``A² = mean_r w_r + Σ_r |m_r - m|² / (R - 1)``:
@@ -45,7 +45,7 @@ class Equivariance:
 
     @property
     def A_stderr(self) -> float:
-        """Standard error of A; NaN where nothing tells it."""
+        """Standard error of A; NaN where it is not known."""
         n = len(self.replicates)
         variance = self.variance
         if n > 1:
@@ -66,7 +66,7 @@ class Equivariance:
 
 
 class EquivarianceSums:
-    """Accumulates the first two moments of the values turned back.
+    """Accumulates the first two moments of the values rotated back.
 
     :param reference: about which to take them, None for the first value
     """

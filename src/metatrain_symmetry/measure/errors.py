@@ -57,7 +57,7 @@ def ratio(parts: Sequence[Replicates], population: int = 0) -> tuple[float, floa
     :param parts: one entry for each structure
     :param population: number of structures of which these are a random choice, if more:
         the error is that of the ratio over all of them then
-    :return: ratio and standard error; NaN for an error that nothing tells
+    :return: ratio and standard error; NaN for an error that is not known
     """
     total = sum(float(part.h.mean()) for part in parts)
     if total == 0:

@@ -10,7 +10,7 @@ freedom.
 
 The squared norm itself is averaged over the set, exactly up to its degree; its variance is
 that of the quadrature of a scalar function, ``Σ_β M_0β B^q_β`` with the powers of
-``q = |h|²``, which circles tell too.
+``q = |h|²``, which circles give too.
 """
 
 from collections.abc import Iterable, Sequence

@@ -93,7 +93,7 @@ class Resolver:
             sketch = self.sketches.get(key)
             widths += [count] if sketch is None else [sketch.width] * sketch.replicates
         self.orbit = orbit
-        # how the squared norm scatters tells how well a point set averages it
+        # from the scatter of the squared norm follows how well a point set averages it
         self.with_squares = isinstance(orbit, Circles)
         widths += [1] * (len(self.keys) if self.with_squares else 0)
         self.transform: Transform = orbit.transform(widths, engine.device)

@@ -101,7 +101,7 @@ class _Replicates:
 
     def __init__(self, orbit: Orbit) -> None:
         if orbit.replicates == 1:
-            raise ValueError("one circle does not tell A: take two or more")
+            raise ValueError("one circle does not determine A: take two or more")
         self.size = len(orbit.matrices) // max(1, orbit.replicates)
         self.sums: list[EquivarianceSums] = []
         self.taken = 0

@@ -106,7 +106,7 @@ def ladder(n: int, highest: int, exact: int) -> list[Tier]:
 
     :param n: number of structures
     :param highest: degree of the largest grid, 8 or more
-    :param exact: degree from which on circles tell only what lies beyond λmax
+    :param exact: degree from which on circles give only what lies beyond λmax
     :return: ascending in cost
     """
     # about a hundred circles in all, as few as two on each

@@ -55,7 +55,7 @@ class Geometry:
         """Batch of rotated copies.
 
         :param model: PET, or what inherits from it
-        :return: what its ``preprocess`` returns, with edge vectors turned
+        :return: what its ``preprocess`` returns, with edge vectors rotated
         """
         structure, n = self.structure, self.n
         tiles = structure.data["tiles"]
@@ -69,8 +69,8 @@ class Geometry:
             batch |= model.backend.preprocess(*self.arrays(), width)
         vectors = batch["edge_vectors"]
         shape = (n, -1, 3) if vectors.numel() else (n, 0, 3)
-        turned = vectors.reshape(shape) @ self.rotations.transpose(1, 2)
-        batch["edge_vectors"] = turned.reshape(vectors.shape)
+        rotated = vectors.reshape(shape) @ self.rotations.transpose(1, 2)
+        batch["edge_vectors"] = rotated.reshape(vectors.shape)
         return batch
 
     def arrays(self) -> tuple[torch.Tensor, ...]:

@@ -22,8 +22,8 @@ class Block:
     :param irrep: how the block transforms
     :param sample_kind: ``system`` or ``atom``
     :param unit: unit of the values, empty if unknown
-    :param detail: what tells blocks of the same target and irrep apart, such as
-        ``center_type=6``; empty where there is nothing to tell apart
+    :param detail: what distinguishes blocks of the same target and irrep, such as
+        ``center_type=6``; empty where there is nothing to distinguish
     """
 
     target: str
