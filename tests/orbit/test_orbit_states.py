@@ -79,7 +79,9 @@ def test_what_has_no_such_state(checkpoint, tmp_path):
         load(exported, state="best")
     with pytest.raises(ValueError, match="loaded already"):
         symmetry_report(best, molecule(), state="latest", **QUICK)
-    with pytest.raises(ValueError, match="best or latest, not 'newest'"):
+    with pytest.raises(
+        ValueError, match="give best or latest for the state of a checkpoint, not 'newest'"
+    ):
         load(path, state="newest")
     content = torch.load(path, weights_only=False)
     torch.save(content | {"best_model_state_dict": None}, tmp_path / "early.ckpt")

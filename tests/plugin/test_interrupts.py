@@ -30,9 +30,14 @@ def test_a_signal_is_one_line(number, code, word, caplog):
         finally:
             cleaned.append("cleaned up")
 
+    # a shell that runs the tests in the background has SIGINT ignored
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as stop:
-        run(toy(work), argparse.Namespace())
+    try:
+        with pytest.raises(SystemExit) as stop:
+            run(toy(work), argparse.Namespace())
+    finally:
+        signal.signal(signal.SIGINT, kept)
     assert stop.value.code == code
     assert cleaned == ["cleaned up"]
     (record,) = caplog.records

@@ -48,7 +48,7 @@ from ..monitor.options import SymmetryHypers, complete
 from .options import DEFAULT_L_MAX, check_l_max, check_length_scale
 
 
-@with_config(ConfigDict(strict=True))
+@with_config(ConfigDict(strict=True, extra="forbid"))
 class GeometryEmbeddingHypers(TypedDict):
     """How an edge vector enters the network."""
 
