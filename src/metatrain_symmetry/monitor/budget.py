@@ -31,8 +31,8 @@ EARLY = 4
 LAST = 0.2
 """Share of the budget by which the last measurement may exceed it to be like the others."""
 
-SOME = 4
-"""Structures that a measurement should have: fewer have no error bar worth its name."""
+SOME = 3
+"""Structures that a measurement should have: fewer say little of the others."""
 
 CIRCLES = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
@@ -51,9 +51,9 @@ def ladder(n: int, estimator: str) -> list[Plan]:
     if estimator == "circles":
         return circles + [Plan(n, count) for count in CIRCLES]
     plans = [Plan(1)]
-    # with a few structures their scatter is the error bar, and one circle each is enough
-    plans += [Plan(c, 1 if c >= SOME - 1 else 2, "icosahedral") for c in counts]
-    plans += [Plan(n, count, "icosahedral") for count in (2, 4, 6)]
+    # circles are replicates: from fewer than about six in all, errors are little known
+    plans += [Plan(c, {1: 4, 2: 3}.get(c, 2), "icosahedral") for c in counts]
+    plans += [Plan(n, count, "icosahedral") for count in (4, 6)]
     # the degree-8 grid reaches further pseudo irreps; for a few structures it is too noisy
     some = [count for count in counts if count >= min(n, FEW[-1])]
     plans += [Plan(count, 4, "degree 8") for count in some]
