@@ -72,6 +72,8 @@ def _advice(run: Run, settings: Settings) -> str:
         needed = max(needed, enough[0] if enough else known + 1)
     if needed <= settings.lambda_max:
         return "the error bars are too large to say what would do: more time (--budget)"
+    if needed > known and known <= settings.lambda_max:
+        return "how far the spectrum reaches takes more time to see (--budget)"
     if needed > known:
         return f"not even λ = {known} would do: look at the channels that are there"
     return f"--lambda-max {needed} would do"

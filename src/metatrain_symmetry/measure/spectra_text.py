@@ -131,6 +131,8 @@ def at_most(row: Any) -> str:
             error = float(f"{100 * row.stderr:.1g}")
             return f"{100 * row.share:.{2 if row.share < 0.995 else 3}g} ± {error:g} %"
         return percent(row.share)
+    if bound >= 1:
+        return "an unknown part (the error bar is too large)"
     return f"less than {percent(bound)}"
 
 
