@@ -71,16 +71,19 @@ class Machine:
     """A clock that evaluations move on.
 
     :param seconds: of one evaluation of one atom
+    :param cold: factor of the first evaluation
     """
 
-    def __init__(self, seconds):
+    def __init__(self, seconds, cold=1):
         self.now, self.seconds, self.evaluations = 0.0, seconds, 0
+        self.cold = cold
 
     def __call__(self):
         return self.now
 
     def work(self, atoms, count):
-        self.now += self.seconds * atoms * count
+        cold = self.cold if self.evaluations == 0 else 1
+        self.now += cold * self.seconds * atoms * count
         self.evaluations += count
 
 
@@ -104,8 +107,8 @@ class SlowEngine(FunctionEngine):
         return super().predict(structure)
 
 
-def run(monkeypatch, seconds, sizes, **options):
-    machine = Machine(seconds)
+def run(monkeypatch, seconds, sizes, cold=1, **options):
+    machine = Machine(seconds, cold)
     monkeypatch.setattr(time, "perf_counter", machine)
     engine = SlowEngine(machine)
     random = np.random.default_rng(0)
@@ -169,3 +172,13 @@ def test_a_pilot_of_lone_atoms_does_not_choose_the_degree():
         for points in (4 * clouds, atoms + clouds)
     ]  # fmt: skip
     assert degrees[0] == degrees[1] > 8
+
+
+def test_a_cold_start_does_not_leave_the_budget_unused(monkeypatch):
+    """The first evaluation takes twenty times as long as the others."""
+    report, machine = run(monkeypatch, 0.02, [20], cold=20, budget=60)
+    assert machine.now <= 1.3 * 60
+    assert machine.now > 25
+    warm, _ = run(monkeypatch, 0.02, [20], budget=60)
+    better = report.equivariance.A_stderr.notna().all()
+    assert better == warm.equivariance.A_stderr.notna().all()

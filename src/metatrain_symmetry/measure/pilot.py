@@ -25,7 +25,10 @@ SHARE = 0.15
 """Share of the budget that the pilot may take."""
 
 SLOW = 0.05
-"""Share of the budget that makes an evaluation slow."""
+"""Share of the budget that is spent on taking the time, once the model is warm."""
+
+VERY_SLOW = 0.12
+"""Share of the budget from which on not even a second evaluation is made."""
 
 MANY = 64
 """Evaluations at most for taking the time."""
@@ -123,7 +126,7 @@ def time_of_one(
         engine.evaluate(structure, matrices, engine.blocks, engine.probes)
         seconds = (time.perf_counter() - started) / count
         progress(count)
-        if seconds > SLOW * clock.left:
+        if seconds > VERY_SLOW * clock.left:
             break
         # the first one may have compiled or loaded something
         most = int(min(SLOW * clock.left / max(seconds, 1e-9), MANY))

@@ -1,5 +1,6 @@
 """The passes over the structures, within the budget."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ RESERVE = 0.9
 
 CANDIDATES = 16
 """Structures of which the pilot looks at the largest."""
+
+WORTH_IT = 2.0
+"""Ratio of evaluations from which on a better plan is worth measuring once more."""
 
 LATEST = 1.2
 """Share of the budget at which a structure is given up."""
@@ -82,18 +86,38 @@ class Run:
             self.circles |= {
                 i: self.pilot.circles[i] for i in drawn if i in self.pilot.circles
             }
-            self.bar.total = self.bar.n + self.plan.n_structures * self._cost(
-                self.plan.tier
-            )
-            self.bar.refresh()
-            for place, index in enumerate(self.order[: self.plan.n_structures]):
-                tier = self._tier(index, self.plan.n_structures - place)
-                if tier is None:
-                    self.given_up = self.plan.n_structures - place
-                    break
-                self._measure(index, tier)
+            self._follow()
+            better = self._better()
+            if better is not None:
+                self.plan = better
+                self._follow()
             self.bar.total = self.bar.n
             self.bar.refresh()
+
+    def _follow(self) -> None:
+        """Do what the plan says, as long as there is time; learn how fast it goes."""
+        began, count = self.clock.elapsed, self.plan.n_structures
+        self.bar.total = self.bar.n + count * self._cost(self.plan.tier)
+        self.bar.refresh()
+        work = 0.0
+        for place, index in enumerate(self.order[:count]):
+            tier = self._tier(index, count - place)
+            if tier is None:
+                self.given_up = count - place
+                break
+            self._measure(index, tier)
+            work += self._cost(tier) * float(self.sizes[index])
+        if work > 0:
+            self.pilot.seconds = (self.clock.elapsed - began) / work
+
+    def _better(self) -> Plan | None:
+        """A plan that is worth the time left, where the first one took far less."""
+        if self.plan.tier == self.wanted or not math.isfinite(self.clock.budget):
+            return None
+        better = self._choose()
+        gain = self._cost(better.tier) / self._cost(self.plan.tier)
+        enough = better.n_structures >= self.plan.n_structures and not self.given_up
+        return better if enough and gain >= WORTH_IT else None
 
     def _progress(self, count: int) -> None:
         self.evaluations += count
