@@ -78,8 +78,8 @@ class _Probe:
         ]
         self.irreps, self.epsilon = irreps, epsilon
         self.population = max(population or 0, len(self.pairs))
-        norms = [(g if g is not None else c).norm for g, c in self.pairs]  # type: ignore[union-attr]
-        self.norm = float(np.sum(norms))
+        best = [g if g is not None else c for g, c in self.pairs]
+        self.norm = float(sum(s.norm for s in best if s is not None))
         self.folding = Folding(self.pairs)
 
     def shares(self) -> list[Share]:
