@@ -163,10 +163,9 @@ QUANTITIES: tuple[Quantity, ...] = (
 
 SPECTRUM_NOTE = (
     "A spectrum shows how a prediction changes when the structure is rotated, not whether "
-    "it changes correctly: an empty band means that nothing leaks there, but part of A "
-    "lies inside the band of the target's own irrep. For the direct forces that we "
-    "analysed, a third of A² lay inside (1,+). A alone says how far a model is from "
-    "equivariance."
+    "it changes correctly: an empty band means that nothing leaks there, but a part of A "
+    "can lie inside the band of the target's own irrep, as (1,+) for forces. A alone says "
+    "how far a model is from equivariance."
 )
 """To be said wherever a spectrum is explained."""
 
