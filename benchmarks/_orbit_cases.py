@@ -29,11 +29,11 @@ from benchmarks._orbit_parts import (
 )
 from benchmarks._results import peak
 from benchmarks._timing import interleaved, own_process, timed
-from metatrain_symmetry.group import O3Grid
+from metatrain_symmetry.groups import O3Grid
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.settings import Settings
-from metatrain_symmetry.orbit import Prepared, open_engine
-from metatrain_symmetry.orbit.sweep import chunk_size
+from metatrain_symmetry.models import Prepared, open_engine
+from metatrain_symmetry.models.sweep import chunk_size
 
 
 PEER_LIMIT = 4 * 2**30

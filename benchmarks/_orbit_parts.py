@@ -21,10 +21,10 @@ from metatrain.utils.neighbor_lists import (
     get_system_with_neighbor_lists,
 )
 
-from metatrain_symmetry.group import O3Grid
+from metatrain_symmetry.groups import O3Grid
 from metatrain_symmetry.measure.structure import measure_structure
-from metatrain_symmetry.orbit import Engine, Prepared, sweep
-from metatrain_symmetry.orbit.sweep import chunk_size
+from metatrain_symmetry.models import Engine, Prepared, sweep
+from metatrain_symmetry.models.sweep import chunk_size
 
 
 DATA = Path(__file__).parent.parent / "data" / "xtb_molecules.xyz"

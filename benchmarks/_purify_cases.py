@@ -21,8 +21,9 @@ from metatrain.utils.data.target_info import (
 
 from benchmarks._results import peak
 from benchmarks._timing import interleaved, own_process, timed
-from metatrain_symmetry.group import O3Grid
-from metatrain_symmetry.orbit import open_engine, read_systems, sweep
+from metatrain_symmetry.data import read_systems
+from metatrain_symmetry.groups import O3Grid
+from metatrain_symmetry.models import open_engine, sweep
 from metatrain_symmetry.purify.accumulate import Sweep
 from metatrain_symmetry.purify.features import FeatureEngine
 from metatrain_symmetry.purify.moments import Moments

@@ -28,11 +28,12 @@ from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_energy_target_info, get_generic_target_info
 from omegaconf import OmegaConf
 
-from metatrain_symmetry.group import Irrep, O3Grid, random_frame
+from metatrain_symmetry.data import read_systems
+from metatrain_symmetry.groups import Irrep, O3Grid, random_frame
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.settings import Settings
 from metatrain_symmetry.measure.structure import measure_structure
-from metatrain_symmetry.orbit import Engine, Prepared, open_engine, read_systems
+from metatrain_symmetry.models import Engine, Prepared, open_engine
 from metatrain_symmetry.pet_ssh import PetSSH
 
 from ._results import run_cases, start, stop_if_failed

@@ -19,7 +19,7 @@ from metatrain_symmetry.cli.quickstart import (
     with_absolute_paths,
 )
 from metatrain_symmetry.cli.quiet import quiet
-from metatrain_symmetry.measure.report import Report
+from metatrain_symmetry.measure.results import Report
 
 
 ROOT = Path(__file__).parents[1]

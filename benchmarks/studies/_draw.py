@@ -12,10 +12,10 @@ from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from PIL import Image
 
 from benchmarks._results import write_atomically
-from metatrain_symmetry.figures import style
-from metatrain_symmetry.figures.heatmap import draw_heatmap
-from metatrain_symmetry.measure.report import Report
+from metatrain_symmetry.measure.results import Report
 from metatrain_symmetry.measure.series import Series
+from metatrain_symmetry.report import style
+from metatrain_symmetry.report.heatmap import draw_heatmap
 
 
 def draw_curves(

@@ -12,7 +12,7 @@ from benchmarks.studies._draw import shrink
 from benchmarks.studies._training import Training
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.cli.purify import purify_checkpoint
-from metatrain_symmetry.measure.report import Report
+from metatrain_symmetry.measure.results import Report
 
 
 KEYS = ["target", "o3_lambda", "o3_sigma", "unit"]

@@ -26,12 +26,12 @@ from benchmarks.studies._series import table_of, write
 from benchmarks.studies._study import Setting, Study, main
 from benchmarks.studies._training import Training
 from metatrain_symmetry import symmetry_report
-from metatrain_symmetry.figures import draw_report
-from metatrain_symmetry.figures.distribution import draw_distribution
-from metatrain_symmetry.figures.epochs import draw_series
-from metatrain_symmetry.figures.style import save
-from metatrain_symmetry.measure.report import Report
+from metatrain_symmetry.measure.results import Report
 from metatrain_symmetry.measure.series import Series
+from metatrain_symmetry.report import draw_report
+from metatrain_symmetry.report.distribution import draw_distribution
+from metatrain_symmetry.report.epochs import draw_series
+from metatrain_symmetry.report.style import save
 
 
 TRAINER = "architecture.training"

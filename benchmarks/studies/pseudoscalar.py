@@ -22,7 +22,7 @@ from benchmarks.studies._draw import draw_cause, draw_curves, shrink, write
 from benchmarks.studies._options import changed, load
 from benchmarks.studies._study import Setting, Study, main
 from benchmarks.studies._training import Training
-from metatrain_symmetry.figures.epochs import draw_epochs
+from metatrain_symmetry.report.epochs import draw_epochs
 
 
 MODEL = "architecture.model"

@@ -16,9 +16,9 @@ install()
 
 
 def __getattr__(name: str) -> Any:
-    """Import :func:`~metatrain_symmetry.cli.report.symmetry_report` when asked for."""
+    """Import the public functions when they are asked for."""
     if name != "symmetry_report":
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    from .cli.report import symmetry_report
+    from .api.symmetry_report import symmetry_report
 
     return symmetry_report

@@ -18,11 +18,11 @@ import torch
 from omegaconf import OmegaConf
 
 from metatrain_symmetry import symmetry_report
+from metatrain_symmetry.api.run_page import draw_run
 from metatrain_symmetry.cli.purify import purify_checkpoint
-from metatrain_symmetry.cli.series import draw_run
 from metatrain_symmetry.measure.series import COLUMNS
-from metatrain_symmetry.monitor.options import complete as complete_symmetry
 from metatrain_symmetry.pet_ssh import upgrade_pet_checkpoint
+from metatrain_symmetry.training.options import complete as complete_symmetry
 
 
 ADVICE = re.compile(

@@ -5,10 +5,10 @@ import math
 import pandas as pd
 import pytest
 
-from metatrain_symmetry.cli.summary_lines import lines, notes, table
 from metatrain_symmetry.measure.averages import averages
-from metatrain_symmetry.measure.report import Report
+from metatrain_symmetry.measure.results import Report
 from metatrain_symmetry.measure.tables import CHARACTERS
+from metatrain_symmetry.report.summary_lines import lines, notes, table
 
 
 def equivariance(**changes):

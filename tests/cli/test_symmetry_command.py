@@ -14,9 +14,9 @@ import torch
 
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.cli import symmetry
-from metatrain_symmetry.cli.folder import write
-from metatrain_symmetry.orbit import open_engine
-from metatrain_symmetry.orbit.truth import of_atoms
+from metatrain_symmetry.data.targets import of_atoms
+from metatrain_symmetry.models import open_engine
+from metatrain_symmetry.report.folder import write
 
 
 QUICK = {"lambda_max": 2, "max_degree": 8, "probes": ["GE", "GNN"], "progress": False}
@@ -145,7 +145,7 @@ def test_a_failure_while_writing_leaves_the_old_results(files, tmp_path, monkeyp
     def fail(*arguments):
         raise OSError("no space left")
 
-    monkeypatch.setattr("metatrain_symmetry.figures.write_page", fail)
+    monkeypatch.setattr("metatrain_symmetry.report.write_page", fail)
     with pytest.raises(OSError, match="no space left"):
         symmetry_report(model, labelled(1), out, overwrite=True, **QUICK)
     assert (out / "summary.json").read_bytes() == before

@@ -11,9 +11,10 @@ from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
 
 from metatrain_symmetry import symmetry_report
-from metatrain_symmetry.group import Irrep
-from metatrain_symmetry.orbit import Block, open_engine, read_systems
-from metatrain_symmetry.orbit.truth import of_atoms, of_options, of_tensors
+from metatrain_symmetry.data import read_systems
+from metatrain_symmetry.data.targets import of_atoms, of_options, of_tensors
+from metatrain_symmetry.groups import Irrep
+from metatrain_symmetry.models import Block, open_engine
 
 
 STRESS = "non_conservative_stress"

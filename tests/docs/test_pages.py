@@ -225,7 +225,7 @@ def test_pages_are_built_without_a_warning(built):
 @pytest.mark.parametrize(
     ("module", "options"),
     [
-        ("metatrain_symmetry.monitor.options", "SymmetryHypers"),
+        ("metatrain_symmetry.training.options", "SymmetryHypers"),
         ("metatrain_symmetry.purify.options", "PurifyHypers"),
         ("metatrain_symmetry.pet_ssh.documentation", "GeometryEmbeddingHypers"),
         ("metatrain_symmetry.measure.settings", "Settings"),

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from metatrain_symmetry.group import Irrep, O3Grid, representation
+from metatrain_symmetry.groups import Irrep, O3Grid, representation
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.averages import averages, medians
 from metatrain_symmetry.measure.quantities import (
@@ -16,7 +16,7 @@ from metatrain_symmetry.measure.quantities import (
 )
 from metatrain_symmetry.measure.settings import Settings
 from metatrain_symmetry.measure.tables import CHARACTERS, EQUIVARIANCE
-from metatrain_symmetry.orbit import Block, FunctionEngine
+from metatrain_symmetry.models import Block, FunctionEngine
 
 
 FORCE = Block("force", Irrep(1), "atom", "eV/A")

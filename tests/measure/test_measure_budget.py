@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metatrain_symmetry.group import Irrep
+from metatrain_symmetry.groups import Irrep
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.budget import in_words, parse_budget
 from metatrain_symmetry.measure.settings import Settings
 from metatrain_symmetry.measure.tiers import SMALL, choose, ladder
-from metatrain_symmetry.orbit import Block, FunctionEngine
+from metatrain_symmetry.models import Block, FunctionEngine
 
 
 VECTOR = Block("force", Irrep(1), "atom", "eV/A")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from metatrain_symmetry.group import (
+from metatrain_symmetry.data.lazy import LazyStructures
+from metatrain_symmetry.groups import (
     Circles,
     Irrep,
     O3Grid,
@@ -17,8 +18,7 @@ from metatrain_symmetry.measure.combine import combine
 from metatrain_symmetry.measure.deviation import refine
 from metatrain_symmetry.measure.resolver import Spectrum
 from metatrain_symmetry.measure.structure import measure_structure
-from metatrain_symmetry.orbit import Block, FunctionEngine
-from metatrain_symmetry.orbit.lazy import LazyStructures
+from metatrain_symmetry.models import Block, FunctionEngine
 
 
 SCALAR = Block("energy", Irrep(0), "system", "eV")

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
-from metatrain_symmetry.group import Irrep, O3Grid, random_frame
+from metatrain_symmetry.groups import Irrep, O3Grid, random_frame
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.errors import Replicates, ratio, widening
 from metatrain_symmetry.measure.settings import Settings
 from metatrain_symmetry.measure.structure import measure_structure
-from metatrain_symmetry.orbit import Block, FunctionEngine
+from metatrain_symmetry.models import Block, FunctionEngine
 
 
 VANISHING = 1e-12

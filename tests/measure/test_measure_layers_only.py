@@ -4,7 +4,7 @@ import torch
 
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.settings import Settings
-from metatrain_symmetry.orbit import FunctionEngine
+from metatrain_symmetry.models import FunctionEngine
 
 
 def test_no_outputs():

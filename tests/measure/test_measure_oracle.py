@@ -6,11 +6,11 @@ import torch
 from metatomic.torch import ModelOutput
 from metatomic.torch.o3 import SymmetrizedModel
 
-from metatrain_symmetry.group import Irrep, O3Grid, octahedral_group
+from metatrain_symmetry.groups import Irrep, O3Grid, octahedral_group
 from metatrain_symmetry.measure.noise import noise_floor
 from metatrain_symmetry.measure.resolver import widest
 from metatrain_symmetry.measure.structure import measure_structure
-from metatrain_symmetry.orbit import Block, FunctionEngine, open_engine
+from metatrain_symmetry.models import Block, FunctionEngine, open_engine
 
 
 LAYERS = ["gnn_layers.0.edge_embedder", "gnn_layers.1.compress", "gnn_layers.1_edge"]

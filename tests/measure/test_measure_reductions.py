@@ -4,9 +4,9 @@ import common
 import pytest
 import torch
 
-from metatrain_symmetry.group import O3Grid
+from metatrain_symmetry.groups import O3Grid
 from metatrain_symmetry.measure.structure import measure_structure
-from metatrain_symmetry.orbit import FunctionEngine, Values, open_engine
+from metatrain_symmetry.models import FunctionEngine, Values, open_engine
 
 
 GE = "gnn_layers.0.edge_embedder"

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from metatrain_symmetry.group import Circles, Irrep, Powers, irreps_up_to
+from metatrain_symmetry.groups import Circles, Irrep, Powers, irreps_up_to
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.averages import averages
 from metatrain_symmetry.measure.combine import combine
 from metatrain_symmetry.measure.diagnosis import diagnose
 from metatrain_symmetry.measure.errors import widening
-from metatrain_symmetry.measure.report import Report
 from metatrain_symmetry.measure.resolver import Spectrum
+from metatrain_symmetry.measure.results import Report
 from metatrain_symmetry.measure.settings import Settings
-from metatrain_symmetry.orbit import Block, FunctionEngine
+from metatrain_symmetry.models import Block, FunctionEngine
 
 
 VECTOR = Block("force", Irrep(1), "atom", "eV/A")

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from metatrain_symmetry.group import Circles, Irrep, O3Grid, random_frame
+from metatrain_symmetry.data.labelled import Subject, subject
+from metatrain_symmetry.groups import Circles, Irrep, O3Grid, random_frame
 from metatrain_symmetry.measure.plan import Orbits, Plan
 from metatrain_symmetry.measure.snapshot import measure_snapshot
 from metatrain_symmetry.measure.snapshot_rows import is_energy
 from metatrain_symmetry.measure.structure import measure_structure
-from metatrain_symmetry.measure.subject import Subject, subject
-from metatrain_symmetry.orbit import Block, FunctionEngine
+from metatrain_symmetry.models import Block, FunctionEngine
 
 
 VECTOR = Block("v", Irrep(1), "atom", "eV/A")

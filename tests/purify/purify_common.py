@@ -10,8 +10,8 @@ from metatrain.pet import PET
 from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
 
-from metatrain_symmetry.group import O3Grid
-from metatrain_symmetry.orbit import read_systems
+from metatrain_symmetry.data import read_systems
+from metatrain_symmetry.groups import O3Grid
 from metatrain_symmetry.purify.accumulate import Sweep
 from metatrain_symmetry.purify.features import FeatureEngine
 from metatrain_symmetry.purify.samples import Sample

@@ -18,8 +18,8 @@ from purify_common import (
     toy,
 )
 
-from metatrain_symmetry.group import Irrep, O3Grid, representation
-from metatrain_symmetry.orbit.model import ModelEngine
+from metatrain_symmetry.groups import Irrep, O3Grid, representation
+from metatrain_symmetry.models.metatomic import MetatomicEngine
 from metatrain_symmetry.purify.features import FeatureEngine
 from metatrain_symmetry.purify.moments import Moments, OrbitSums
 from metatrain_symmetry.purify.samples import targets_of
@@ -50,7 +50,7 @@ def physical(engine, sample, problem, matrices):
 def whole_model(engine, sample, problem, matrices):
     """The same of the whole model, evaluated on rotated structures."""
     part = problem.part
-    generic_engine = ModelEngine(engine.model, [part.target], dtype=torch.float64)
+    generic_engine = MetatomicEngine(engine.model, [part.target], dtype=torch.float64)
     (block,) = [b for b in generic_engine.blocks if b.irrep == part.irrep]
     prepared = generic_engine.prepare(sample.prepared.system)
     found = generic_engine.evaluate(prepared, matrices, [block], []).targets[block]

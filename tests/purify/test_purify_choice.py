@@ -15,8 +15,7 @@ from metatrain.utils.data.dataset import _train_test_random_split
 from metatrain.utils.io import model_from_checkpoint
 from purify_common import generic, info_of, irreps, rich_info, structures, toy
 
-from metatrain_symmetry.figures.tradeoff import draw_tradeoff
-from metatrain_symmetry.group import Irrep
+from metatrain_symmetry.groups import Irrep
 from metatrain_symmetry.purify.choose import Candidate, Score, choose, scan, score
 from metatrain_symmetry.purify.features import FeatureEngine
 from metatrain_symmetry.purify.gradients import Gradients, replaced
@@ -26,6 +25,7 @@ from metatrain_symmetry.purify.state import check_memory, grid_degree
 from metatrain_symmetry.purify.tables import CURVE
 from metatrain_symmetry.purify.unknowns import find_problems
 from metatrain_symmetry.purify.weights import add_to_readout, changed_parameters, readout
+from metatrain_symmetry.report.tradeoff import draw_tradeoff
 
 
 def candidate(A, rmse, alpha=1.0, ridge=0.0, training=None):

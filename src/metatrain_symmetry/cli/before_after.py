@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from ..measure.report import Report
+    from ..measure.results import Report
 
 PURIFY = {
     "targets": ["non_conservative_force"],
@@ -42,7 +42,7 @@ def measure(model: Path, outputs: Path, options: dict[str, Any], folder: Path) -
     :param folder: of the report
     :return: the report
     """
-    from .report import symmetry_report
+    from ..api.symmetry_report import symmetry_report
 
     frames = _test_structures(outputs, options)[:LAYER_STRUCTURES]
     return symmetry_report(model, frames, folder, overwrite=True, **LAYERS)
@@ -60,8 +60,8 @@ def purify_and_compare(
     :param folder: of the report on it
     :return: table of both
     """
+    from ..api.symmetry_report import symmetry_report
     from .purify import purify_checkpoint
-    from .report import symmetry_report
 
     sections = ("seed", "training_set", "validation_set", "test_set")
     content = {name: options[name] for name in sections if name in options}

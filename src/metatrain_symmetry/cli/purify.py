@@ -155,8 +155,8 @@ def write_report(found: "Purified", folder: Path) -> None:
     :param found: the result
     :param folder: an existing folder
     """
-    from ..figures.style import save
-    from ..figures.tradeoff import draw_tradeoff
+    from ..report.style import save
+    from ..report.tradeoff import draw_tradeoff
 
     found.curve.to_csv(folder / "curve.csv", index=False)
     found.accuracy.to_csv(folder / "accuracy.csv", index=False)

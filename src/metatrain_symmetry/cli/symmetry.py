@@ -4,9 +4,9 @@ import argparse
 import logging
 from pathlib import Path
 
+from ..api.symmetry_report import PROBES, symmetry_report
+from ..report.summary_lines import lines
 from . import checks
-from .report import PROBES, symmetry_report
-from .summary_lines import lines
 
 
 SETTINGS = (
@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _draw_run(arguments: argparse.Namespace) -> None:
     """Draw the series of a run's folder."""
-    from .series import draw_run
+    from ..api.run_page import draw_run
 
     checks.only_for_models(arguments)
     if arguments.structures is not None:

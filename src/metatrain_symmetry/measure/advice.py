@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from ..group import Irrep
-from ..orbit.outputs import gradient_names
+from ..groups import Irrep
+from ..models.irrep_blocks import gradient_names
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
-from ..group import irreps_up_to
-from ..orbit.engine import Block, Engine, Prepared
+from ..data.labelled import Truth
+from ..groups import irreps_up_to
+from ..models.engine import Block, Engine, Prepared
 from .budget import Clock
 from .combine import Share, combine
 from .convergence import convergence
-from .report import Report
 from .resolver import Spectrum
+from .results import Report
 from .rows import rows
 from .run import Run
 from .settings import Settings
 from .structure import Measured
-from .subject import Truth
 from .tables import atoms_table, characters_table, equivariance_table, medians
 
 
@@ -38,7 +38,7 @@ def analyze(
 
     :param engine: what evaluates the model, with its blocks and probes
     :param structures: as prepared by the engine, perhaps when asked for
-        (:class:`~metatrain_symmetry.orbit.lazy.LazyStructures`)
+        (:class:`~metatrain_symmetry.data.lazy.LazyStructures`)
     :param settings: of the measurement
     :param truths: for each structure the targets, ``(samples, 2 λ + 1, properties)``
     :param group_of: name of the group of a probe, for the tables

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..group import Orbit, Powers, Transform
-from ..orbit.engine import Block
+from ..groups import Orbit, Powers, Transform
+from ..models.engine import Block
 from .equivariance import Equivariance
 from .errors import widening
 from .quadrature import folded_scalar, quadrature_variance

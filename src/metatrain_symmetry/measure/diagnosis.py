@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..group import Irrep
-from ..orbit.outputs import part_name
+from ..groups import Irrep
+from ..models.irrep_blocks import part_name
 from .advice import ModelFacts, for_asymmetry, for_missing
 from .averages import averages
 from .spectra_text import Spectra, percent
@@ -52,7 +52,7 @@ def diagnose(
 ) -> list[dict[str, str]]:
     """Grade each output block.
 
-    :param equivariance: as in :class:`~metatrain_symmetry.measure.report.Report`
+    :param equivariance: as in :class:`~metatrain_symmetry.measure.results.Report`
     :param characters: likewise
     :param facts: of the model, for advice that fits it
     :return: for each block ``target``, ``irrep``, ``status`` (one of

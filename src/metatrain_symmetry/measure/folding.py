@@ -1,7 +1,7 @@
 r"""What point sets in random frames fold back: subtracted, its noise bounded.
 
 With p the projections on a set and M its mixing matrix (see
-:mod:`metatrain_symmetry.group.mixing`), ``E p_α = B_α + Σ_β M_αβ B_β`` over the β beyond
+:mod:`metatrain_symmetry.groups.mixing`), ``E p_α = B_α + Σ_β M_αβ B_β`` over the β beyond
 the band. The sum, f, is estimated from circles of the same structure and subtracted. What
 remains is noise of the frame: ``p_α = |c + F|²`` with coefficients c of the channel and F
 folded on top of them, ``E |F|² = f``, so that by Cauchy-Schwarz the standard deviation is
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..group import irreps_up_to
+from ..groups import irreps_up_to
 from .errors import Replicates, ratio
 from .quadrature import folds, key, largest, matrix, quadrature_variance
 from .resolver import Spectrum

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ..orbit.engine import Block, Engine, Prepared
+from ..models.engine import Block, Engine, Prepared
 from .equivariance import EquivarianceSums
 from .structure import Representations
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..group import Circles, O3Grid, irreps_up_to, mixing
-from ..orbit.engine import Engine, Prepared
-from ..orbit.sweep import chunk_size
+from ..groups import Circles, O3Grid, irreps_up_to, mixing
+from ..models.engine import Engine, Prepared
+from ..models.sweep import chunk_size
 from .budget import Clock
 from .settings import Settings
 from .structure import Measured, measure_structure

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..group import Circles, GroupOrbit, O3Grid, Orbit, random_frame
+from ..groups import Circles, GroupOrbit, O3Grid, Orbit, random_frame
 
 
 DESIGNS = {"": 0, "icosahedral": 120, "degree 8": 684}

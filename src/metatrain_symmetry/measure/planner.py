@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from ..group import O3Grid
-from ..orbit.engine import Engine
+from ..groups import O3Grid
+from ..models.engine import Engine
 from .pilot import Pilot, wanted_degree
 from .settings import Settings
 from .tiers import FIRST_GRID, GOOD, SMALL, Plan, Tier, choose, ladder, only_circles

@@ -1,6 +1,6 @@
 r"""What sets of points miss and fold back, with their mixing matrices at hand.
 
-See :mod:`metatrain_symmetry.group.mixing`.
+See :mod:`metatrain_symmetry.groups.mixing`.
 """
 
 from functools import lru_cache
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..group import GroupOrbit, Irrep, Powers, irreps_up_to, mixing
-from ..group.product_rule import ProductRule
+from ..groups import GroupOrbit, Irrep, Powers, irreps_up_to, mixing
+from ..groups.product_rule import ProductRule
 
 
 MARGIN = 8

@@ -1,7 +1,7 @@
 """Feeds a transform with the channels of every probe, sketched where need be.
 
 Where the sums of a structure would not fit the memory budget its widest probes are
-sketched (see :mod:`metatrain_symmetry.group.sketch`), with an error bar.
+sketched (see :mod:`metatrain_symmetry.groups.sketch`), with an error bar.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from ..group import Circles, GroupOrbit, Orbit, Powers, Sketch, Transform
-from ..orbit.engine import Block, Engine, Values
+from ..groups import Circles, GroupOrbit, Orbit, Powers, Sketch, Transform
+from ..models.engine import Block, Engine, Values
 
 
 REPLICATES = 8

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from ..group import Irrep
-from ..orbit.engine import Block, Prepared
-from ..orbit.outputs import grows
+from ..groups import Irrep
+from ..models.engine import Block, Prepared
+from ..models.irrep_blocks import grows
 from .equivariance import Equivariance
 
 

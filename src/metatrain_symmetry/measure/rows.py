@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import torch
 
-from ..group import random_frame
-from ..orbit.engine import Block, Prepared
+from ..data.labelled import Truth, raw_values
+from ..groups import random_frame
+from ..models.engine import Block, Prepared
 from .deviation import Deviation, refine
 from .equivariance import Equivariance
 from .noise import noise_floor
 from .row import Row
 from .run import Run
-from .subject import Truth, raw_values
 
 
 def rows(run: Run, truths: Sequence[Truth] | None) -> list[Row]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..group import Circles, random_frame
-from ..orbit.engine import Engine, Prepared
+from ..groups import Circles, random_frame
+from ..models.engine import Engine, Prepared
 from ..progress import progress as progress_bar
 from .budget import Clock, TimeUp, in_words
 from .pilot import Pilot, look

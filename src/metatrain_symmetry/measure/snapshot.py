@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import torch
 
-from ..group import Orbit, irreps_up_to
-from ..orbit.engine import Block, Engine
+from ..data.labelled import Subject, raw_values
+from ..groups import Orbit, irreps_up_to
+from ..models.engine import Block, Engine
 from .combine import Share, combine
 from .deviation import refine
 from .equivariance import Equivariance
@@ -21,7 +22,6 @@ from .plan import Orbits, Plan
 from .resolver import Spectrum
 from .snapshot_rows import equivariance_rows
 from .structure import Measured, Representations, measure_structure
-from .subject import Subject, raw_values
 from .tables import characters_table
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from ..group import Irrep
-from ..orbit.engine import Block, Engine
+from ..data.labelled import Subject
+from ..groups import Irrep
+from ..models.engine import Block, Engine
 from .equivariance import Equivariance
 from .errors import widening
-from .subject import Subject
 
 
 NAN = float("nan")

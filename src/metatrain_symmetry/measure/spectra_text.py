@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..group import Irrep
+from ..groups import Irrep
 from .statuses import PRESENT
 
 
@@ -16,7 +16,7 @@ LEAST = 1e-4
 class Spectra:
     """Spectra of layers and predictions.
 
-    :param characters: as in :class:`~metatrain_symmetry.measure.report.Report`
+    :param characters: as in :class:`~metatrain_symmetry.measure.results.Report`
     """
 
     def __init__(self, characters: pd.DataFrame) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..group import Irrep, Orbit, representation
-from ..orbit.engine import Block, Engine, Prepared
-from ..orbit.sweep import sweep
+from ..groups import Irrep, Orbit, representation
+from ..models.engine import Block, Engine, Prepared
+from ..models.sweep import sweep
 from .deviation import Deviation, Deviations
 from .equivariance import Equivariance, EquivarianceSums, pooled
 from .resolver import Resolver, Spectrum

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 import torch
 
-from ..orbit.engine import Block
+from ..models.engine import Block
 from .averages import medians as medians
 from .combine import Share
 from .row import Row as Row
@@ -30,7 +30,7 @@ def equivariance_table(rows: Sequence[Row]) -> pd.DataFrame:
     """One row per structure and block.
 
     :param rows: what was measured
-    :return: see :class:`~metatrain_symmetry.measure.report.Report`
+    :return: see :class:`~metatrain_symmetry.measure.results.Report`
     """
     entries = []
     for row in rows:
@@ -62,7 +62,7 @@ def atoms_table(rows: Sequence[Row]) -> pd.DataFrame:
     """One row per atom, for per-atom targets that have all atoms as samples.
 
     :param rows: what was measured
-    :return: see :class:`~metatrain_symmetry.measure.report.Report`
+    :return: see :class:`~metatrain_symmetry.measure.results.Report`
     """
     entries = []
     for row in rows:
@@ -92,7 +92,7 @@ def characters_table(
     :param group_of: name of the group of a layer
     :param tolerance: a probe has converged if its residual, two standard errors included,
         is not larger
-    :return: see :class:`~metatrain_symmetry.measure.report.Report`
+    :return: see :class:`~metatrain_symmetry.measure.results.Report`
     """
     entries = []
     for key, shares in found.items():

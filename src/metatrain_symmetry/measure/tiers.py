@@ -8,9 +8,9 @@ budget affords, after it has covered the structures.
 
 from dataclasses import dataclass
 
-from ..group import Circles, Frame, GroupOrbit, O3Grid
-from ..group.design import Name
-from ..group.product_rule import MAX_DEGREE, rings
+from ..groups import Circles, Frame, GroupOrbit, O3Grid
+from ..groups.design import Name
+from ..groups.product_rule import MAX_DEGREE, rings
 
 
 @dataclass(frozen=True)

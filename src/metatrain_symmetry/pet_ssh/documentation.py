@@ -44,7 +44,7 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, 
 from typing_extensions import TypedDict
 
 from ..messages import did_you_mean, of_validation, quoted
-from ..monitor.options import SymmetryHypers, complete
+from ..training.options import SymmetryHypers, complete
 from .options import DEFAULT_L_MAX, check_l_max, check_length_scale
 
 
@@ -102,7 +102,7 @@ class TrainerHypers(PETTrainerHypers):
     Equivariance errors and character spectra of outputs and layers on held-out structures
     go to the folder ``symmetry`` of the run and, where a run is on, to Weights & Biases.
     The training itself is not changed by one bit. See
-    :class:`metatrain_symmetry.monitor.options.SymmetryHypers` for all options.
+    :class:`metatrain_symmetry.training.options.SymmetryHypers` for all options.
     """
 
 

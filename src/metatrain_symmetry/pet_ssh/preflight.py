@@ -16,10 +16,10 @@ from metatrain.utils.pydantic import validate_base_options
 from omegaconf import DictConfig, OmegaConf
 
 from ..io import put, recover, scratch_beside
-from ..monitor import complete
-from ..monitor.continuation import remember
-from ..monitor.options import check_files
-from ..orbit.checkpoints import read_checkpoint
+from ..models.checkpoints import read_checkpoint
+from ..training import complete
+from ..training.continuation import remember
+from ..training.options import check_files
 from .checkpoints import Checkpoint
 from .options import AUTO, automatic_l_max
 from .upgrade import upgrade_pet_checkpoint

@@ -11,7 +11,7 @@ from metatrain.utils.abc import ModelInterface
 
 from ..io import clean, recover, scratch_beside
 from ..measure.series import FOLDER
-from ..monitor import Monitor, complete
+from ..training import Monitor, complete
 from . import checkpoints
 
 

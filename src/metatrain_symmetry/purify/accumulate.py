@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
-from ..group import O3Grid
+from ..groups import O3Grid
 from ..measure.structure import Representations
-from ..orbit.sweep import sweep
+from ..models.sweep import sweep
 from .data import Source
 from .features import FeatureEngine
 from .moments import Moments, OrbitSums

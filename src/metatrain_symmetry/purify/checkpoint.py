@@ -13,7 +13,7 @@ from metatrain.utils.architectures import import_architecture
 from metatrain.utils.io import model_from_checkpoint
 from metatrain.utils.metadata import merge_metadata
 
-from ..orbit.checkpoints import Checkpoint, read_checkpoint
+from ..models.checkpoints import Checkpoint, read_checkpoint
 
 
 ARCHITECTURES = ("pet", "pet_ssh")

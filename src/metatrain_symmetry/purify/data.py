@@ -15,8 +15,8 @@ from metatomic.torch import System
 from metatrain.utils.omegaconf import check_units
 from omegaconf import OmegaConf
 
+from ..data.datasets import DataSet, Infos, open_sets, read_indices
 from ..messages import reason
-from ..orbit.datasets import DataSet, Infos, open_sets, read_indices
 
 
 class Source:

@@ -13,10 +13,10 @@ The last two multiply the biases; the same for all readout layers, they stand on
 import torch
 from metatrain.pet import PET
 
-from ..orbit.copies import Geometry
-from ..orbit.engine import Block, Prepared, Values
-from ..orbit.interface import evaluating
-from ..orbit.pet import PETEngine
+from ..models.engine import Block, Prepared, Values
+from ..models.live_or_exported import evaluating
+from ..models.pet.engine import PETEngine
+from ..models.pet.geometry import Geometry
 
 
 class FeatureEngine(PETEngine):

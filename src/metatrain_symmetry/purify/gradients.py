@@ -12,11 +12,11 @@ import torch
 from metatrain.pet import PET
 from scipy.spatial.transform import Rotation
 
-from ..group import representation
-from ..measure.subject import subject
-from ..orbit import PETEngine, open_engine
-from ..orbit.interface import length_unit
-from ..orbit.truth import of_tensors
+from ..data.labelled import subject
+from ..data.targets import of_tensors
+from ..groups import representation
+from ..models import PETEngine, open_engine
+from ..models.live_or_exported import length_unit
 from .choose import Candidate
 from .data import Source
 from .unknowns import Problem

@@ -23,7 +23,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from typing_extensions import TypedDict
 
 from ..messages import did_you_mean, of_validation, quoted
-from ..orbit.options import Source, load, training
+from ..options import Source, load, training
 
 
 NonNegative = Annotated[float, Field(ge=0)]

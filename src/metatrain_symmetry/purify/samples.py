@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from metatomic.torch import System
 
-from ..measure.subject import subject
-from ..orbit import open_engine, read_systems
-from ..orbit.engine import Block, Engine, Prepared
-from ..orbit.interface import length_unit
-from ..orbit.truth import of_tensors
+from ..data import read_systems
+from ..data.labelled import subject
+from ..data.targets import of_tensors
+from ..models import open_engine
+from ..models.engine import Block, Engine, Prepared
+from ..models.live_or_exported import length_unit
 from .data import Source
 from .features import FeatureEngine
 from .unknowns import Problem, blocks_of, counts_per_atom

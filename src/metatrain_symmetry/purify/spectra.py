@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..group import O3Grid, irreps_up_to
+from ..groups import O3Grid, irreps_up_to
 from ..measure.combine import Share, combine
 from ..measure.resolver import Spectrum
 from ..measure.structure import measure_structure
 from ..measure.tables import characters_table
-from ..orbit import Block, Engine, Prepared
+from ..models import Block, Engine, Prepared
 
 
 def output_spectra(

@@ -8,9 +8,9 @@ import pandas as pd
 from metatrain.pet import PET
 from tqdm import tqdm
 
-from ..group import O3Grid
+from ..data.targets import check_targets
+from ..groups import O3Grid
 from ..messages import did_you_mean
-from ..orbit.truth import check_targets
 from .accumulate import Sweep
 from .choose import Candidate, PartResult, choose, scan, score
 from .data import Source

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ..group import Irrep
-from ..orbit import outputs
-from ..orbit.engine import Block, Prepared
-from ..orbit.labelling import Place
-from ..orbit.structures import trial_system
+from ..groups import Irrep
+from ..models import irrep_blocks
+from ..models.engine import Block, Prepared
+from ..models.pet.dense_blocks import Place
+from ..models.structures import trial_system
 from .features import FeatureEngine
 
 
@@ -130,7 +130,7 @@ def counts_per_atom(target: str, kind: str, whole: bool) -> bool:
     :param whole: whether it was asked not to be
     :return: true for what grows with the structure
     """
-    return kind == "system" and not whole and not outputs.is_stress(target)
+    return kind == "system" and not whole and not irrep_blocks.is_stress(target)
 
 
 def _present(places: list[Place], scales: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -158,7 +158,7 @@ def _bases(
     for length in components:
         size *= length
     unit = torch.eye(size, dtype=torch.float64).reshape(size, *components, 1)
-    parts = outputs.split(target, place.key, place.components, unit)
+    parts = irrep_blocks.split(target, place.key, place.components, unit)
     return [(irrep, values[..., 0].T.contiguous()) for irrep, _, values in parts]
 
 
@@ -207,6 +207,8 @@ def blocks_of(
         probe = torch.zeros(1, *shape)
         if place.properties is not None:
             probe = probe[..., place.properties.cpu()]
-        for irrep, detail, _ in outputs.split(target, place.key, place.components, probe):
+        for irrep, detail, _ in irrep_blocks.split(
+            target, place.key, place.components, probe
+        ):
             found.append((place, Block(target, irrep, kind, unit, detail)))
     return found

@@ -1,0 +1,183 @@
+"""Measure the symmetry of a model from Python: what ``mtt symmetry`` calls."""
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..cli import checks
+from ..report.folder import check_folder, write
+
+
+if TYPE_CHECKING:
+    from ..measure.advice import ModelFacts
+    from ..measure.results import Report
+    from ..models.states import Loaded
+
+PROBES = ("GE", "EE", "transformer", "GNN", "BBF", "LLF")
+"""What is probed inside PET and pet_ssh unless asked otherwise."""
+
+
+def symmetry_report(
+    model: Any,
+    structures: Any,
+    output: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    targets: Iterable[str] | None = None,
+    probes: Iterable[str] | None = None,
+    gradients: bool | str = "auto",
+    dtype: str | None = None,
+    device: str = "cpu",
+    extensions: str | None = None,
+    max_structures: int | None = None,
+    state: str | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> "Report":
+    """Measure the symmetry of a model.
+
+    :param model: path of a checkpoint or exported model, or a module
+    :param structures: path of a file that ASE reads or of an options file, or structures
+    :param output: folder for tables, figures and page; None writes nothing
+    :param overwrite: replace the folder if it is there
+    :param targets: names of targets, None for all
+    :param probes: groups such as ``EE`` or module paths; None for the usual ones
+    :param gradients: whether energies are differentiated; ``auto`` as trained
+    :param dtype: ``float32`` or ``float64``; None for that of the model
+    :param device: of torch
+    :param extensions: folder of an exported model's extensions
+    :param max_structures: take at most this many structures, chosen at random
+    :param state: ``best`` or ``latest`` of a checkpoint; None for the best one, which
+        metatrain exports and evaluates
+    :param progress: whether to show a progress bar
+    :param settings: see :class:`metatrain_symmetry.measure.settings.Settings`; ``budget``
+        may be written as ``2min``
+    :raises ValueError: if something asked for is not there
+    :return: the report
+    """
+    from ..measure.analysis import analyze
+    from ..measure.averages import AVERAGES_TEXT, MEDIANS_TEXT, averages
+    from ..measure.budget import Clock
+    from ..measure.diagnosis import diagnose
+    from ..models import group_of
+
+    checked = checks.settings(settings)
+    clock = Clock(checked.budget)
+    max_structures = checks.count("max_structures", max_structures)
+    folder = None if output is None else check_folder(output, overwrite)
+    loaded = _load(model, extensions, state)
+    engine = _engine(loaded.model, targets, probes, gradients, dtype, device)
+    prepared, truths = _prepare(engine, structures, max_structures, checked.seed)
+    report = analyze(engine, prepared, checked, truths, group_of, progress, clock)
+    report.summary |= _about(engine, model, structures)
+    report.summary |= {"state": loaded.state or None, "epochs": loaded.epochs}
+    report.summary["state_text"] = loaded.text
+    report.summary["averages"] = averages(report.equivariance)
+    report.summary |= {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
+    facts = _facts(engine, model, report.summary["architecture"])
+    report.diagnosis = diagnose(report.equivariance, report.characters, facts)
+    if folder is not None:
+        write(report, folder)
+    return report
+
+
+def _load(model: Any, extensions: str | None, state: str | None) -> "Loaded":
+    """Read the model, in one state; a module is what it is."""
+    from ..models.states import Loaded, load
+
+    if isinstance(model, str | Path):
+        return load(Path(model), extensions, state)
+    if state is not None:
+        raise ValueError(
+            "state: a model that is loaded already has one state only: give the path of "
+            "its checkpoint, or leave the state out"
+        )
+    return Loaded(model)
+
+
+def _engine(
+    model: Any,
+    targets: Iterable[str] | None,
+    probes: Iterable[str] | None,
+    gradients: bool | str,
+    dtype: str | None,
+    device: str,
+) -> Any:
+    """Open the model; the usual probes only where it has layers that we know."""
+    from ..models import PETEngine, open_engine
+
+    options = (gradients, checks.dtype(dtype), device)
+    if probes is not None:
+        return open_engine(model, targets, probes, *options)
+    engine = open_engine(model, targets, (), *options)
+    if not isinstance(engine, PETEngine):
+        return engine
+    # the model that is open already: reading a checkpoint takes a while
+    return open_engine(engine.model, targets, PROBES, *options)
+
+
+def _prepare(
+    engine: Any, structures: Any, limit: int | None, seed: int
+) -> tuple[Any, list[Any]]:
+    """Read the structures and what is known of their targets."""
+    import numpy as np
+
+    from ..data import read_systems
+    from ..data import targets as truth
+    from ..data.lazy import LazyStructures
+
+    options = isinstance(structures, str | Path) and str(structures).endswith(
+        (".yaml", ".yml")
+    )
+    if options:
+        systems, tensors, infos = truth.of_options(Path(structures), engine)
+        pairs = read_systems(systems, engine)
+        truths = [
+            truth.of_tensors(system, parts, infos, engine.blocks)
+            for system, parts in zip(systems, tensors, strict=True)
+        ]
+    else:
+        pairs = read_systems(structures, engine)
+        truths = [truth.of_atoms(atoms, engine.blocks) for atoms, _ in pairs]
+    chosen = np.arange(len(pairs))
+    if limit is not None and limit < len(pairs):
+        random = np.random.default_rng(seed)
+        chosen = np.sort(random.choice(len(pairs), limit, replace=False))
+    systems = [pairs[i][1] for i in chosen]
+    prepared = LazyStructures(engine, systems, [f"structure {i}" for i in chosen])
+    return prepared, [truths[i] for i in chosen]
+
+
+def _facts(engine: Any, model: Any, architecture: str) -> "ModelFacts":
+    """What advice depends on."""
+    from metatomic.torch import is_atomistic_model
+
+    from ..measure.advice import ModelFacts
+
+    module = getattr(engine, "model", None)
+    hypers = getattr(module, "hypers", None) or {}
+    l_max = None
+    if architecture in ("pet", "pet_ssh"):
+        # without harmonics, [x, y, z, r]: vectors and scalars
+        l_max = hypers.get("geometry_embedding", {}).get("l_max") or 1
+    path = str(model) if isinstance(model, str | Path) else "MODEL.ckpt"
+    return ModelFacts(architecture, l_max, not is_atomistic_model(module), path)
+
+
+def _about(engine: Any, model: Any, structures: Any) -> dict[str, Any]:
+    """What was measured, with what."""
+    packages = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch", "scipy")
+    module = getattr(engine, "model", None)
+    architecture = {"PET": "pet", "PetSSH": "pet_ssh"}.get(
+        type(module).__name__, type(module).__name__
+    )
+    return {
+        "model": str(model) if isinstance(model, str | Path) else type(model).__name__,
+        "structures": str(structures) if isinstance(structures, str | Path) else "given",
+        "architecture": architecture,
+        "baseline": getattr(engine, "baseline", "none"),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": {package: version(package) for package in packages},
+    }

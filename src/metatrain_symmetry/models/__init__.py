@@ -1,0 +1,46 @@
+"""Evaluates a model on rotated structures: engines and layer probes. Knows no metric."""
+
+from typing import TYPE_CHECKING, Any
+
+from .engine import Block, Engine, Prepared, Values
+from .sweep import sweep
+
+
+if TYPE_CHECKING:
+    from .function import FunctionEngine
+    from .loading import open_engine
+    from .metatomic import MetatomicEngine
+    from .pet.engine import PETEngine
+    from .pet.probes import GROUPS, group_of
+
+__all__ = [
+    "GROUPS",
+    "Block",
+    "Engine",
+    "FunctionEngine",
+    "MetatomicEngine",
+    "PETEngine",
+    "Prepared",
+    "Values",
+    "group_of",
+    "open_engine",
+    "sweep",
+]
+
+# where a name is defined; metatrain is imported when one of these is first asked for
+_HOMES = {
+    "FunctionEngine": "function",
+    "MetatomicEngine": "metatomic",
+    "PETEngine": "pet.engine",
+    "GROUPS": "pet.probes",
+    "group_of": "pet.probes",
+    "open_engine": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,0 +1,187 @@
+"""Opens models as engines, and says what is wrong with what was asked for."""
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from metatomic.torch import is_atomistic_model
+from metatrain.pet import PET
+
+from ..messages import did_you_mean, quoted
+from . import irrep_blocks
+from .engine import Engine
+from .metatomic import MetatomicEngine
+from .pet.engine import PETEngine
+from .states import load
+
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_DEPRECATED = {
+    "features": "feature",
+    "non_conservative_forces": "non_conservative_force",
+    "charges": "charge",
+    "masses": "mass",
+    "momenta": "momentum",
+    "positions": "position",
+    "velocities": "velocity",
+}
+_BOTH = frozenset({"positions", "strain"})
+
+
+def open_engine(
+    model: Any,
+    targets: Iterable[str] | None = None,
+    probes: Iterable[str] = (),
+    gradients: bool | str = "auto",
+    dtype: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+    extensions: str | Path | None = None,
+) -> Engine:
+    """Engine for a model.
+
+    :param model: path of a checkpoint or an exported model, or a module, which is left as
+        it is
+    :param targets: names of targets, None for all
+    :param probes: layers to look at, PET only: groups, modules, paths
+    :param gradients: forces and stresses from the energies: ``auto`` for those that the
+        model was trained on (all of the standard energy of an exported model), True, False
+    :param dtype: to evaluate in; None for that of the model. The only one that an exported
+        model has is its own
+    :param device: to evaluate on
+    :param extensions: folder of the extensions of an exported model
+    :raises ValueError: if there is no such model, target, layer or dtype
+    :return: the engine
+    """
+    if isinstance(model, str | Path):
+        model = load(Path(model), extensions).model
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(
+            f"{quoted(model)} is no model: give the path of one, or a torch module"
+        )
+    names = _choose(_available(model), targets)
+    probes = names_of(probes, "probes")
+    device = _device(device)
+    model, dtype = _cast(model, dtype, device)
+    kinds = {name: _gradient_kinds(model, name, gradients) for name in names}
+    kinds = {name: kind for name, kind in kinds.items() if kind}
+    if isinstance(model, PET):
+        return PETEngine(model, names, probes, kinds)
+    engine = MetatomicEngine(model, names, kinds, dtype, device)
+    for probe in probes:
+        if probe != "predictions":
+            raise ValueError(
+                f"layer '{probe}' cannot be measured: this needs the checkpoint of a PET "
+                "or pet_ssh model, not another architecture or an exported model"
+            )
+    return engine
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"there is no device {quoted(name)}: write cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"models are not evaluated on '{name}': write cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"there is no GPU '{name}' on this computer: write cpu")
+    return device
+
+
+def _available(model: Any) -> list[str]:
+    """Targets that a model knows."""
+    if not is_atomistic_model(model):
+        information = getattr(model, "dataset_info", None)
+        if information is None:
+            raise ValueError(
+                f"a {type(model).__name__} is no model of metatrain: it has no dataset_info"
+            )
+        return list(information.targets)
+    names = list(model.capabilities().outputs)
+    return [name for name in names if not _is_auxiliary(name, names)]
+
+
+def _is_auxiliary(name: str, names: list[str]) -> bool:
+    base = irrep_blocks.base_name(name)
+    current = _DEPRECATED.get(base)
+    if current is not None and name.replace(base, current, 1) in names:
+        return True
+    ends = ("_uncertainty", "_ensemble")
+    return name.startswith(("mtt::aux::", "mtt::feature", "feature")) or base.endswith(ends)
+
+
+def _choose(known: list[str], targets: Iterable[str] | None) -> list[str]:
+    if targets is None:
+        return known
+    names = names_of(targets, "targets")
+    if not names:
+        raise ValueError("no targets are named: name one, or leave them out for all")
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"the model has no target '{name}': {did_you_mean(name, known)}"
+            )
+    return names
+
+
+def names_of(given: Any, what: str) -> list[str]:
+    """Names in a list, each once.
+
+    :param given: one name, or several
+    :param what: what they are, for messages
+    :raises ValueError: if one is no name
+    :return: the names
+    """
+    names = [given] if isinstance(given, str) else given
+    try:
+        names = list(dict.fromkeys(names))
+    except TypeError as error:
+        raise ValueError(
+            f"{what} are a list of names, not {quoted(given)}: write names"
+        ) from error
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"{what} are names, not {quoted(name)}: write names")
+    return names
+
+
+def _cast(
+    model: Any, dtype: torch.dtype | None, device: torch.device
+) -> tuple[Any, torch.dtype]:
+    """The model in a dtype on a device, a copy of it where it has to change."""
+    if is_atomistic_model(model):
+        own = _DTYPES[model.capabilities().dtype]
+        if dtype not in (None, own):
+            raise ValueError(
+                f"an exported model cannot be evaluated in {dtype}, it is made for {own}: "
+                "give the checkpoint"
+            )
+        return model.to(device), own
+    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
+    own = torch.float64 if weight is None else weight.dtype
+    dtype = dtype or own
+    if dtype not in _DTYPES.values():
+        raise ValueError(f"a model cannot be evaluated in {dtype}: float32 or float64")
+    if dtype == own and (weight is None or weight.device == device):
+        return model, own
+    return copy.deepcopy(model).to(dtype=dtype, device=device), dtype
+
+
+def _gradient_kinds(model: Any, name: str, gradients: bool | str) -> frozenset[str]:
+    """Which gradients of a target are wanted."""
+    if not (isinstance(gradients, bool) or gradients == "auto"):
+        raise ValueError(
+            f"give 'auto', true or false for gradients, not {quoted(gradients)}"
+        )
+    if not gradients:
+        return frozenset()
+    if is_atomistic_model(model):
+        energy = irrep_blocks.base_name(name) == "energy"
+        wanted = energy if gradients is True else name == "energy"
+        return _BOTH if wanted else frozenset()
+    info = model.dataset_info.targets[name]
+    if info.quantity != "energy" or not info.is_scalar:
+        return frozenset()
+    return _BOTH if gradients is True else frozenset(info.gradients) & _BOTH

@@ -1,0 +1,201 @@
+"""Evaluates any architecture of metatrain and any exported model, by rotating structures.
+
+Slower than :class:`PETEngine`, which rotates inside the model, but it knows nothing of
+the architecture. What the additive models of metatrain (composition, ZBL) contribute to
+the values is evaluated once and subtracted; their part of the gradients, if any, stays.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from metatensor.torch import TensorMap
+from metatomic.torch import ModelOutput, System
+
+from . import irrep_blocks, lengths, live_or_exported
+from .engine import Block, Prepared, Values
+from .gradients import by_target, forces_and_stress, gradient_of
+from .live_or_exported import evaluating
+from .structures import differentiable, rotate, trial_system, volume, with_neighbors
+from .units import normal_unit
+
+
+# floats that a model keeps for an edge or an atom: generous for the architectures we know
+FLOATS_PER_SAMPLE = 20_000
+
+
+class MetatomicEngine:
+    """Engine of any live or exported model.
+
+    :param model: module with metatrain's interface, or ``AtomisticModel``
+    :param targets: names of the outputs
+    :param gradients: for energies: kinds of gradients, of ``positions`` and ``strain``
+    :param dtype: of the model
+    :param device: where the model is
+    :raises ValueError: if an output cannot be read as irreps
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        targets: Iterable[str],
+        gradients: Mapping[str, Iterable[str]] | None = None,
+        dtype: torch.dtype = torch.float64,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.model = model
+        self.dtype, self.device = dtype, torch.device(device)
+        self.probes: list[str] = []
+        self.bases: Mapping[str, torch.Tensor] = {}
+        self.targets = list(targets)
+        self.gradients = {name: set(kinds) for name, kinds in (gradients or {}).items()}
+        self._additive = live_or_exported.additive_models(model)
+        self.baseline = "composition of the model" if self._additive else "none"
+        self.kinds = {
+            name: live_or_exported.sample_kind(model, name) for name in self.targets
+        }
+        supported = live_or_exported.supported_outputs(model)
+        self.units = {name: normal_unit(supported[name].unit) for name in self.targets}
+        self.gradient_kinds: dict[Block, tuple[str, str]] = {}
+        self.blocks = self._find_blocks()
+
+    def prepare(self, system: System, name: str = "structure") -> Prepared:
+        """Give a structure its neighbour lists.
+
+        :param system: structure
+        :param name: how messages call it
+        :return: the prepared structure
+        """
+        requests = live_or_exported.neighbor_requests(self.model)
+        system = with_neighbors(system, requests, self.dtype, self.device)
+        edges = sum(
+            len(system.get_neighbor_list(options).samples)
+            for options in system.known_neighbor_lists()
+        )
+        return Prepared(name, system, len(system), edges, {"volume": volume(system)})
+
+    def bytes_per_rotation(self, structure: Prepared, probes: list[str]) -> int:
+        """Upper estimate of the memory of a rotated copy.
+
+        :param structure: prepared by this engine
+        :param probes: none
+        :return: bytes
+        """
+        factor = 3 if self.gradients else 1
+        floats = FLOATS_PER_SAMPLE * (structure.n_atoms + structure.n_edges)
+        return factor * floats * self.dtype.itemsize
+
+    def evaluate(
+        self,
+        structure: Prepared,
+        matrices: torch.Tensor,
+        blocks: list[Block],
+        probes: list[str],
+    ) -> Values:
+        """Evaluate rotated copies.
+
+        :param structure: prepared by this engine
+        :param matrices: ``(n, 3, 3)``
+        :param blocks: of :attr:`blocks`
+        :param probes: none: the layers of a model are unknown here
+        :raises ValueError: if a probe is asked for
+        :return: values without :attr:`baseline`
+        """
+        if probes:
+            raise ValueError(
+                f"layer '{probes[0]}' cannot be measured: this needs the checkpoint of a "
+                "PET or pet_ssh model, not another architecture or an exported model"
+            )
+        systems = rotate(structure.system, matrices)
+        found = self._run(systems, blocks, structure.data["volume"])
+        baseline = self._baseline(structure)
+        return Values({b: v - baseline.get(b, 0) for b, v in found.items()}, {})
+
+    def predict(self, structure: Prepared) -> dict[Block, torch.Tensor]:
+        """Full prediction in the given frame.
+
+        :param structure: prepared by this engine
+        :return: for each block ``(samples, 2 λ + 1, properties)``
+        """
+        found = self._run([structure.system], self.blocks, structure.data["volume"])
+        return {block: values[0] for block, values in found.items()}
+
+    def _run(
+        self, systems: list[System], blocks: list[Block], cell_volume: float
+    ) -> dict[Block, torch.Tensor]:
+        """Values of ``blocks`` for copies of one structure."""
+        wanted = by_target(blocks, self.gradient_kinds, cell_volume)
+        grad = any(wanted.values())
+        positions, strains = [], []
+        if grad:
+            systems, positions, strains = (
+                list(parts) for parts in zip(*map(differentiable, systems), strict=True)
+            )
+        with evaluating(self.model), torch.set_grad_enabled(grad):
+            returned = self._call(systems, list(wanted))
+        found: dict[Block, torch.Tensor] = {}
+        for target, tensor in returned.items():
+            found |= self._convert(target, tensor, len(systems))
+            if wanted[target]:
+                energy, n = tensor.block().values, len(systems)
+                parts = gradient_of(energy, [*positions, *strains])
+                gradients = {
+                    "positions": torch.cat(parts[:n]),
+                    "strain": torch.stack(parts[n:]),
+                }
+                found |= forces_and_stress(wanted[target], gradients, n, cell_volume)
+        kept = irrep_blocks.drop_missing(found, cell_volume)
+        return {block: kept[block].detach() for block in blocks if block in kept}
+
+    def _call(self, systems: list[System], names: list[str]) -> dict[str, TensorMap]:
+        return live_or_exported.call(self.model, systems, self._requested(names))
+
+    def _requested(self, names: Iterable[str]) -> dict[str, ModelOutput]:
+        return {
+            name: ModelOutput(unit=self.units[name], sample_kind=self.kinds[name])
+            for name in names
+        }
+
+    def _convert(self, target: str, tensor: TensorMap, n: int) -> dict[Block, torch.Tensor]:
+        parts = irrep_blocks.convert(target, tensor, self.kinds[target], self.units[target])
+        return {
+            block: part.reshape(n, len(part) // n, *part.shape[1:])
+            for block, part in parts.items()
+        }
+
+    def _baseline(self, structure: Prepared) -> dict[Block, torch.Tensor]:
+        """What the additive models say, evaluated once per structure."""
+        if "baseline" not in structure.data:
+            total: dict[Block, torch.Tensor] = {}
+            for additive in self._additive:
+                names = [name for name in self.targets if name in additive.outputs]
+                with evaluating(additive), torch.no_grad():
+                    returned = additive([structure.system], self._requested(names), None)
+                for name, tensor in returned.items():
+                    for block, part in self._convert(name, tensor, 1).items():
+                        total[block] = total.get(block, 0) + part.to(self.dtype)
+            structure.data["baseline"] = total
+        return structure.data["baseline"]
+
+    def _find_blocks(self) -> list[Block]:
+        infos = {
+            name: live_or_exported.target_info(self.model, name) for name in self.targets
+        }
+        if all(info is not None for info in infos.values()):
+            layouts = {name: info.layout for name, info in infos.items()}
+        else:
+            made_up = trial_system(live_or_exported.atomic_types(self.model))
+            trial = self.prepare(made_up, "trial structure")
+            with evaluating(self.model), torch.no_grad():
+                layouts = self._call([trial.system], self.targets)
+        length = lengths.label(live_or_exported.length_unit(self.model))
+        blocks: list[Block] = []
+        for name, layout in layouts.items():
+            unit = self.units[name]
+            blocks += irrep_blocks.convert(name, layout, self.kinds[name], unit)
+            for block, kind in irrep_blocks.gradient_blocks(
+                name, self.gradients.get(name, ()), unit, length
+            ).items():
+                self.gradient_kinds[block] = (name, kind)
+                blocks.append(block)
+        return blocks
