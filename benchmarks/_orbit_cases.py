@@ -119,7 +119,7 @@ def hybrid(n_structures: int, n_exact: int, lambda_max: int) -> dict[str, Any]:
     def run(count: int, **options: Any) -> Any:
         # max_degree stops at the degree that λmax needs
         settings = Settings(lambda_max=lambda_max, max_degree=2 * lambda_max, **options)
-        return analyze(engine, structures[:count], settings, progress=False)
+        return analyze(engine, structures[:count], settings=settings, progress=False)
 
     wanted = {"estimator": "hybrid", "max_evaluations": 0}
     seconds = timed(lambda: run(n_structures, **wanted))

@@ -123,7 +123,7 @@ def exact(engine: Engine, structures: list[Prepared], degree: int) -> Any:
 
 def stated(engine: Engine, structures: list[Prepared], settings: Settings) -> Any:
     """The same from a report, with its errors."""
-    report = analyze(engine, structures, settings, progress=False)
+    report = analyze(engine, structures, settings=settings, progress=False)
     table = report.characters
     what = np.where(table.chi_sigma.fillna(1).eq(-1), "pseudo", "proper")
     shares = pd.DataFrame(

@@ -185,7 +185,7 @@ def test_octahedral_group():
         1,
     )
     names = []
-    for powers in spectrum(group, values):
+    for powers in spectrum(group.orbit(), values):
         assert powers.powers.sum() == pytest.approx(float(powers.norm2[0]))
         names.append(
             [
@@ -199,7 +199,7 @@ def test_octahedral_group():
 
 def test_what_is_no_group():
     group = octahedral_group()
-    rows = {str(i): c for i, c in zip(group.irreps, group.characters, strict=True)}
+    rows = {str(i): c for i, c in zip(group.irreps(), group.table, strict=True)}
     with pytest.raises(ValueError, match="no group"):
         FiniteGroup(group.matrices[1:], {})
     with pytest.raises(ValueError, match="some irreps are missing"):
@@ -228,7 +228,7 @@ def test_text_of_irreps():
         Irrep(-1)
 
 
-@pytest.mark.parametrize("orbit", [O3Grid(4), Circles(1, 1), octahedral_group()])
+@pytest.mark.parametrize("orbit", [O3Grid(4), Circles(1, 1), octahedral_group().orbit()])
 def test_missing_elements_are_noticed(orbit):
     transform = orbit.transform([1], CPU)
     transform.add([torch.zeros(3, 1)])
@@ -237,7 +237,7 @@ def test_missing_elements_are_noticed(orbit):
 
 
 @pytest.mark.parametrize(
-    "orbit", [Circles(3, 2), octahedral_group()], ids=["circles", "finite"]
+    "orbit", [Circles(3, 2), octahedral_group().orbit()], ids=["circles", "finite"]
 )
 def test_equal_weights_are_exact(orbit):
     n = len(orbit.matrices)

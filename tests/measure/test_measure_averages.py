@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
+from metatrain_symmetry.data import LabelledStructure
 from metatrain_symmetry.groups import Irrep, O3Grid, representation
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.averages import averages, medians
+from metatrain_symmetry.measure.labels import BLOCK
 from metatrain_symmetry.measure.quantities import (
     QUANTITIES,
     quantities_markdown,
@@ -32,12 +34,12 @@ def spherical(points):
 def measured(function, clouds, truths, block=FORCE):
     """Report of one block; ``truths`` are functions of the points."""
     engine = FunctionEngine(targets={block: function})
-    structures = [engine.prepare(cloud, f"cloud {i}") for i, cloud in enumerate(clouds)]
-    known = [
-        {block: truth(cloud[None])[0]} for cloud, truth in zip(clouds, truths, strict=True)
+    data = [
+        LabelledStructure(engine.prepare(c, f"cloud {i}"), {block: truth(c[None])[0]})
+        for i, (c, truth) in enumerate(zip(clouds, truths, strict=True))
     ]
     settings = Settings(lambda_max=2, estimator="grid")
-    return analyze(engine, structures, settings, known, progress=False)
+    return analyze(engine, data, settings=settings, progress=False)
 
 
 def cloud(seed, n=4):
@@ -97,7 +99,8 @@ def table(**columns):
         "A": [1.0, 2.0, 30.0], "A_stderr": [0.1, 0.1, 0.1], "error": [2.0, 2.0, math.nan],
         "error_averaged": [2.0, 1.0, math.nan], "unit": "eV", "unit_per_atom": "eV/atom",
         "norm": 5.0, "target_norm": [5.0, 5.0, math.nan], "noise": 0.0, "atoms": 2,
-        "samples": 1, "forced_zero": 0, **columns,
+        "samples": 1, "forced_zero": 0, "detail": "", "sample_kind": "system",
+        "per_atom": True, **columns,
     }  # fmt: skip
     found = pd.DataFrame(base)
     for name in ("A", "error", "error_averaged"):
@@ -214,7 +217,7 @@ def test_a_residual_without_an_error_bar_is_not_called_converged():
         return {"layer": [*shares, Share(None, residual, residual, stderr, "grid")]}
 
     def converged(residual, stderr):
-        found = characters_table(rows(residual, stderr), lambda probe: "", 1e-3)
+        found = characters_table(rows(residual, stderr), [Irrep(0)], lambda probe: "", 1e-3)
         return bool(found.converged.all())
 
     assert converged(0.0, 0.0)
@@ -225,11 +228,12 @@ def test_a_residual_without_an_error_bar_is_not_called_converged():
 
 def test_every_column_is_explained():
     explained = {quantity.column for quantity in QUANTITIES}
-    labels = {"structure", "target", "o3_lambda", "o3_sigma", "unit", "unit_per_atom",
+    labels = {"structure", *BLOCK, "sample_kind", "unit", "per_atom", "unit_per_atom",
               "error_per_atom", "error_averaged_per_atom", "atoms", "samples",
               "forced_zero"}  # fmt: skip
     assert set(EQUIVARIANCE) - labels <= explained
-    labels = {"probe", "chi_lambda", "chi_sigma", "channel", "kind", "group", "estimator"}
+    labels = {"probe", "chi_lambda", "chi_sigma", "channel", "kind", "group", "estimator",
+              *BLOCK}  # fmt: skip
     assert set(CHARACTERS) - labels <= explained
     assert [row["name"] for row in quantities_table()] == [q.name for q in QUANTITIES]
     lines = quantities_markdown().splitlines()

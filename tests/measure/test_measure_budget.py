@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metatrain_symmetry.groups import Irrep
+from metatrain_symmetry.groups import O3, Irrep
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.budget import in_words, parse_budget
 from metatrain_symmetry.measure.settings import Settings
-from metatrain_symmetry.measure.tiers import SMALL, choose, ladder
+from metatrain_symmetry.measure.tiers import choose, ladder, small_tiers
 from metatrain_symmetry.models import Block, FunctionEngine
 
 
@@ -53,16 +53,17 @@ def test_lengths_of_time_in_words():
     st.sampled_from([8, 12, 16, 20]),
 )
 def test_a_plan_fits_the_budget_or_is_the_least_there_is(n, seconds, left, highest):
-    tiers = ladder(n, highest, 16)
-    good = len(SMALL) - 2
-    plan = choose(tiers, n, seconds, left, 12, good)
-    cost = plan.n_structures * seconds * plan.tier.evaluations(12)
+    tiers = ladder(O3(), n, highest, 16)
+    good = len(small_tiers(O3())) - 2
+    costs = [seconds * tier.evaluations(O3(), 12) for tier in tiers]
+    plan = choose(tiers, costs, n, left, good)
+    cost = plan.n_structures * seconds * plan.tier.evaluations(O3(), 12)
     assert 1 <= plan.n_structures <= n
     assert cost <= left or (plan.tier, plan.n_structures) == (tiers[0], 1)
 
 
 def test_tiers_ascend():
-    costs = [tier.evaluations(12) for tier in ladder(8, 20, 16)]
+    costs = [tier.evaluations(O3(), 12) for tier in ladder(O3(), 8, 20, 16)]
     assert costs == sorted(costs)
     assert costs[0] <= 8
 
@@ -114,7 +115,9 @@ def run(monkeypatch, seconds, sizes, cold=1, **options):
     random = np.random.default_rng(0)
     clouds = [torch.from_numpy(random.normal(size=(size, 3))) for size in sizes]
     structures = [engine.prepare(cloud, f"cloud {i}") for i, cloud in enumerate(clouds)]
-    report = analyze(engine, structures, Settings(lambda_max=4, **options), progress=False)
+    report = analyze(
+        engine, structures, settings=Settings(lambda_max=4, **options), progress=False
+    )
     return report, machine
 
 
@@ -166,11 +169,11 @@ def test_a_pilot_of_lone_atoms_does_not_choose_the_degree():
     clouds = [torch.from_numpy(random.normal(size=(4, 3))) for _ in range(3)]
     atoms = [torch.zeros(1, 3, dtype=torch.float64) for _ in range(9)]
     settings = Settings(lambda_max=2, budget=None)
-    degrees = [
-        analyze(engine, [engine.prepare(p) for p in points], settings, progress=False)
-        .summary["grid_degree"]
-        for points in (4 * clouds, atoms + clouds)
-    ]  # fmt: skip
+    degrees = []
+    for points in (4 * clouds, atoms + clouds):
+        data = [engine.prepare(p) for p in points]
+        report = analyze(engine, data, settings=settings, progress=False)
+        degrees.append(report.summary["grid_degree"])
     assert degrees[0] == degrees[1] > 8
 
 

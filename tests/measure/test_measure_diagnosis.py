@@ -7,6 +7,7 @@ import pytest
 
 from metatrain_symmetry.measure.advice import ModelFacts
 from metatrain_symmetry.measure.diagnosis import diagnose
+from metatrain_symmetry.measure.labels import BLOCK
 from metatrain_symmetry.measure.statuses import LABELS, STATUSES
 
 
@@ -20,11 +21,13 @@ def row(**changes):
     values = {
         "structure": 0, **FORCE, "A": 0.1, "A_stderr": 0.001, "error": 1.0,
         "error_averaged": 1.0, "unit": "eV/A", "norm": 10.0, "target_norm": 10.0,
-        "noise": 1e-6, "atoms": 4, "samples": 4, "forced_zero": 0, **changes,
+        "noise": 1e-6, "atoms": 4, "samples": 4, "forced_zero": 0, "detail": "",
+        "sample_kind": "atom", **changes,
     }  # fmt: skip
     for name in ("A", "error", "error_averaged"):
         values.setdefault(f"{name}_per_atom", values[name])
     values.setdefault("unit_per_atom", values["unit"])
+    values["per_atom"] = values["unit_per_atom"] != values["unit"]
     return values
 
 
@@ -32,13 +35,18 @@ def spectra(*probes):
     """Rows of characters: probe, kind, group and shares; exact unless they say more."""
     rows = []
     for probe, kind, group, shares in probes:
+        block = {"target": "", "detail": "", "o3_lambda": None, "o3_sigma": None}
+        if kind == "output":
+            target, label = probe.split()
+            sigma = 1 if label[-2] == "+" else -1
+            block |= {"target": target, "o3_lambda": int(label[1]), "o3_sigma": sigma}
         for channel, share in shares.items():
             value, stderr = share if isinstance(share, tuple) else (share, 0.0)
             rows.append(
                 {"probe": probe, "kind": kind, "group": group, "channel": channel,
-                 "share": value, "stderr": stderr}
+                 "share": value, "stderr": stderr, **block}
             )  # fmt: skip
-    columns = ["probe", "kind", "group", "channel", "share", "stderr"]
+    columns = ["probe", "kind", "group", "channel", "share", "stderr", *BLOCK]
     return pd.DataFrame(rows, columns=columns)
 
 

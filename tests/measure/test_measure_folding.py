@@ -126,9 +126,9 @@ def test_structures_are_prepared_when_asked_for():
     engine = Counting()
     lazy = LazyStructures(engine, [[1, 2], [3], [4, 5, 6]], ["a", "b", "c"])
     assert (len(lazy), lazy.sizes, engine.prepared) == (3, [2, 1, 3], [])
-    assert lazy[1] == ([3], "b")
+    assert lazy[1].structure == ([3], "b")
     assert lazy[-2] is lazy[1]
     assert engine.prepared == ["b"]
-    assert [name for _, name in lazy[:2]] == ["a", "b"]
+    assert [one.structure[1] for one in lazy[:2]] == ["a", "b"]
     with pytest.raises(IndexError, match="no structure 3 among 3"):
         lazy[3]

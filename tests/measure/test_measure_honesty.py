@@ -64,7 +64,7 @@ def scores(exact, count, seeds, **options):
     rows = []
     for seed in range(seeds):
         settings = Settings(lambda_max=4, seed=seed, budget=None, **options)
-        report = analyze(engine, structures, settings, progress=False)
+        report = analyze(engine, structures, settings=settings, progress=False)
         table = report.characters.set_index(["probe", "channel"])
         for probe, values in shares.items():
             known = [*zip(channels, values, strict=True), ("residual", 1 - sum(values))]

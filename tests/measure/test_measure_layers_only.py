@@ -12,7 +12,7 @@ def test_no_outputs():
     clouds = [torch.randn(4, 3, dtype=torch.float64) for _ in range(3)]
     structures = [engine.prepare(points) for points in clouds]
     settings = Settings(lambda_max=2, estimator="circles", circles=2)
-    report = analyze(engine, structures, settings, progress=False)
+    report = analyze(engine, structures, settings=settings, progress=False)
     assert len(report.equivariance) == 0
     assert set(report.characters.probe) == {"x"}
     # the time of one and of 64 at once, two circles of 55 angles in two cosets for the

@@ -69,7 +69,12 @@ def test_finite_group_needs_nothing_new():
     group = octahedral_group()
     engine = engine_of(contaminated, x=lambda p: p)
     found = measure_structure(
-        engine, engine.prepare(POINTS), group, engine.blocks, engine.probes
+        engine,
+        engine.prepare(POINTS),
+        group.orbit(),
+        engine.blocks,
+        engine.probes,
+        group=group,
     )
     assert found.equivariance[VECTOR].A == pytest.approx((0.25 / 3) ** 0.5, rel=1e-12)
     powers = found.spectra["x"].powers

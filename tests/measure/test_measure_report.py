@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from metatrain_symmetry.data import LabelledStructure
 from metatrain_symmetry.groups import Circles, Irrep, Powers, irreps_up_to
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.averages import averages
@@ -41,7 +42,7 @@ def engine_and_structures(count, points=4):
 def measure(count=3, **settings):
     engine, structures = engine_and_structures(count)
     options = {"lambda_max": 4} | settings
-    return analyze(engine, structures, Settings(**options), progress=False)
+    return analyze(engine, structures, settings=Settings(**options), progress=False)
 
 
 def test_tables_are_complete_and_consistent():
@@ -124,7 +125,7 @@ def test_the_degree_is_raised_where_a_grid_folds_back():
     clouds = [engine.prepare(torch.from_numpy(random.normal(size=(2, 3))))]
     smooth = measure(1, lambda_max=2).summary["grid_degree"]
     settings = Settings(lambda_max=2, tolerance=1e-6)
-    found = analyze(engine, clouds, settings, progress=False)
+    found = analyze(engine, clouds, settings=settings, progress=False)
     assert smooth == 8 < found.summary["grid_degree"] <= 20
 
 
@@ -133,7 +134,8 @@ def test_errors_beside_a():
     truths = [
         {block: v + 0.5 for block, v in engine.predict(s).items()} for s in structures
     ]
-    report = analyze(engine, structures, Settings(lambda_max=3), truths, progress=False)
+    data = [LabelledStructure(s, t) for s, t in zip(structures, truths, strict=True)]
+    report = analyze(engine, data, settings=Settings(lambda_max=3), progress=False)
     assert np.allclose(report.equivariance.error, 0.5)
     (middle,) = report.summary["medians"]
     assert middle["ratio"] == pytest.approx(report.equivariance.A.median() / 0.5)
@@ -195,7 +197,7 @@ def test_what_grows_with_the_structure_is_given_per_atom():
     engine = FunctionEngine(targets={energy: first, stress: first})
     points = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 3)))
     settings = Settings(lambda_max=1, estimator="grid")
-    report = analyze(engine, [engine.prepare(points)], settings, progress=False)
+    report = analyze(engine, [engine.prepare(points)], settings=settings, progress=False)
     table = report.equivariance.set_index("target")
     assert table.A["energy"] == pytest.approx(table.A["non_conservative_stress"])
     assert table.A_per_atom["energy"] == pytest.approx(table.A["energy"] / 5)
@@ -207,7 +209,8 @@ def test_what_grows_with_the_structure_is_given_per_atom():
 
 def test_targets_of_another_shape_are_refused():
     engine, structures = engine_and_structures(1)
-    wrong = [{VECTOR: torch.zeros(4, 3, 2, dtype=torch.float64)}]
+    wrong = {VECTOR: torch.zeros(4, 3, 2, dtype=torch.float64)}
+    data = [LabelledStructure(structures[0], wrong)]
     settings = Settings(lambda_max=1, estimator="grid")
     with pytest.raises(ValueError, match=r"cloud 0: target 'force' has the shape"):
-        analyze(engine, structures, settings, wrong, progress=False)
+        analyze(engine, data, settings=settings, progress=False)

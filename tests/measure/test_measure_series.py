@@ -21,10 +21,19 @@ def rows(epoch, share=0.5, channel="(1,+)", stderr=0.0, chi=1):
         "group": "EE",
         "estimator": "grid",
         "converged": True,
+        "target": "",
+        "detail": "",
+        "o3_lambda": None,
+        "o3_sigma": None,
     }
     equivariance = dict.fromkeys(COLUMNS["equivariance"], 0.5) | {
         "epoch": epoch,
         "target": "energy",
+        "detail": "",
+        "o3_lambda": 0,
+        "o3_sigma": 1,
+        "sample_kind": "system",
+        "per_atom": True,
         "unit": "eV",
         "estimator": "grid",
     }

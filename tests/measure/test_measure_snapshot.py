@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from metatrain_symmetry.data.labelled import Subject, subject
+from metatrain_symmetry.data.labelled import LabelledStructure, labelled
 from metatrain_symmetry.groups import Circles, Irrep, O3Grid, random_frame
 from metatrain_symmetry.measure.plan import Orbits, Plan
 from metatrain_symmetry.measure.snapshot import measure_snapshot
@@ -37,7 +37,7 @@ def scalar(points):
 def watched():
     engine = FunctionEngine({VECTOR: vector, SCALAR: scalar}, {"x": lambda p: p})
     points = clouds()
-    subjects = [Subject(engine.prepare(p)) for p in points]
+    subjects = [LabelledStructure(engine.prepare(p)) for p in points]
     expected = torch.stack([p[0].square().sum() / 3 for p in points]).mean().sqrt()
     return engine, subjects, {"v": (0.25 / 3) ** 0.5, "s": float(expected)}
 
@@ -127,7 +127,7 @@ def test_errors_and_norms_without_composition():
     for points in clouds(3):
         structure = engine.prepare(points)
         wrong = scalar(points[None])[0] + 0.5  # of the size of half an eV
-        subjects.append(subject(engine, structure, {SCALAR: wrong + 1000.0}))
+        subjects.append(labelled(engine, structure, {SCALAR: wrong + 1000.0}))
     table = measure_snapshot(engine, subjects, Plan(3), Orbits(1))[0]["equivariance"]
     row = table[table.target == "s"].iloc[0]
     assert row.rmse == pytest.approx(0.5, rel=1e-9)
@@ -146,7 +146,7 @@ def test_ratios_are_of_the_same_structures():
     for offset, points in zip((0.1, 0.2, 5.0, 7.0), clouds(), strict=True):
         structure = engine.prepare(points)
         subjects.append(
-            subject(engine, structure, {SCALAR: scalar(points[None])[0] + offset})
+            labelled(engine, structure, {SCALAR: scalar(points[None])[0] + offset})
         )
     (row,) = measure_snapshot(engine, subjects, Plan(2), Orbits(1))[0][
         "equivariance"
@@ -157,7 +157,7 @@ def test_ratios_are_of_the_same_structures():
     assert row.rmse_all == pytest.approx(whole, rel=1e-9)
     assert row.A_over_rmse == row.A / row.rmse
     # without the others, and with a structure whose target is unknown
-    subjects[1].truth.clear()
+    subjects[1].bare_targets.clear()
     tables, count = measure_snapshot(
         engine, subjects, Plan(2), Orbits(1), errors_of_all=False
     )
@@ -173,10 +173,10 @@ def test_energies_are_per_atom():
     points = clouds(2)
     points[1] = points[1][:4]
     subjects = [
-        subject(engine, engine.prepare(p), {ENERGY: scalar(p[None])[0] + 2.0})
+        labelled(engine, engine.prepare(p), {ENERGY: scalar(p[None])[0] + 2.0})
         for p in points
     ]
-    sizes = [one.prepared.n_atoms for one in subjects]
+    sizes = [one.structure.n_atoms for one in subjects]
     plan = Plan(2, 0, "exact")
     (row,) = measure_snapshot(engine, subjects, plan, Orbits(1))[0][
         "equivariance"
@@ -202,7 +202,7 @@ def pseudo(points):
 def test_pseudo_channels_are_seen(watched):
     """Circles do not tell (0,-) from noise; the icosahedral set does."""
     engine = FunctionEngine({SCALAR: scalar}, {"x": pseudo})
-    subjects = [Subject(engine.prepare(0.1 * p)) for p in clouds()]
+    subjects = [LabelledStructure(engine.prepare(0.1 * p)) for p in clouds()]
     table = measure_snapshot(engine, subjects, Plan(4, 2, "icosahedral"), Orbits(3))[0][
         "characters"
     ]
@@ -224,10 +224,10 @@ def wavy(points):
 )
 def test_z_scores_of_A(plan):
     engine = FunctionEngine({VECTOR: wavy})
-    subjects = [Subject(engine.prepare(p)) for p in clouds()]
+    subjects = [LabelledStructure(engine.prepare(p)) for p in clouds()]
     grid = O3Grid(40, 0, frame=random_frame(5))
     squares = [
-        measure_structure(engine, one.prepared, grid, [VECTOR], [], spectra=False)
+        measure_structure(engine, one.structure, grid, [VECTOR], [], spectra=False)
         .equivariance[VECTOR]
         .squared.mean()
         for one in subjects

@@ -1,18 +1,25 @@
 """Measure the symmetry of a model from Python: what ``mtt symmetry`` calls."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..cli import checks
 from ..report.folder import check_folder, write
 
 
 if TYPE_CHECKING:
+    import torch
+    from ase import Atoms
+    from metatomic.torch import System
+
+    from ..data import LazyStructures
+    from ..groups import Group
     from ..measure.advice import ModelFacts
     from ..measure.results import Report
+    from ..models.engine import Engine
     from ..models.states import Loaded
 
 PROBES = ("GE", "EE", "transformer", "GNN", "BBF", "LLF")
@@ -20,42 +27,71 @@ PROBES = ("GE", "EE", "transformer", "GNN", "BBF", "LLF")
 
 
 def symmetry_report(
-    model: Any,
-    structures: Any,
+    model: "str | Path | torch.nn.Module",
+    structures: "str | Path | Atoms | System | Sequence[Atoms | System]",
     output: str | Path | None = None,
     *,
-    overwrite: bool = False,
+    group: "Group | None" = None,
     targets: Iterable[str] | None = None,
     probes: Iterable[str] | None = None,
-    gradients: bool | str = "auto",
-    dtype: str | None = None,
-    device: str = "cpu",
-    extensions: str | None = None,
+    lambda_max: int = 8,
+    budget: str | float | None = "2min",
     max_structures: int | None = None,
-    state: str | None = None,
+    state: Literal["best", "latest"] | None = None,
+    gradients: bool | Literal["auto"] = "auto",
+    dtype: "str | torch.dtype | None" = None,
+    device: str = "cpu",
+    extensions: str | Path | None = None,
+    estimator: Literal["hybrid", "grid", "circles"] = "hybrid",
+    degree: int | None = None,
+    max_degree: int = 20,
+    circles: int | None = None,
+    tolerance: float = 1e-3,
+    max_evaluations: int = 20_000,
+    memory: int = 2 * 2**30,
+    seed: int = 0,
+    overwrite: bool = False,
     progress: bool = True,
-    **settings: Any,
 ) -> "Report":
     """Measure the symmetry of a model.
 
     :param model: path of a checkpoint or exported model, or a module
     :param structures: path of a file that ASE reads or of an options file, or structures
     :param output: folder for tables, figures and page; None writes nothing
-    :param overwrite: replace the folder if it is there
+    :param group: whose symmetry is measured; None for O(3), all rotations and inversions
     :param targets: names of targets, None for all
     :param probes: groups such as ``EE`` or module paths; None for the usual ones
+    :param lambda_max: largest λ of the spectra
+    :param budget: time for the measurement: seconds, or such as ``2min``; None for no limit
+    :param max_structures: take at most this many structures, chosen at random
+    :param state: ``best`` or ``latest`` of a checkpoint; None for the best one, which
+        metatrain exports and evaluates
     :param gradients: whether energies are differentiated; ``auto`` as trained
     :param dtype: ``float32`` or ``float64``; None for that of the model
     :param device: of torch
     :param extensions: folder of an exported model's extensions
-    :param max_structures: take at most this many structures, chosen at random
-    :param state: ``best`` or ``latest`` of a checkpoint; None for the best one, which
-        metatrain exports and evaluates
+    :param estimator: how structures are rotated, see
+        :class:`~metatrain_symmetry.measure.settings.Settings`, also for the next ones
+    :param degree: of the grid; None for what a pilot finds to be enough
+    :param max_degree: largest degree that is chosen
+    :param circles: random circles on each structure; None takes about 100 in all
+    :param tolerance: share of the squared norm beyond ``lambda_max`` that counts as none
+    :param max_evaluations: that may be spent on exact grids
+    :param memory: for one evaluation, and for the sums of one structure, each, in bytes
+    :param seed: of random choices
+    :param overwrite: replace the folder if it is there
     :param progress: whether to show a progress bar
-    :param settings: see :class:`metatrain_symmetry.measure.settings.Settings`; ``budget``
-        may be written as ``2min``
-    :raises ValueError: if something asked for is not there
+    :raises ValueError: if something asked for is not there, or out of range
     :return: the report
+
+    >>> from ase.build import molecule
+    >>> from metatrain_symmetry import symmetry_report
+    >>> report = symmetry_report(
+    ...     trained_model, molecule("CH3CHO"), probes=(), lambda_max=3, progress=False
+    ... )
+    >>> report.equivariance[["target", "o3_lambda", "o3_sigma"]]
+       target  o3_lambda  o3_sigma
+    0  energy          0         1
     """
     from ..measure.analysis import analyze
     from ..measure.averages import AVERAGES_TEXT, MEDIANS_TEXT, averages
@@ -63,27 +99,33 @@ def symmetry_report(
     from ..measure.diagnosis import diagnose
     from ..models import group_of
 
-    checked = checks.settings(settings)
+    checked = checks.settings(
+        lambda_max=lambda_max, budget=budget, estimator=estimator, degree=degree,
+        max_degree=max_degree, circles=circles, tolerance=tolerance,
+        max_evaluations=max_evaluations, memory=memory, seed=seed,
+    )  # fmt: skip
     clock = Clock(checked.budget)
     max_structures = checks.count("max_structures", max_structures)
     folder = None if output is None else check_folder(output, overwrite)
     loaded = _load(model, extensions, state)
     engine = _engine(loaded.model, targets, probes, gradients, dtype, device)
-    prepared, truths = _prepare(engine, structures, max_structures, checked.seed)
-    report = analyze(engine, prepared, checked, truths, group_of, progress, clock)
+    data = _read(engine, structures, max_structures, checked.seed)
+    report = analyze(
+        engine, data, group, checked, group_of=group_of, progress=progress, clock=clock
+    )
     report.summary |= _about(engine, model, structures)
     report.summary |= {"state": loaded.state or None, "epochs": loaded.epochs}
     report.summary["state_text"] = loaded.text
     report.summary["averages"] = averages(report.equivariance)
     report.summary |= {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
     facts = _facts(engine, model, report.summary["architecture"])
-    report.diagnosis = diagnose(report.equivariance, report.characters, facts)
+    report.diagnosis = diagnose(report.equivariance, report.characters, facts, group)
     if folder is not None:
         write(report, folder)
     return report
 
 
-def _load(model: Any, extensions: str | None, state: str | None) -> "Loaded":
+def _load(model: Any, extensions: str | Path | None, state: str | None) -> "Loaded":
     """Read the model, in one state; a module is what it is."""
     from ..models.states import Loaded, load
 
@@ -102,9 +144,9 @@ def _engine(
     targets: Iterable[str] | None,
     probes: Iterable[str] | None,
     gradients: bool | str,
-    dtype: str | None,
+    dtype: "str | torch.dtype | None",
     device: str,
-) -> Any:
+) -> "Engine":
     """Open the model; the usual probes only where it has layers that we know."""
     from ..models import PETEngine, open_engine
 
@@ -118,36 +160,35 @@ def _engine(
     return open_engine(engine.model, targets, PROBES, *options)
 
 
-def _prepare(
-    engine: Any, structures: Any, limit: int | None, seed: int
-) -> tuple[Any, list[Any]]:
+def _read(
+    engine: "Engine", structures: Any, limit: int | None, seed: int
+) -> "LazyStructures":
     """Read the structures and what is known of their targets."""
     import numpy as np
 
-    from ..data import read_systems
-    from ..data import targets as truth
-    from ..data.lazy import LazyStructures
+    from ..data import LazyStructures, read_systems
+    from ..data import targets as reading
 
     options = isinstance(structures, str | Path) and str(structures).endswith(
         (".yaml", ".yml")
     )
     if options:
-        systems, tensors, infos = truth.of_options(Path(structures), engine)
+        systems, tensors, infos = reading.of_options(Path(structures), engine)
         pairs = read_systems(systems, engine)
-        truths = [
-            truth.of_tensors(system, parts, infos, engine.blocks)
+        known = [
+            reading.of_tensors(system, parts, infos, engine.blocks)
             for system, parts in zip(systems, tensors, strict=True)
         ]
     else:
         pairs = read_systems(structures, engine)
-        truths = [truth.of_atoms(atoms, engine.blocks) for atoms, _ in pairs]
+        known = [reading.of_atoms(atoms, engine.blocks) for atoms, _ in pairs]
     chosen = np.arange(len(pairs))
     if limit is not None and limit < len(pairs):
         random = np.random.default_rng(seed)
         chosen = np.sort(random.choice(len(pairs), limit, replace=False))
     systems = [pairs[i][1] for i in chosen]
-    prepared = LazyStructures(engine, systems, [f"structure {i}" for i in chosen])
-    return prepared, [truths[i] for i in chosen]
+    names = [f"structure {i}" for i in chosen]
+    return LazyStructures(engine, systems, names, [known[i] for i in chosen])
 
 
 def _facts(engine: Any, model: Any, architecture: str) -> "ModelFacts":

@@ -2,10 +2,9 @@
 
 import argparse
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..messages import did_you_mean, of_validation, quoted
+from ..messages import of_validation, quoted
 
 
 if TYPE_CHECKING:
@@ -25,10 +24,10 @@ OF_MODELS = (
 """Arguments that say how a model is measured: a run has been measured already."""
 
 
-def settings(values: Mapping[str, Any]) -> "Settings":
+def settings(**values: Any) -> "Settings":
     """Check the settings of a measurement.
 
-    :param values: some of the settings
+    :param values: settings by name; those that have their default are left out
     :raises ValueError: if one is unknown or out of range
     :return: all of them
     """
@@ -41,8 +40,6 @@ def settings(values: Mapping[str, Any]) -> "Settings":
     if "budget" in values:
         values = {**values, "budget": parse_budget(values["budget"])}
     for name, value in values.items():
-        if name not in known:
-            raise ValueError(f"there is no setting '{name}': {did_you_mean(name, known)}")
         if isinstance(value, bool):
             raise ValueError(f"'{name}' is {value}: give a number or a name")
         if isinstance(value, float) and not math.isfinite(value):
@@ -50,7 +47,10 @@ def settings(values: Mapping[str, Any]) -> "Settings":
     if values.get("degree") == 0:
         raise ValueError("'degree' is 0, which measures nothing: give 2 or more")
     try:
-        return Settings(**values)
+        defaults = Settings().model_dump()
+        # what is not given may mean nothing for a group
+        given = {n: v for n, v in values.items() if v != defaults[n]}
+        return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

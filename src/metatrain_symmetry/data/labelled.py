@@ -1,4 +1,4 @@
-"""A structure that is measured again and again, with its targets."""
+"""A structure with its targets: the one type that every measurement and remedy takes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,41 +8,52 @@ import torch
 from ..models.engine import Block, Engine, Prepared
 
 
-Truth = Mapping[Block, torch.Tensor]
+Targets = Mapping[Block, torch.Tensor]
+"""For each block ``(samples, 2 λ + 1, properties)``, float64, in the unit of the block."""
 
 
 @dataclass
-class Subject:
-    """A structure that is measured again and again.
+class LabelledStructure:
+    """A structure, ready for an engine, with what is known of its targets.
 
-    :param prepared: by the engine
-    :param truth: its targets without composition, ``(samples, 2 λ + 1, properties)``,
-        float64, where they are known
+    :param structure: as the engine has prepared it
+    :param targets: as they were given, composition included; empty where none are known
+    :param bare_targets: without composition, and whatever else the engine leaves out;
+        empty until :func:`labelled` or :meth:`subtract_baseline` has filled it
     """
 
-    prepared: Prepared
-    truth: dict[Block, torch.Tensor] = field(default_factory=dict)
+    structure: Prepared
+    targets: Targets = field(default_factory=dict)
+    bare_targets: dict[Block, torch.Tensor] = field(default_factory=dict)
+
+    def subtract_baseline(self, engine: Engine) -> None:
+        """Take composition, and whatever else an engine leaves out, off the targets.
+
+        :param engine: that has prepared the structure
+        """
+        blocks = [block for block in engine.blocks if block in self.targets]
+        if not blocks:
+            return
+        full = engine.predict(self.structure)
+        raw = raw_values(engine, self.structure, blocks)
+        for block in blocks:
+            if block in full and block in raw:
+                baseline = full[block].detach().cpu().to(torch.float64) - raw[block]
+                given = self.targets[block].cpu().to(torch.float64)
+                self.bare_targets[block] = given - baseline
 
 
-def subject(engine: Engine, structure: Prepared, truth: Truth) -> Subject:
-    """Take composition, and whatever else the engine leaves out, off the targets once.
+def labelled(engine: Engine, structure: Prepared, targets: Targets) -> LabelledStructure:
+    """Put a structure and its targets together, with the composition taken off.
 
     :param engine: what evaluates the model
     :param structure: as prepared by it
-    :param truth: targets with composition, ``(samples, 2 λ + 1, properties)``
+    :param targets: with composition
     :return: the structure with its targets
     """
-    blocks = [block for block in engine.blocks if block in truth]
-    if not blocks:
-        return Subject(structure)
-    full = engine.predict(structure)
-    raw = raw_values(engine, structure, blocks)
-    known = {}
-    for block in blocks:
-        if block in full and block in raw:
-            baseline = full[block].detach().cpu().to(torch.float64) - raw[block]
-            known[block] = truth[block].cpu().to(torch.float64) - baseline
-    return Subject(structure, known)
+    found = LabelledStructure(structure, targets)
+    found.subtract_baseline(engine)
+    return found
 
 
 def raw_values(

@@ -5,41 +5,50 @@ from typing import overload
 
 from metatomic.torch import System
 
-from ..models.engine import Engine, Prepared
+from ..models.engine import Engine
+from .labelled import LabelledStructure, Targets
 
 
-class LazyStructures(Sequence[Prepared]):
+class LazyStructures(Sequence[LabelledStructure]):
     """Prepares structures when they are asked for, and keeps them.
 
     :param engine: that prepares them
     :param systems: the structures
     :param names: how messages call them
+    :param targets: for each what is known of it; None if nothing is
     """
 
     def __init__(
-        self, engine: Engine, systems: Sequence[System], names: Sequence[str]
+        self,
+        engine: Engine,
+        systems: Sequence[System],
+        names: Sequence[str],
+        targets: Sequence[Targets] | None = None,
     ) -> None:
         self.engine, self.systems, self.names = engine, systems, names
+        self.targets = targets
         self.sizes = [len(system) for system in systems]
-        self._prepared: dict[int, Prepared] = {}
+        self._prepared: dict[int, LabelledStructure] = {}
 
     def __len__(self) -> int:
         return len(self.systems)
 
     @overload
-    def __getitem__(self, index: int) -> Prepared: ...
+    def __getitem__(self, index: int) -> LabelledStructure: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[Prepared]: ...
+    def __getitem__(self, index: slice) -> list[LabelledStructure]: ...
 
-    def __getitem__(self, index: int | slice) -> Prepared | list[Prepared]:
+    def __getitem__(
+        self, index: int | slice
+    ) -> LabelledStructure | list[LabelledStructure]:
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
         if not -len(self) <= index < len(self):
             raise IndexError(f"there is no structure {index} among {len(self)}")
         index %= len(self)
         if index not in self._prepared:
-            self._prepared[index] = self.engine.prepare(
-                self.systems[index], self.names[index]
-            )
+            structure = self.engine.prepare(self.systems[index], self.names[index])
+            known = {} if self.targets is None else self.targets[index]
+            self._prepared[index] = LabelledStructure(structure, known)
         return self._prepared[index]

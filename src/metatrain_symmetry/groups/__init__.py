@@ -1,25 +1,33 @@
-"""Irreps, orbit grids, characters, spectra. Knows no model and no structure."""
+"""Groups, irreps, orbits, characters. Knows no model and no structure."""
 
+from .base import AnyIrrep, Group, Orbit, PointSet, Powers, Transform
 from .circles import Circles
-from .design import GroupOrbit, icosahedral_orbit
-from .finite import FiniteGroup, octahedral_group
-from .grid import O3Grid
-from .irreps import AnyIrrep, Irrep, irreps_up_to
+from .design import GroupOrbit, GroupPoints, icosahedral_orbit
+from .finite import FiniteGroup, NamedIrrep, octahedral_group
+from .frames import Frame, random_frame
+from .grid import GridPoints, O3Grid
+from .irreps import Irrep, irreps_up_to
 from .mixing import mixing
-from .orbit import Frame, Orbit, Powers, Transform, random_frame
+from .o3 import O3
 from .sketch import Sketch
 from .wigner import representation, small_d
 
 
 __all__ = [
+    "O3",
     "AnyIrrep",
     "Circles",
     "FiniteGroup",
     "Frame",
+    "GridPoints",
+    "Group",
     "GroupOrbit",
+    "GroupPoints",
     "Irrep",
+    "NamedIrrep",
     "O3Grid",
     "Orbit",
+    "PointSet",
     "Powers",
     "Sketch",
     "Transform",

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from .base import Powers, UniformOrbit
 from .irreps import Irrep, irreps_up_to
-from .orbit import Powers, UniformOrbit
 
 
 GUARD = 4
@@ -116,13 +116,14 @@ class Circles(UniformOrbit):
     """
 
     transform_type = CircleTransform
+    kind = "circles"
 
     def __init__(self, n_circles: int, lambda_max: int, seed: int = 0) -> None:
         if n_circles < 1 or lambda_max < 0:
             raise ValueError("ask for one circle or more, and for λ up to 0 or more")
         self.n_circles = n_circles
         self.lambda_max = lambda_max
-        self.n_angles = 2 * lambda_max + 3 + GUARD
+        self.n_angles = _angles(lambda_max)
         random = np.random.default_rng(seed)
         starts = Rotation.random(n_circles, rng=random)
         axes = Rotation.random(n_circles, rng=random).apply([0.0, 0.0, 1.0])
@@ -132,6 +133,15 @@ class Circles(UniformOrbit):
             circle = (Rotation.from_rotvec(np.outer(theta, axis)) * start).as_matrix()
             elements += [circle, -circle]
         super().__init__(torch.from_numpy(np.concatenate(elements)))
+
+    @staticmethod
+    def size(lambda_max: int) -> int:
+        """Count the elements of one circle.
+
+        :param lambda_max: largest degree resolved
+        :return: how many, inversions included
+        """
+        return 2 * _angles(lambda_max)
 
     @property
     def irreps(self) -> tuple[Irrep, ...]:
@@ -146,3 +156,7 @@ class Circles(UniformOrbit):
     def bytes_per_channel(self) -> int:
         """Memory that a transform takes for each channel, in bytes."""
         return 8 * 4 * (2 * self.lambda_max + 3)
+
+
+def _angles(lambda_max: int) -> int:
+    return 2 * lambda_max + 3 + GUARD

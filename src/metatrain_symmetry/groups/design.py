@@ -5,25 +5,67 @@ smallest such set; T, O and D2 are smaller and exact to degrees 2, 3 and 1. What
 back from higher degrees is known: see :mod:`metatrain_symmetry.groups.mixing`.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import torch
 from scipy.spatial.transform import Rotation
 
+from .base import PointSet, UniformOrbit
+from .folding import Folding
+from .frames import Frame
 from .gram import GramTransform
 from .irreps import Irrep, irreps_up_to
 from .mixing import characters, pair_traces
-from .orbit import Frame, UniformOrbit
 
 
 Name = Literal["D2", "T", "O", "I"]
+
+ORDERS = {"D2": 4, "T": 12, "O": 24, "I": 60}
+"""Number of rotations of each group."""
 
 EXACT = {"D2": 1, "T": 2, "O": 3, "I": 5}
 """Degree to which the average over each group equals that over all rotations."""
 
 
-class GroupOrbit(UniformOrbit):
+@dataclass(frozen=True)
+class GroupPoints(PointSet):
+    """The elements of a finite group of rotations: a point set.
+
+    :param name: ``D2`` (4 rotations), ``T`` (12), ``O`` (24) or ``I`` (60)
+    :param improper: whether each rotation comes with its product with inversion
+    """
+
+    name: Name
+    improper: bool = True
+
+    @property
+    def resolves(self) -> bool:
+        """Without inversions σ is not known."""
+        return self.improper
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return (1 + self.improper) * ORDERS[self.name]
+
+    def orbit(self, limit: int, frame: Frame | None = None) -> "GroupOrbit":
+        """Make the orbit.
+
+        :param limit: largest degree that is projected on, at most half of the exact one
+        :param frame: in which the elements are taken
+        :return: the orbit
+        """
+        most = EXACT[self.name] // 2
+        return GroupOrbit(self.name, self.improper, frame, min(limit, most))
+
+    def __str__(self) -> str:
+        kind = "rotations and inversions" if self.improper else "rotations"
+        return f"the {kind} of the group {self.name}"
+
+
+class GroupOrbit(Folding, UniformOrbit):
     """Elements of a finite group of rotations, in a frame.
 
     :param name: ``D2`` (4 rotations), ``T`` (12), ``O`` (24) or ``I`` (60)
@@ -41,22 +83,28 @@ class GroupOrbit(UniformOrbit):
         frame: Frame | None = None,
         lambda_max: int | None = None,
     ) -> None:
-        self.name, self.improper, self.degree = name, improper, EXACT[name]
+        self._points = GroupPoints(name, improper)
+        self.degree = EXACT[name]
         self.lambda_max = self.degree // 2 if lambda_max is None else lambda_max
-        self.elements = _elements(name, improper)
+        self.elements = _elements(self._points)
         matrices = self.elements if frame is None else frame(self.elements)
         super().__init__(matrices)
 
     @property
+    def points(self) -> GroupPoints:
+        """Which group it is, whatever its frame."""
+        return self._points
+
+    @property
     def irreps(self) -> tuple[Irrep, ...]:
         """What the transform projects on; without inversion σ = +1 only."""
-        if self.improper:
+        if self.points.resolves:
             return irreps_up_to(self.lambda_max)
         return tuple(Irrep(degree) for degree in range(self.lambda_max + 1))
 
     def kernels(self) -> torch.Tensor:
         """``d_α χ_α(g_i g_j⁻¹)`` for each irrep, shape ``(n_irreps, n, n)``."""
-        return _kernels(self.name, self.improper, self.lambda_max)
+        return _kernels(self.points, self.irreps)
 
     def bytes_per_channel(self) -> int:
         """Memory that a transform takes for each channel, in bytes."""
@@ -64,19 +112,17 @@ class GroupOrbit(UniformOrbit):
 
 
 @lru_cache(maxsize=16)
-def _elements(name: Name, improper: bool) -> torch.Tensor:
-    rotations = torch.from_numpy(Rotation.create_group(name).as_matrix())
-    return torch.cat([rotations, -rotations]) if improper else rotations
+def _elements(points: GroupPoints) -> torch.Tensor:
+    rotations = torch.from_numpy(Rotation.create_group(points.name).as_matrix())
+    return torch.cat([rotations, -rotations]) if points.improper else rotations
 
 
 @lru_cache(maxsize=16)
-def _kernels(name: Name, improper: bool, lambda_max: int) -> torch.Tensor:
-    orbit = GroupOrbit(name, improper, lambda_max=lambda_max)
-    traces, signs = pair_traces(orbit.elements)
-    shape = traces.shape
-    values = characters(orbit.irreps, traces.numpy().ravel(), signs.numpy().ravel())
-    sizes = torch.tensor([irrep.dimension for irrep in orbit.irreps])
-    return torch.from_numpy(values).reshape(-1, *shape) * sizes[:, None, None]
+def _kernels(points: GroupPoints, irreps: tuple[Irrep, ...]) -> torch.Tensor:
+    traces, signs = pair_traces(_elements(points))
+    values = characters(irreps, traces.numpy().ravel(), signs.numpy().ravel())
+    sizes = torch.tensor([irrep.dimension for irrep in irreps])
+    return torch.from_numpy(values).reshape(-1, *traces.shape) * sizes[:, None, None]
 
 
 def icosahedral_orbit(frame: Frame | None = None) -> GroupOrbit:

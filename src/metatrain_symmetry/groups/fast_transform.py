@@ -19,8 +19,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from .base import Powers
 from .irreps import Irrep
-from .orbit import Powers
 from .product_rule import ProductRule, Ring
 from .wigner import small_d
 

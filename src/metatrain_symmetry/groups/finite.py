@@ -7,18 +7,28 @@ With the plain average over the group in place of the Haar average,
     B_\alpha = \frac{d_\alpha}{|G|^2} \sum_{g, g'} \chi_\alpha(g^{-1} g')\,
         h(gx) \cdot h(g'x), \qquad \sum_\alpha B_\alpha = \langle |h|^2 \rangle,
 
-exactly: a finite group has no residual. The octahedral group is the example.
+exactly: a finite group has no residual. Characters may be complex, as those of C3; an
+irrep and its conjugate then have the same power.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
+from .base import Group, PointSet, UniformOrbit
+from .frames import Frame
 from .gram import GramTransform
-from .orbit import UniformOrbit
+from .irreps import Irrep
+from .matrices import irrep_matrices
+from .wigner import representation
+
+
+SAME = 1e-6
+"""Distance of two matrices below which they are the same element."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class NamedIrrep:
 
     name: str
     dimension: int
+    degree: ClassVar[int] = 0
+    pseudo: ClassVar[bool] = False
 
     @property
     def labels(self) -> dict[str, int | str]:
@@ -41,68 +53,201 @@ class NamedIrrep:
         return self.name
 
 
-class FiniteGroup(UniformOrbit):
+class FiniteGroup(Group):
     """A finite group of orthogonal matrices.
 
     :param matrices: its elements, shape ``(n, 3, 3)``
-    :param characters: for each irrep its real character of every element, ``(n,)``
+    :param characters: for each irrep its character of every element, ``(n,)``, real or
+        complex; the trivial irrep comes first
+    :param name: as in tables and on pages
     :raises ValueError: if the matrices are no group, or the characters are not those
-        of all its (real) irreps
+        of all its irreps
+
+    >>> import torch
+    >>> from metatrain_symmetry.groups import FiniteGroup
+    >>> mirror = torch.diag(torch.tensor([1.0, 1.0, -1.0]))
+    >>> group = FiniteGroup(
+    ...     torch.stack([torch.eye(3), mirror]), {"A'": [1, 1], "A''": [1, -1]}, "Cs"
+    ... )
+    >>> [str(irrep) for irrep in group.irreps()]
+    ["A'", "A''"]
+    """
+
+    finite = True
+
+    def __init__(
+        self,
+        matrices: torch.Tensor,
+        characters: Mapping[str, Sequence[complex]],
+        name: str = "a finite group",
+    ) -> None:
+        self.name = name
+        self.matrices = matrices.to(torch.float64)
+        self.products = self._index(self._pairs())
+        self.table = _checked_table(characters, len(matrices))
+        identity = int(torch.argmax(self.matrices.diagonal(dim1=1, dim2=2).sum(1)))
+        sizes = self.table[:, identity].real.round().to(torch.int64).tolist()
+        if sum(d * d for d in sizes) != len(matrices):
+            raise ValueError(
+                "the squared dimensions of the irreps add up to "
+                f"{sum(d * d for d in sizes)}, not {len(matrices)}: some irreps are missing"
+            )
+        self._irreps = tuple(
+            NamedIrrep(name, d) for name, d in zip(characters, sizes, strict=True)
+        )
+        if not torch.allclose(self.table[0], torch.ones_like(self.table[0])):
+            raise ValueError(
+                f"the first irrep, {self._irreps[0]}, is not the trivial one: list the "
+                "one whose characters are all 1 first"
+            )
+
+    def _pairs(self) -> torch.Tensor:
+        """``g⁻¹ g'`` of each pair of elements, shape ``(n, n, 3, 3)``."""
+        return torch.einsum("gji,hjk->ghik", self.matrices, self.matrices)
+
+    def _index(self, elements: torch.Tensor) -> torch.Tensor:
+        """Which elements of the group some matrices are, shape as theirs, less two."""
+        distances = torch.cdist(
+            elements.flatten(-2).reshape(-1, 9), self.matrices.flatten(1)
+        )
+        nearest = distances.min(dim=1)
+        if nearest.values.max() > SAME:
+            raise ValueError(
+                "the matrices are no group: the product of two of them is not among them"
+            )
+        return nearest.indices.reshape(elements.shape[:-2])
+
+    def irreps(self, limit: int = 0) -> tuple[NamedIrrep, ...]:
+        """List all irreps.
+
+        :param limit: means nothing here
+        :return: in the order in which they were given
+        """
+        return self._irreps
+
+    def characters(
+        self, irreps: Sequence[NamedIrrep], elements: torch.Tensor
+    ) -> torch.Tensor:
+        """Look up characters.
+
+        :param irreps: of this group
+        :param elements: of this group, shape ``(n, 3, 3)``
+        :raises ValueError: if a matrix is not in the group
+        :return: float64, or complex128 if one of the group is complex; ``(n_irreps, n)``
+        """
+        rows = [self._irreps.index(irrep) for irrep in irreps]
+        return self.table[rows][:, self._index(elements.to(torch.float64))]
+
+    def representation(self, irrep: Any, elements: torch.Tensor) -> torch.Tensor:
+        """Compute the matrices by which values transform.
+
+        :param irrep: of this group, or of O(3), restricted to this group
+        :param elements: of this group, float64, shape ``(n, 3, 3)``
+        :raises ValueError: if a matrix is not in the group
+        :return: orthogonal matrices, or unitary ones if the characters are complex,
+            shape ``(n, d, d)``
+        """
+        if isinstance(irrep, Irrep):
+            return representation(irrep, elements)
+        row = self.table[self._irreps.index(irrep)]
+        matrices = irrep_matrices(self.products, row, irrep.dimension)
+        return matrices[self._index(elements.to(torch.float64))]
+
+    def contained(self, irrep: Any) -> tuple[NamedIrrep, ...]:
+        """List the irreps of this group that values of an irrep are made of.
+
+        :param irrep: of this group, or of O(3)
+        :return: each once
+        """
+        if not isinstance(irrep, Irrep):
+            return (irrep,)
+        traces = representation(irrep, self.matrices).diagonal(dim1=1, dim2=2).sum(1)
+        counts = (self.table.conj() @ traces.to(self.table.dtype)).real / len(traces)
+        pairs = zip(self._irreps, counts.round().tolist(), strict=True)
+        return tuple(own for own, count in pairs if count > 0)
+
+    def exact(self, degree: int = 0) -> PointSet:
+        """Name the point set that averages exactly: all elements.
+
+        :param degree: means nothing here
+        :return: the set
+        """
+        return WholeGroup(self)
+
+    def orbit(self) -> "FiniteOrbit":
+        """Make the orbit of all elements.
+
+        :return: the orbit
+        """
+        return FiniteOrbit(self)
+
+
+@dataclass(frozen=True, eq=False)
+class WholeGroup(PointSet):
+    """All elements of a finite group: a point set.
+
+    :param group: the group
+    """
+
+    group: FiniteGroup
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return len(self.group.matrices)
+
+    def orbit(self, limit: int = 0, frame: Frame | None = None) -> "FiniteOrbit":
+        """Make the orbit.
+
+        :param limit: means nothing here
+        :param frame: means nothing here: in another frame it would be another group
+        :return: the orbit
+        """
+        return FiniteOrbit(self.group)
+
+    def __str__(self) -> str:
+        return f"all {self.size} elements of {self.group.name}"
+
+
+class FiniteOrbit(UniformOrbit):
+    """All elements of a finite group, each with the same weight.
+
+    :param group: the group
     """
 
     transform_type = GramTransform
 
-    def __init__(
-        self, matrices: torch.Tensor, characters: Mapping[str, Sequence[float]]
-    ) -> None:
-        super().__init__(matrices)
-        table = torch.as_tensor(np.array(list(characters.values())), dtype=torch.float64)
-        n = len(matrices)
-        self.products = self._multiplication_table()
-        if table.shape[1:] != (n,) or not torch.allclose(
-            table @ table.T / n, torch.eye(len(table), dtype=torch.float64), atol=1e-8
-        ):
-            raise ValueError(
-                f"the characters are not orthonormal over the {n} elements: give one value "
-                "for each element, for irreducible representations only"
-            )
-        self.characters = table
-        identity = int(torch.argmax(self.matrices.diagonal(dim1=1, dim2=2).sum(1)))
-        dimensions = table[:, identity].round().to(torch.int64).tolist()
-        if sum(d * d for d in dimensions) != n:
-            raise ValueError(
-                f"the squared dimensions of the irreps add up to "
-                f"{sum(d * d for d in dimensions)}, not {n}: some irreps are missing"
-            )
-        self._irreps = tuple(
-            NamedIrrep(name, d) for name, d in zip(characters, dimensions, strict=True)
-        )
-
-    def _multiplication_table(self) -> torch.Tensor:
-        """Index of ``g⁻¹ g'`` for each pair of elements."""
-        m = self.matrices
-        pairs = torch.einsum("gji,hjk->ghik", m, m).flatten(2)
-        distances = torch.cdist(pairs.flatten(0, 1), m.flatten(1))
-        nearest = distances.min(dim=1)
-        if nearest.values.max() > 1e-6:
-            raise ValueError(
-                "the matrices are no group: the product of two of them is not among them"
-            )
-        return nearest.indices.reshape(len(m), len(m))
+    def __init__(self, group: FiniteGroup) -> None:
+        super().__init__(group.matrices)
+        self.group = group
 
     @property
     def irreps(self) -> tuple[NamedIrrep, ...]:
         """All irreps of the group."""
-        return self._irreps
+        return self.group.irreps()
 
     def kernels(self) -> torch.Tensor:
-        """``d_α χ_α(g⁻¹ g')`` for each irrep, shape ``(n_irreps, n, n)``."""
-        dimensions = torch.tensor([irrep.dimension for irrep in self.irreps])
-        return dimensions[:, None, None] * self.characters[:, self.products]
+        """``d_α Re χ_α(g⁻¹ g')`` for each irrep, float64, shape ``(n_irreps, n, n)``."""
+        sizes = torch.tensor([irrep.dimension for irrep in self.irreps])
+        return sizes[:, None, None] * self.group.table.real[:, self.group.products]
 
     def bytes_per_channel(self) -> int:
         """Memory that a transform takes for each channel, in bytes."""
         return 8 * len(self.matrices)
+
+
+def _checked_table(characters: Mapping[str, Sequence[complex]], n: int) -> torch.Tensor:
+    """Characters as a table, real where all of them are; orthonormal or refused."""
+    table = torch.from_numpy(np.array(list(characters.values())))
+    table = table.to(torch.complex128 if table.is_complex() else torch.float64)
+    unit = torch.eye(len(table), dtype=table.dtype)
+    if table.shape[1:] != (n,) or not torch.allclose(table @ table.mH / n, unit, atol=1e-8):
+        raise ValueError(
+            f"the characters are not orthonormal over the {n} elements: give one value "
+            "for each element, for irreducible representations only (a pair of complex "
+            "conjugate ones counts as two)"
+        )
+    return table
 
 
 def octahedral_group() -> FiniteGroup:
@@ -132,7 +277,7 @@ def octahedral_group() -> FiniteGroup:
                 for c, sign in zip(classes, signs, strict=True)
             ]
             characters[name + suffix] = values
-    return FiniteGroup(matrices, characters)
+    return FiniteGroup(matrices, characters, "Oh")
 
 
 def _rotation_class(rotation: torch.Tensor) -> int:

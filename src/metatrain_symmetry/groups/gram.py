@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import torch
 
-from .orbit import Powers
+from .base import Powers
 
 
 class WithKernels(Protocol):

@@ -11,12 +11,51 @@ one along the fourfold axis that every Lebedev rule has, then one product per fr
 The coefficients of the two cosets {R} and {-R} combine into irreps of O(3).
 """
 
+from dataclasses import dataclass
+
+from .base import PointSet, TransformedOrbit
 from .fast_transform import FastTransform
-from .orbit import TransformedOrbit
-from .product_rule import ProductRule
+from .folding import Folding
+from .frames import Frame
+from .product_rule import ProductRule, rings
 
 
-class O3Grid(ProductRule, TransformedOrbit):
+@dataclass(frozen=True)
+class GridPoints(PointSet):
+    """The grid of one degree: a point set.
+
+    :param degree: integration degree t, 0 to 131
+    :param improper: O(3) if true, SO(3) if false
+    """
+
+    degree: int
+    improper: bool = True
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        nodes = sum(len(ring.alpha) for ring in rings(self.degree))
+        return (1 + self.improper) * nodes * (self.degree + 1)
+
+    @property
+    def reach(self) -> int:
+        """Circles look beyond its degree, at what it misses."""
+        return self.degree + 2
+
+    def orbit(self, limit: int, frame: Frame | None = None) -> "O3Grid":
+        """Make the grid.
+
+        :param limit: largest degree that is resolved, at most half of the grid's
+        :param frame: in which the elements are taken
+        :return: the orbit
+        """
+        return O3Grid(self.degree, min(limit, self.degree // 2), self.improper, frame)
+
+    def __str__(self) -> str:
+        return f"a grid of degree {self.degree}"
+
+
+class O3Grid(Folding, ProductRule, TransformedOrbit):
     """Quadrature over O(3), or over SO(3): an orbit.
 
     :param degree: integration degree t, 0 to 131
@@ -27,6 +66,12 @@ class O3Grid(ProductRule, TransformedOrbit):
     """
 
     transform_type = FastTransform
+    kind = "grid"
+
+    @property
+    def points(self) -> GridPoints:
+        """Which grid it is, whatever its frame."""
+        return GridPoints(self.degree, self.improper)
 
     def bytes_per_channel(self) -> int:
         """Memory that a transform takes for each channel, in bytes."""

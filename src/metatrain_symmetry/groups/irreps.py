@@ -6,20 +6,6 @@ r"""Irreducible representations of O(3), named as the field names them.
 
 import re
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
-
-
-@runtime_checkable
-class AnyIrrep(Protocol):
-    """What the rooms above need to know of an irrep, of whatever group."""
-
-    @property
-    def dimension(self) -> int:
-        """Number of components."""
-
-    @property
-    def labels(self) -> dict[str, int | str]:
-        """Columns of a tidy table."""
 
 
 @dataclass(frozen=True, order=True)
@@ -55,6 +41,16 @@ class Irrep:
     def labels(self) -> dict[str, int | str]:
         """Columns of a tidy table."""
         return {"lambda": self.o3_lambda, "sigma": self.o3_sigma}
+
+    @property
+    def degree(self) -> int:
+        """λ: how far out it lies."""
+        return self.o3_lambda
+
+    @property
+    def pseudo(self) -> bool:
+        """Whether σ is -1."""
+        return self.o3_sigma == -1
 
     def __str__(self) -> str:
         return f"({self.o3_lambda},{'+' if self.o3_sigma == 1 else '-'})"

@@ -14,8 +14,8 @@ import torch
 from scipy.integrate import lebedev_rule
 from scipy.spatial.transform import Rotation
 
+from .frames import Frame
 from .irreps import Irrep, irreps_up_to
-from .orbit import Frame
 
 
 LEBEDEV = (*range(3, 32, 2), *range(35, 132, 6))

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from ..groups import Irrep
-from ..models.irrep_blocks import gradient_names
+from ..models.irrep_blocks import base_name, gradient_names
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def is_gradient(target: str) -> bool:
     :param target: its name
     :return: true for conservative forces and stresses
     """
-    return target.split("/", 1)[0] in gradient_names("energy").values()
+    return base_name(target) in gradient_names("energy").values()
 
 
 def _train(facts: ModelFacts) -> str:

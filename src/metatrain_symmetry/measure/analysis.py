@@ -10,26 +10,25 @@ from typing import Any
 
 import torch
 
-from ..data.labelled import Truth
-from ..groups import irreps_up_to
-from ..models.engine import Block, Engine, Prepared
+from ..data.labelled import LabelledStructure
+from ..groups import O3, Group
+from ..models.engine import Engine, Prepared
 from .budget import Clock
-from .combine import Share, combine
+from .combine import spectra_of
 from .convergence import convergence
-from .resolver import Spectrum
 from .results import Report
 from .rows import rows
 from .run import Run
-from .settings import Settings
-from .structure import Measured
+from .settings import Settings, for_group
 from .tables import atoms_table, characters_table, equivariance_table, medians
 
 
 def analyze(
     engine: Engine,
-    structures: Sequence[Prepared],
+    data: Sequence[LabelledStructure | Prepared],
+    group: Group | None = None,
     settings: Settings | None = None,
-    truths: Sequence[Truth] | None = None,
+    *,
     group_of: Callable[[str], str] = lambda probe: "",
     progress: bool = True,
     clock: Clock | None = None,
@@ -37,26 +36,40 @@ def analyze(
     """Measure A and B of a model on some structures.
 
     :param engine: what evaluates the model, with its blocks and probes
-    :param structures: as prepared by the engine, perhaps when asked for
+    :param data: structures as prepared by the engine, with their targets where these are
+        known; perhaps prepared when asked for
         (:class:`~metatrain_symmetry.data.lazy.LazyStructures`)
+    :param group: whose symmetry is measured; None for O(3)
     :param settings: of the measurement
-    :param truths: for each structure the targets, ``(samples, 2 λ + 1, properties)``
     :param group_of: name of the group of a probe, for the tables
     :param progress: whether to show a progress bar
     :param clock: where the budget is running already
-    :raises ValueError: if there are no structures
+    :raises ValueError: if there are no structures, or if a setting means nothing for the
+        group
     :return: tables and summary, without a diagnosis
     """
-    if not structures:
+    if not len(data):
         raise ValueError("there are no structures to measure: give one or more")
-    settings = settings or Settings()
-    run = Run(engine, structures, settings, clock or Clock(settings.budget), progress)
+    group, settings = group or O3(), settings or Settings()
+    for_group(settings, group)
+    clock = clock or Clock(settings.budget)
+    run = Run(engine, group, data, settings, clock, progress)
     run.measure()
-    found = rows(run, truths)
-    shares = characters(run)
-    table = characters_table(shares, group_of, settings.tolerance)
-    summary = {
+    irreps = group.irreps(settings.lambda_max)
+    shares = spectra_of(
+        [*engine.probes, *engine.blocks],
+        [run.sets.get(i) for i in run.measured],
+        [run.circles.get(i) for i in run.measured],
+        irreps,
+        len(data),
+        torch.finfo(engine.dtype).eps,
+    )
+    table = characters_table(shares, irreps, group_of, settings.tolerance)
+    found = rows(run)
+    summary: dict[str, Any] = {
         **run.summary(),
+        "group": group.name,
+        "channels": [str(irrep) for irrep in irreps],
         "lambda_max": settings.lambda_max,
         "estimator": settings.estimator,
         "dtype": str(engine.dtype).removeprefix("torch."),
@@ -66,27 +79,3 @@ def analyze(
     report = Report(equivariance_table(found), atoms_table(found), table, summary)
     report.summary["medians"] = medians(report.equivariance)
     return report
-
-
-def characters(run: Run) -> dict[Block | str, list[Share]]:
-    """Combine the spectra of every output block and probe.
-
-    :param run: what was measured
-    :return: shares, residual last
-    """
-    irreps = irreps_up_to(run.settings.lambda_max)
-    found: dict[Block | str, list[Share]] = {}
-    epsilon = torch.finfo(run.engine.dtype).eps
-    keys: list[Block | str] = [*run.engine.probes, *run.engine.blocks]
-    for key in keys:
-        sets = [_spectrum(run.sets.get(i), key) for i in run.measured]
-        circles = [_spectrum(run.circles.get(i), key) for i in run.measured]
-        if any(s is not None for s in [*sets, *circles]):
-            shares = combine(sets, circles, irreps, len(run.structures), epsilon)
-            if shares:
-                found[key] = shares
-    return found
-
-
-def _spectrum(measured: Measured | None, key: Any) -> Spectrum | None:
-    return None if measured is None else measured.spectra.get(key)

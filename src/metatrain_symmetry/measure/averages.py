@@ -5,8 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .labels import BLOCK
 
-KEYS = ["target", "o3_lambda", "o3_sigma"]
+
+KEYS = [*BLOCK, "sample_kind", "per_atom"]
+"""What belongs to a block, not to a structure."""
 
 FEWEST = 4
 """Structures from whose scatter an error bar can be taken."""
@@ -25,13 +28,14 @@ def averages(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Root mean squares over the structures, for each block.
 
     :param table: ``equivariance`` of a report
-    :return: one entry per target and irrep: ``unit``, ``A`` and ``A_stderr`` over all
-        structures; over those with a target ``error``, ``error_averaged``, ``oriented``
-        (error on randomly oriented copies), ``ratio`` (A / error), ``asymmetric_share``
-        (A² / oriented²) and ``asymmetric_share_stderr``, ``norm_ratio`` (of the averaged
-        prediction to the target), ``relative_error`` (averaged error to the norm of the
-        target); ``norm``, ``noise``, ``structures``, ``labelled`` (structures with a
-        target), ``samples``, ``forced_zero`` (samples). NaN where unknown
+    :return: one entry per output block: its columns, ``sample_kind``, ``per_atom``,
+        ``unit``, ``A`` and ``A_stderr`` over all structures; over those with a target
+        ``error``, ``error_averaged``, ``oriented`` (error on randomly oriented copies),
+        ``ratio`` (A / error), ``asymmetric_share`` (A² / oriented²) and
+        ``asymmetric_share_stderr``, ``norm_ratio`` (of the averaged prediction to the
+        target), ``relative_error`` (averaged error to the norm of the target); ``norm``,
+        ``noise``, ``structures``, ``labelled`` (structures with a target), ``samples``,
+        ``forced_zero`` (samples). NaN where unknown
     """
     groups = table.groupby(KEYS, sort=False)
     return [_entry(dict(zip(KEYS, key, strict=True)), rows) for key, rows in groups]
@@ -83,8 +87,9 @@ def _mean(rows: pd.DataFrame, column: str) -> float:
 
 def _scale(rows: pd.DataFrame) -> np.ndarray:
     """What makes values of each row ones per atom."""
-    divided = (rows.unit_per_atom.fillna("") != rows.unit.fillna("")).to_numpy()
-    return np.where(divided, 1 / rows.atoms.to_numpy(dtype=float), 1.0)
+    return np.where(
+        rows.per_atom.to_numpy(dtype=bool), 1 / rows.atoms.to_numpy(dtype=float), 1.0
+    )
 
 
 def _stderr(rows: pd.DataFrame) -> float:

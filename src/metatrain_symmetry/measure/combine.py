@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from ..models.engine import Block
 from .errors import Replicates, ratio
 from .folding import Folding
-from .quadrature import folds, largest
 from .resolver import Spectrum
+from .structure import Measured
 
 
 @dataclass
@@ -38,6 +39,37 @@ class Share:
     share: float
     stderr: float
     estimator: str
+
+
+def spectra_of(
+    keys: Sequence[Block | str],
+    sets: Sequence[Measured | None],
+    circles: Sequence[Measured | None],
+    irreps: Sequence[Any],
+    population: int | None = None,
+    epsilon: float = 2.0**-52,
+) -> dict[Block | str, list[Share]]:
+    """Combine the structures of every output and probe.
+
+    :param keys: blocks and probes
+    :param sets: for each structure what its point set says, if it has one
+    :param circles: for each structure what its circles say, if it has any
+    :param irreps: what to report
+    :param population: see :func:`combine`
+    :param epsilon: see :func:`combine`
+    :return: shares, residual last, of all that are known and not zero
+    """
+    found = {}
+    for key in keys:
+        first, second = (
+            [None if one is None else one.spectra.get(key) for one in several]
+            for several in (sets, circles)
+        )
+        if any(one is not None for one in [*first, *second]):
+            shares = combine(first, second, irreps, population, epsilon)
+            if shares:
+                found[key] = shares
+    return found
 
 
 def combine(
@@ -108,7 +140,7 @@ class _Probe:
         if len(circles) == everywhere or not sets:
             share, error = self._of_circles(_power(irrep), circles)
             found.append(self._row(irrep, share, error, "circles"))
-        if sets and len(sets) < everywhere and getattr(irrep, "o3_sigma", 1) == -1:
+        if sets and len(sets) < everywhere and irrep.pseudo:
             found.append(self._of_sets(irrep, sets))
         known = [share for share in found if share.stderr == share.stderr]
         if known:  # circles where they know much better, as where a set folds back a lot
@@ -153,11 +185,10 @@ class _Probe:
         sets = [g if g is not None else c for g, c in self.pairs]
         parts = [_replicates(self._beyond, s) for s in sets if s is not None]
         for part, spectrum in zip(parts, sets, strict=True):
-            if spectrum is not None and folds(spectrum.orbit):
+            orbit = None if spectrum is None else spectrum.orbit
+            if orbit is not None and orbit.folds:
                 # what is folded back is missing here
-                lost = min(
-                    largest(spectrum.orbit, None, spectrum.orbit.lambda_max + 1), 0.9
-                )
+                lost = min(orbit.most_folded(None, orbit.lambda_max + 1), 0.9)
                 part.noise = (float(part.b.mean()) * lost / (1 - lost)) ** 2
         return ratio(parts, self.population)
 

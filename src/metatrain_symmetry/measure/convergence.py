@@ -34,7 +34,9 @@ def convergence(table: pd.DataFrame, run: Run, settings: Settings) -> dict[str, 
     if worst.stderr != worst.stderr:
         most = f"{_percent(worst.share)} (no error bar)"
     limit = settings.lambda_max
-    if done:
+    if run.group.finite:
+        text = f"exact: {run.group.name} is finite, and its irreps are all there is"
+    elif done:
         text = (
             f"converged: beyond λ = {limit} lies at most {most} of the squared norm of any "
             f"output or layer ({worst.probe}); the tolerance is "
@@ -63,10 +65,10 @@ def _advice(run: Run, settings: Settings) -> str:
         norm = sum(s.norm for s in spectra)
         if not spectra or norm == 0:
             continue
-        size = min(len(s.powers.irreps) for s in spectra)
-        known = max(known, size // 2 - 1)
-        powers = [s.powers.powers.mean(dim=0)[:size] / s.n_samples for s in spectra]
-        power = torch.stack(powers).sum(dim=0).reshape(-1, 2).sum(dim=1)
+        size = min(s.powers.limit for s in spectra) + 1
+        known = max(known, size - 1)
+        powers = [s.powers.by_degree()[:size] / s.n_samples for s in spectra]
+        power = torch.stack(powers).sum(dim=0)
         beyond = (1 - power.cumsum(0) / norm).tolist()
         enough = [l for l, value in enumerate(beyond) if value <= settings.tolerance]
         needed = max(needed, enough[0] if enough else known + 1)

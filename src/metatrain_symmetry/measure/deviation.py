@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..groups import Orbit, Powers, Transform
+from ..groups.base import FoldingOrbit
 from ..models.engine import Block
 from .equivariance import Equivariance
 from .errors import widening
@@ -78,7 +79,7 @@ class Deviations:
 def refine(
     found: Sequence[Equivariance],
     deviations: Sequence[Deviation | None],
-    orbits: Sequence[Orbit],
+    orbits: Sequence[FoldingOrbit],
 ) -> list[Equivariance]:
     """Add what the sets miss, and state the error of A.
 

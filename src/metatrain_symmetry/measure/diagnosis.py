@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from ..groups import Irrep
+from ..groups import O3, Group
 from ..models.irrep_blocks import part_name
 from .advice import ModelFacts, for_asymmetry, for_missing
 from .averages import averages
+from .labels import BlockKey
 from .spectra_text import Spectra, percent
 from .statuses import ASYMMETRIC, LARGE, ROUNDING, SMALL, UNCERTAIN, USELESS
 
@@ -49,29 +50,32 @@ def diagnose(
     equivariance: pd.DataFrame,
     characters: pd.DataFrame,
     facts: ModelFacts | None = None,
+    group: Group | None = None,
 ) -> list[dict[str, str]]:
     """Grade each output block.
 
     :param equivariance: as in :class:`~metatrain_symmetry.measure.results.Report`
     :param characters: likewise
     :param facts: of the model, for advice that fits it
-    :return: for each block ``target``, ``irrep``, ``status`` (one of
+    :param group: whose irreps the spectra are resolved by; None for O(3)
+    :return: for each block ``target``, ``detail``, ``irrep``, ``status`` (one of
         :data:`~metatrain_symmetry.measure.statuses.STATUSES`), ``text``, and the end of
         it, ``advice``, empty where nothing needs to be done
     """
-    spectra = Spectra(characters)
+    spectra = Spectra(characters, group or O3())
     return [_finding(e, spectra, facts or ModelFacts()) for e in averages(equivariance)]
 
 
 def _finding(entry: dict[str, Any], spectra: Spectra, facts: ModelFacts) -> dict[str, str]:
     """One block."""
-    target, irrep = entry["target"], Irrep(entry["o3_lambda"], entry["o3_sigma"])
-    status, why = _grade(entry, spectra, target, irrep)
+    key = BlockKey.of(entry)
+    target, irrep = key.target, key.irrep
+    status, why = _grade(entry, spectra, key)
     part = part_name(target, irrep)
-    pieces = [f"{target} {irrep}{f', {part}' if part else ''}: {why}."]
+    pieces = [f"{key}{f', {part}' if part else ''}: {why}."]
     pieces += [_small_target(entry)] if status not in ("forced zero", "not learned") else []
     pieces += [_partly_forced(entry)] if status != "forced zero" else []
-    pieces += [spectra.sentence(target, irrep)]
+    pieces += [spectra.sentence(key)]
     advice = ""
     if status == "asymmetric":
         advice = for_asymmetry(target, facts)
@@ -79,14 +83,12 @@ def _finding(entry: dict[str, Any], spectra: Spectra, facts: ModelFacts) -> dict
         advice = for_missing(irrep, facts)
     text = " ".join(piece for piece in (*pieces, advice) if piece)
     return {
-        "target": target, "irrep": str(irrep), "status": status, "text": text,
-        "advice": advice,
+        "target": target, "detail": key.detail, "irrep": str(irrep), "status": status,
+        "text": text, "advice": advice,
     }  # fmt: skip
 
 
-def _grade(
-    entry: dict[str, Any], spectra: Spectra, target: str, irrep: Irrep
-) -> tuple[str, str]:
+def _grade(entry: dict[str, Any], spectra: Spectra, key: BlockKey) -> tuple[str, str]:
     """Status and the reason for it."""
     if entry["forced_zero"] and entry["forced_zero"] == entry["samples"]:
         size = _size(entry["norm"], entry["unit"])
@@ -96,9 +98,9 @@ def _grade(
             if zero
             else f"so that all of the prediction ({size}) is asymmetry"
         )
-    missing = _not_learned(entry, spectra, target, irrep)
+    missing = _not_learned(entry, spectra, key)
     if missing:
-        lacking = spectra.lacking(irrep)
+        lacking = spectra.lacking(key.irrep)
         if lacking:
             return "cannot", f"{missing}, and {lacking}"
         return "not learned", missing
@@ -112,7 +114,7 @@ def _grade(
     return status, why
 
 
-def _not_learned(entry: dict[str, Any], spectra: Spectra, target: str, irrep: Irrep) -> str:
+def _not_learned(entry: dict[str, Any], spectra: Spectra, key: BlockKey) -> str:
     """Why the prediction says next to nothing, empty if it says something."""
     if entry["norm_ratio"] < SMALL:
         return f"the averaged prediction is {percent(entry['norm_ratio'])} of the target"
@@ -122,7 +124,7 @@ def _not_learned(entry: dict[str, Any], spectra: Spectra, target: str, irrep: Ir
             f"the averaged prediction is off by {percent(entry['relative_error'])} of the "
             "size of the target, so that predicting zero would do about as well"
         )
-    return spectra.absent(target, irrep)
+    return spectra.absent(key)
 
 
 def _by_error(entry: dict[str, Any]) -> tuple[str, str]:

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from ..groups import irreps_up_to
+from ..groups.base import FoldingOrbit
 from .errors import Replicates, ratio
-from .quadrature import folds, key, largest, matrix, quadrature_variance
+from .quadrature import quadrature_variance
 from .resolver import Spectrum
 
 
@@ -73,7 +73,7 @@ class Folding:
             part.noise += float((spread**2 + share**2 * norms) * norm**2)
         return parts
 
-    def _norms(self, orbit: Any) -> float:
+    def _norms(self, orbit: FoldingOrbit) -> float:
         """Relative variance of the squared norm as the set averages it."""
         variance = squares = 0.0
         for _, c in self.pairs:
@@ -99,7 +99,7 @@ class Folding:
                 part.noise = float(folded.var(ddof=1)) / len(folded)
         return part
 
-    def _level(self, irrep: Any, orbit: Any) -> float:
+    def _level(self, irrep: Any, orbit: FoldingOrbit) -> float:
         """Upper estimate of the share that is folded into an irrep."""
         circles = [c for _, c in self.pairs if c is not None]
         if not circles:
@@ -112,11 +112,11 @@ class Folding:
             known.append(Replicates(powers @ row, norm / c.n_samples))
             rest = norm / c.n_samples - powers.sum(axis=1)
             beyond.append(Replicates(rest, norm / c.n_samples))
-        limit = max(c.powers.irreps[-1].o3_lambda for c in circles)
-        most = largest(orbit, irrep, limit + 1)
+        limit = max(c.powers.limit for c in circles)
+        most = orbit.most_folded(irrep, limit + 1)
         return _upper(known) + most * _upper(beyond)
 
-    def _level_of_band(self, irrep: Any, orbit: Any) -> float:
+    def _level_of_band(self, irrep: Any, orbit: FoldingOrbit) -> float:
         """The same without circles, from what the band leaves of the squared norm."""
         spectra = [g for g, _ in self.pairs if g is not None]
         rest = [
@@ -126,14 +126,14 @@ class Folding:
             )
             for g in spectra
         ]
-        lost = largest(orbit, None, orbit.lambda_max + 1)
-        most = largest(orbit, irrep, orbit.lambda_max + 1)
+        lost = orbit.most_folded(None, orbit.lambda_max + 1)
+        most = orbit.most_folded(irrep, orbit.lambda_max + 1)
         return most * _upper(rest) / max(1 - lost, 0.05)
 
 
-def _distinct(orbits: Iterable[Any]) -> list[Any]:
+def _distinct(orbits: Iterable[Any]) -> list[FoldingOrbit]:
     """One orbit of each kind that folds, whatever its frame."""
-    return list({key(orbit): orbit for orbit in orbits if folds(orbit)}.values())
+    return list({o.points: o for o in orbits if o is not None and o.folds}.values())
 
 
 def _upper(parts: Sequence[Replicates]) -> float:
@@ -144,10 +144,7 @@ def _upper(parts: Sequence[Replicates]) -> float:
 
 def _row(orbit: Any, irrep: Any, circles: Spectrum | None) -> np.ndarray | None:
     """Row of M for the irreps of some circles; None where nothing is folded or known."""
-    if not folds(orbit) or circles is None:
+    if circles is None or orbit is None or not orbit.folds:
         return None
-    limit = max(circles.powers.irreps[-1].o3_lambda, orbit.lambda_max)
-    index = irreps_up_to(orbit.lambda_max).index(irrep)
-    row = matrix(key(orbit), orbit.lambda_max, limit)[index]
-    kept: np.ndarray = row[: len(circles.powers.irreps)]
-    return kept
+    row: np.ndarray = orbit.folded(irrep, circles.powers.limit)
+    return row[: len(circles.powers.irreps)]

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from ..groups import O3, Irrep
 from ..models.engine import Block, Engine, Prepared
 from .equivariance import EquivarianceSums
 from .structure import Representations
@@ -37,7 +38,8 @@ def noise_floor(
     """Find the A that rounding alone gives, in the dtype of the model.
 
     The structure is evaluated again and again under rotations of a few units in the
-    last place, in some orientations: what changes then is rounding.
+    last place, in some orientations: what changes then is rounding. Such rotations belong
+    to O(3) alone: for irreps of another group the floor is not known.
 
     :param engine: what evaluates the model
     :param structure: as prepared by the engine
@@ -45,17 +47,19 @@ def noise_floor(
     :param seed: of the rotations
     :param orientations: how many
     :param copies: evaluations in each, two or more
-    :return: root mean square deviation of each block, in its unit
+    :return: root mean square deviation of each block, in its unit; NaN where not known
     """
     squares: dict[Block, list[float]] = {}
+    known = [block for block in blocks if isinstance(block.irrep, Irrep)]
     for i, orientation in enumerate(
         Rotation.random(orientations, rng=np.random.default_rng(seed))
     ):
         orbit: Any = _Tiny(orientation, engine.dtype, seed + i, copies)
-        rotated = Representations(orbit, engine.device)
-        values = engine.evaluate(structure, orbit.matrices, blocks, [])
+        rotated = Representations(O3(), orbit, engine.device)
+        values = engine.evaluate(structure, orbit.matrices, known, [])
         for block, tensor in values.targets.items():
             sums = EquivarianceSums()
             sums.add(tensor, rotated[block.irrep], orbit.weights.to(engine.device))
             squares.setdefault(block, []).append(sums.finish().A ** 2)
-    return {block: float(np.mean(found)) ** 0.5 for block, found in squares.items()}
+    floors = dict.fromkeys(blocks, float("nan"))
+    return floors | {b: float(np.mean(s)) ** 0.5 for b, s in squares.items()}

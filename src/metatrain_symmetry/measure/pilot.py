@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..groups import Circles, O3Grid, irreps_up_to, mixing
+from ..data.labelled import LabelledStructure
+from ..groups import Group
+from ..groups.folding import folding_matrix
 from ..models.engine import Engine, Prepared
 from ..models.sweep import chunk_size
 from .budget import Clock
@@ -53,7 +55,8 @@ class Pilot:
 
 def look(
     engine: Engine,
-    structures: Sequence[Prepared],
+    group: Group,
+    data: Sequence[LabelledStructure],
     order: Sequence[int],
     settings: Settings,
     clock: Clock,
@@ -62,19 +65,22 @@ def look(
     """Evaluate circles on the first structures.
 
     :param engine: what evaluates the model
-    :param structures: all of them
+    :param group: whose circles are taken
+    :param data: all structures
     :param order: of preference
     :param settings: of the measurement
     :param clock: keeps the budget
     :param progress: called with the number of elements done
     :return: what it brings
     """
-    first = structures[order[0]]
+    first = data[order[0]].structure
     one = time_of_one(engine, first, clock, settings.memory, progress)
     seconds = one / max(first.n_atoms, 1)
+    if group.finite:
+        return Pilot(seconds, 0)
     far = max(FAR, settings.lambda_max + 4)
     for limit in (far, settings.lambda_max):
-        evaluations = len(Circles(2, limit).matrices)
+        evaluations = 2 * group.circle_size(limit)
         one = seconds * first.n_atoms * evaluations
         if one <= SHARE * clock.left:
             break
@@ -82,16 +88,19 @@ def look(
         return Pilot(seconds, settings.lambda_max)
     found: dict[int, Measured] = {}
     for index in order[: PILOTS if limit == far else 1]:
-        structure = structures[index]
+        structure = data[index].structure
         if found and seconds * structure.n_atoms * evaluations > SHARE * clock.left:
             break
+        circles = group.circles(2, limit, settings.seed + index)
+        assert circles is not None  # only a finite group has none
         started = time.perf_counter()
         found[index] = measure_structure(
             engine,
             structure,
-            Circles(2, limit, settings.seed + index),
+            circles,
             engine.blocks,
             engine.probes,
+            group=group,
             memory=settings.memory,
             seed=settings.seed + index,
             progress=progress,
@@ -146,7 +155,7 @@ def where_it_ends(found: Sequence[Measured], settings: Settings) -> int:
         left = [i for i, share in enumerate(tails) if share > GONE * settings.tolerance]
         ends = max(ends, (left[-1] + 1) if left else 0)
     limits = [
-        spectrum.powers.irreps[-1].o3_lambda
+        spectrum.powers.limit
         for measured in found
         for spectrum in measured.spectra.values()
     ]
@@ -159,7 +168,7 @@ def _tails(found: Sequence[Measured]) -> dict[object, list[float]]:
     norms: dict[object, float] = {}
     for measured in found:
         for key, spectrum in measured.spectra.items():
-            powers = spectrum.powers.powers.mean(dim=0).reshape(-1, 2).sum(dim=1)
+            powers = spectrum.powers.by_degree()
             norm = spectrum.powers.norm2.mean()
             tail = (norm - powers.cumsum(0)) / spectrum.n_samples
             known = sums.get(key)
@@ -172,10 +181,15 @@ def _tails(found: Sequence[Measured]) -> dict[object, list[float]]:
 
 
 def wanted_degree(
-    found: Sequence[Measured], settings: Settings, lowest: int, affordable: int
+    group: Group,
+    found: Sequence[Measured],
+    settings: Settings,
+    lowest: int,
+    affordable: int,
 ) -> int:
     """Smallest degree of a grid that folds back next to nothing.
 
+    :param group: whose grids they are
     :param found: from circles of the pilot
     :param settings: for λmax, tolerance and the largest degree
     :param lowest: where to begin
@@ -185,16 +199,15 @@ def wanted_degree(
     degree = max(lowest, FIRST_GRID)
     spectra = [s for measured in found for s in measured.spectra.values()]
     while degree + 2 <= settings.max_degree:
-        if len(O3Grid(degree + 2, 0).matrices) > affordable:
+        if group.exact(degree + 2).size > affordable:
             break
-        rows = irreps_up_to(min(settings.lambda_max, degree // 2))
+        limit = min(settings.lambda_max, degree // 2)
         worst = 0.0
         for spectrum in spectra:
-            matrix = mixing(O3Grid(degree, 0), rows, spectrum.powers.irreps)
-            unit = len(rows)
-            matrix[:, :unit] -= torch.eye(unit, dtype=matrix.dtype)
-            folded = float((matrix @ spectrum.powers.powers.mean(dim=0)).sum())
-            norm = float(spectrum.powers.norm2.mean())
+            powers = spectrum.powers
+            matrix = folding_matrix(group.exact(degree), limit, powers.limit)
+            folded = float((matrix @ powers.powers.mean(dim=0).numpy()).sum())
+            norm = float(powers.norm2.mean())
             worst = max(worst, folded / norm if norm > 0 else 0.0)
         if worst < settings.tolerance / 10:
             break

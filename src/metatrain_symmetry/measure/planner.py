@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-from ..groups import O3Grid
+from ..groups import Group
 from ..models.engine import Engine
 from .pilot import Pilot, wanted_degree
 from .settings import Settings
-from .tiers import FIRST_GRID, GOOD, SMALL, Plan, Tier, choose, ladder, only_circles
+from .tiers import FIRST_GRID, NOISE, Plan, Tier, choose, ladder, small_tiers
 
 
 LEAST_GRID = 1200
@@ -17,10 +17,12 @@ LEAST_GRID = 1200
 class Choices:
     """What may be done on each structure.
 
+    :param group: whose orbits they are
     :param tiers: ascending in cost; the last one is what is wanted
     :param good: index of the tier below which structures are left out first
     """
 
+    group: Group
     tiers: list[Tier]
     good: int
 
@@ -30,45 +32,55 @@ class Choices:
         :param n: number of structures
         :param seconds: of one evaluation of an average structure
         :param left: seconds that may be spent
-        :param needed: largest λ that circles should resolve
+        :param needed: largest degree that circles should resolve
         :return: the plan
         """
-        return choose(self.tiers, n, seconds, left, needed, self.good)
+        costs = [seconds * tier.evaluations(self.group, needed) for tier in self.tiers]
+        return choose(self.tiers, costs, n, left, self.good)
 
 
-def choices(engine: Engine, n: int, settings: Settings, pilot: Pilot) -> Choices:
+def choices(
+    engine: Engine, group: Group, n: int, settings: Settings, pilot: Pilot
+) -> Choices:
     """List the tiers that the settings allow.
 
     :param engine: for the irreps of its outputs
+    :param group: whose orbits are taken
     :param n: number of structures
     :param settings: of the measurement
     :param pilot: what a first look has brought
     :return: the tiers
     """
+    if group.finite:
+        return Choices(group, ladder(group, n, 0, 0), 0)
+    small = small_tiers(group)
     if settings.estimator == "circles":
-        tier = only_circles(settings.circles or -(-100 // n))
-        return Choices([*SMALL, tier], len(SMALL))
-    degree = _degree(engine, n, settings, pilot)
+        # one circle alone does not know A
+        tier = Tier(circles=max(settings.circles or -(-100 // n), 2), noise=NOISE)
+        return Choices(group, [*small, tier], len(small))
+    degree = _degree(engine, group, n, settings, pilot)
     if settings.estimator == "grid" or settings.degree is not None:
-        tier = Tier(degree, circles=settings.circles or 2, noise=32)
-        return Choices([*SMALL, tier], len(SMALL))
-    tiers = ladder(n, degree, 2 * settings.lambda_max)
+        tier = Tier(group.exact(degree), settings.circles or 2, NOISE)
+        return Choices(group, [*small, tier], len(small))
+    tiers = ladder(group, n, degree, 2 * settings.lambda_max)
     if settings.circles is not None:
         tiers = [replace(t, circles=settings.circles if t.circles else 0) for t in tiers]
-    return Choices(tiers, next(i for i, t in enumerate(tiers) if t.group == GOOD.group))
+    good = next(i for i, t in enumerate(tiers) if t.points == group.cheap()[-1])
+    return Choices(group, tiers, good)
 
 
-def _degree(engine: Engine, n: int, settings: Settings, pilot: Pilot) -> int:
+def _degree(engine: Engine, group: Group, n: int, settings: Settings, pilot: Pilot) -> int:
     """Degree of the grid that is wanted."""
     if settings.degree is not None:
         return settings.degree
-    largest = max((block.irrep.o3_lambda for block in engine.blocks), default=0)
+    largest = max((block.irrep.degree for block in engine.blocks), default=0)
     exact = max(2 * settings.lambda_max, 2 * largest, FIRST_GRID)
     found = list(pilot.circles.values())
     if settings.estimator == "grid":
-        return wanted_degree(found, settings, exact, 2**62)
+        return wanted_degree(group, found, settings, exact, 2**62)
     most = settings.max_evaluations // n
-    if len(O3Grid(exact, 0).matrices) <= most:
-        return wanted_degree(found, settings, exact, most)
+    if group.exact(exact).size <= most:
+        return wanted_degree(group, found, settings, exact, most)
     lowest = max(2 * largest, FIRST_GRID)
-    return min(wanted_degree(found, settings, lowest, max(most, LEAST_GRID)), exact)
+    affordable = max(most, LEAST_GRID)
+    return min(wanted_degree(group, found, settings, lowest, affordable), exact)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..groups import Circles, GroupOrbit, Orbit, Powers, Sketch, Transform
+from ..groups import Orbit, Powers, Sketch, Transform
 from ..models.engine import Block, Engine, Values
 
 
@@ -44,9 +44,7 @@ class Spectrum:
     @property
     def kind(self) -> str:
         """What it comes from: ``circles``, ``orbit`` or ``grid``."""
-        if isinstance(self.orbit, Circles):
-            return "circles"
-        return "orbit" if isinstance(self.orbit, GroupOrbit) else "grid"
+        return "grid" if self.orbit is None else str(self.orbit.kind)
 
 
 class Resolver:
@@ -94,7 +92,7 @@ class Resolver:
             widths += [count] if sketch is None else [sketch.width] * sketch.replicates
         self.orbit = orbit
         # from the scatter of the squared norm follows how well a point set averages it
-        self.with_squares = isinstance(orbit, Circles)
+        self.with_squares = orbit.kind == "circles"
         widths += [1] * (len(self.keys) if self.with_squares else 0)
         self.transform: Transform = orbit.transform(widths, engine.device)
 

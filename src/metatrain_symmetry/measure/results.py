@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from .tables import with_types
+
 
 @dataclass
 class Report:
@@ -20,30 +22,37 @@ class Report:
     per structure) is in :data:`metatrain_symmetry.measure.quantities.QUANTITIES`.
 
     :param equivariance: one row per structure, target and irrep block. Columns
-        ``structure`` (int), ``target``, ``o3_lambda``, ``o3_sigma``, ``A`` (root mean
+        ``structure`` (int), ``target``, ``detail`` (what tells blocks of one target and
+        irrep apart, mostly empty), ``o3_lambda``, ``o3_sigma``, ``sample_kind``
+        (``system`` or ``atom``), ``A`` (root mean
         square over the orbit, samples and components), ``A_stderr`` (its standard error,
         NaN where there is no error bar), ``error`` (root mean square error of the
         prediction in the given orientation, NaN without a target), ``error_averaged``
-        (that of the prediction averaged over orientations), ``unit``, then
-        ``A_per_atom``, ``error_per_atom``, ``error_averaged_per_atom`` (for targets that
-        grow with the structure divided by the number of atoms, otherwise the same) and
-        their ``unit_per_atom`` (``eV/atom``), ``norm`` and ``target_norm`` (root mean
-        square of the prediction over the orbit and of the target, both without
+        (that of the prediction averaged over orientations), ``unit``, ``per_atom`` (bool:
+        whether the target grows with the structure), then ``A_per_atom``,
+        ``error_per_atom``, ``error_averaged_per_atom`` (for targets that grow divided by
+        the number of atoms, otherwise the same) and their ``unit_per_atom``
+        (``eV/atom``), ``norm`` and ``target_norm`` (root mean square of the prediction
+        over the orbit and of the target, both without
         composition), ``noise`` (A that rounding gives), ``atoms``, ``samples`` (over how
         many the row averages), ``forced_zero`` (at how many of them symmetry makes the
         target zero)
     :param atoms: the same per atom, for per-atom targets: ``structure``, ``atom``,
-        ``atomic_type``, ``target``, ``o3_lambda``, ``o3_sigma``, ``A``, ``error``, ``unit``
+        ``atomic_type``, ``target``, ``detail``, ``o3_lambda``, ``o3_sigma``, ``A``,
+        ``error``, ``unit``
     :param characters: one row per probe and irrep and one for its residual. Columns
-        ``probe``, ``chi_lambda``, ``chi_sigma`` (empty in the row of the residual), ``B``,
+        ``probe`` (path of a layer, or a label of an output), ``chi_lambda``, ``chi_sigma``
+        (for another group than O(3) its labels, such as ``chi_irrep``; empty in the row
+        of the residual), ``B``,
         ``share``, ``stderr`` (of the share, NaN where there is no error bar), then
         ``channel`` (``(1,+)`` or ``residual``), ``kind`` (``output`` or ``layer``),
         ``group`` (``GE``, ..., ``predictions``), ``estimator`` (``grid``, ``orbit``,
-        ``circles``, ``mixed``), ``converged`` (bool, per probe)
+        ``circles``, ``mixed``), ``converged`` (bool, per probe), and of outputs
+        ``target``, ``detail``, ``o3_lambda``, ``o3_sigma``
     :param summary: settings, versions, convergence, averages and medians over the
         structures; can be written as JSON
-    :param diagnosis: one entry per output block: ``{"target", "irrep", "status", "text",
-        "advice"}``, statuses as in
+    :param diagnosis: one entry per output block: ``{"target", "detail", "irrep",
+        "status", "text", "advice"}``, statuses as in
         :data:`metatrain_symmetry.measure.statuses.STATUSES`; ``text`` ends in ``advice``
     """
 
@@ -87,14 +96,17 @@ class Report:
         summary = json.loads((folder / "summary.json").read_text())
         diagnosis = summary.pop("diagnosis")
         per_atom = folder / "equivariance_per_atom.csv"
-        characters = pd.read_csv(folder / "characters.csv", keep_default_na=True)
         return cls(
-            pd.read_csv(folder / "equivariance.csv"),
-            pd.read_csv(per_atom) if per_atom.is_file() else pd.DataFrame(),
-            characters.astype({"chi_lambda": "Int64", "chi_sigma": "Int64"}),
+            _read(folder / "equivariance.csv"),
+            _read(per_atom) if per_atom.is_file() else pd.DataFrame(),
+            _read(folder / "characters.csv"),
             summary,
             diagnosis,
         )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return with_types(pd.read_csv(path))
 
 
 def _plain(value: Any) -> Any:

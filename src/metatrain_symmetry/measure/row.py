@@ -9,6 +9,7 @@ from ..groups import Irrep
 from ..models.engine import Block, Prepared
 from ..models.irrep_blocks import grows
 from .equivariance import Equivariance
+from .labels import BlockKey
 
 
 _VANISHING = 1e-2
@@ -64,28 +65,26 @@ class Row:
         return _root_mean_square(self.target)
 
     @property
+    def per_atom(self) -> bool:
+        """Whether the target grows with the structure, and is given per atom."""
+        return grows(self.block.target, self.block.sample_kind)
+
+    @property
     def scale(self) -> float:
         """What makes a value one per atom, for targets that grow with the structure."""
-        extensive = grows(self.block.target, self.block.sample_kind)
-        return 1 / self.structure.n_atoms if extensive else 1.0
+        return 1 / self.structure.n_atoms if self.per_atom else 1.0
 
     @property
     def unit_per_atom(self) -> str:
         """Unit of what is given per atom."""
-        if not grows(self.block.target, self.block.sample_kind):
-            return self.block.unit
-        return f"{self.block.unit or '1'}/atom"
+        return f"{self.block.unit or '1'}/atom" if self.per_atom else self.block.unit
 
     @property
     def labels(self) -> dict[str, Any]:
         """What names the block."""
-        irrep = self.block.irrep
-        return {
-            "target": self.block.name,
-            "o3_lambda": irrep.o3_lambda,
-            "o3_sigma": irrep.o3_sigma,
-            "unit": self.block.unit,
-        }
+        block = self.block
+        key = BlockKey(block.target, block.detail, block.irrep)
+        return {**key.columns, "sample_kind": block.sample_kind, "unit": block.unit}
 
     @property
     def forced_zero(self) -> int:

@@ -1,11 +1,10 @@
 """A, errors and the floor of rounding of every structure that was measured."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
-from ..data.labelled import Truth, raw_values
-from ..groups import random_frame
+from ..data.labelled import raw_values
 from ..models.engine import Block, Prepared
 from .deviation import Deviation, refine
 from .equivariance import Equivariance
@@ -14,11 +13,10 @@ from .row import Row
 from .run import Run
 
 
-def rows(run: Run, truths: Sequence[Truth] | None) -> list[Row]:
+def rows(run: Run) -> list[Row]:
     """Collect what is known of each structure and block.
 
     :param run: what was measured
-    :param truths: for each structure the targets, if they are known
     :raises ValueError: if a target has another shape than the prediction
     :return: one row for each structure and block
     """
@@ -28,9 +26,8 @@ def rows(run: Run, truths: Sequence[Truth] | None) -> list[Row]:
         blocks = [block for block in run.engine.blocks if (index, block) in found]
         if not blocks:  # there are no outputs
             continue
-        structure = run.structures[index]
+        structure, truth = run.data[index].structure, run.data[index].targets
         noise = _noise(run, index, blocks)
-        truth = truths[index] if truths is not None else {}
         predicted = run.engine.predict(structure) if truth else {}
         raw = raw_values(run.engine, structure, blocks) if truth else {}
         for block in blocks:
@@ -61,7 +58,7 @@ def _noise(run: Run, index: int, blocks: list[Block]) -> dict[Block, float]:
     if copies < 2:
         return dict.fromkeys(blocks, float("nan"))
     orientations = 4 if copies >= 32 else 1
-    structure, seed = run.structures[index], run.settings.seed
+    structure, seed = run.data[index].structure, run.settings.seed
     each = copies // orientations
     return noise_floor(run.engine, structure, blocks, seed, orientations, each)
 
@@ -71,13 +68,16 @@ def _equivariance(run: Run) -> dict[tuple[int, Block], Equivariance]:
     found: dict[tuple[int, Block], Equivariance] = {}
     for block in run.engine.blocks:
         framed = [i for i, m in run.sets.items() if block in m.equivariance]
-        orbits = [
-            run.tiers[i].point_set(random_frame(0), run.settings.lambda_max) for i in framed
-        ]
+        sets = [run.tiers[i].points for i in framed]
+        orbits = [s.orbit(run.settings.lambda_max) for s in sets if s is not None]
+        if run.group.finite:  # the average over it is exact
+            exact = [replace(run.sets[i].equivariance[block], variance=0.0) for i in framed]
+            found |= {(i, block): one for i, one in zip(framed, exact, strict=True)}
+            continue
         several = refine(
             [run.sets[i].equivariance[block] for i in framed],
             [_deviation(run, i, block) for i in framed],
-            [orbit for orbit in orbits if orbit is not None],
+            orbits,
         )
         found |= {(i, block): one for i, one in zip(framed, several, strict=True)}
         for i, measured in run.circles.items():

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..groups import Circles, random_frame
+from ..data.labelled import LabelledStructure
+from ..data.lazy import LazyStructures
+from ..groups import Group, Orbit
 from ..models.engine import Engine, Prepared
 from ..progress import progress as progress_bar
 from .budget import Clock, TimeUp, in_words
@@ -14,7 +16,7 @@ from .pilot import Pilot, look
 from .planner import choices
 from .settings import Settings
 from .structure import Measured, measure_structure
-from .tiers import SMALL, Plan, Tier
+from .tiers import Plan, Tier, small_tiers
 
 
 RESERVE = 0.9
@@ -34,7 +36,8 @@ class Run:
     """Measures structures in random order until all are done or the time is up.
 
     :param engine: what evaluates the model
-    :param structures: as prepared by the engine
+    :param group: whose symmetry is measured
+    :param data: structures as prepared by the engine, with their targets
     :param settings: of the measurement
     :param clock: keeps the budget
     :param progress: whether to show a progress bar
@@ -43,23 +46,25 @@ class Run:
     def __init__(
         self,
         engine: Engine,
-        structures: Sequence[Prepared],
+        group: Group,
+        data: Sequence[LabelledStructure | Prepared],
         settings: Settings,
         clock: Clock,
         progress: bool,
     ) -> None:
-        self.engine, self.structures, self.settings = engine, structures, settings
+        self.engine, self.group = engine, group
+        self.data, self.settings = _labelled(data), settings
         self.clock = clock
         self.bar: Any = progress_bar(unit="rot", desc="orbits", disable=not progress)
         self.evaluations = 0
         random = np.random.default_rng(settings.seed)
-        self.order = [int(i) for i in random.permutation(len(structures))]
-        sizes = getattr(structures, "sizes", None) or [s.n_atoms for s in structures]
-        self.sizes = np.maximum(np.array(sizes, dtype=float), 1)
+        self.order = [int(i) for i in random.permutation(len(data))]
+        self.sizes = np.maximum(np.array(_sizes(self.data), dtype=float), 1)
         self.sets: dict[int, Measured] = {}
         self.circles: dict[int, Measured] = {}
         self.tiers: dict[int, Tier] = {}
         self.given_up = 0
+        self.small = small_tiers(group) or [Tier(group.exact(0), noise=0)]
         self.pilot: Pilot
         self.plan: Plan
         self.wanted: Tier
@@ -74,7 +79,8 @@ class Run:
         with self.bar:
             self.pilot = look(
                 self.engine,
-                self.structures,
+                self.group,
+                self.data,
                 self._pilots(),
                 self.settings,
                 self.clock,
@@ -124,7 +130,7 @@ class Run:
         self.bar.update(count)
 
     def _cost(self, tier: Tier) -> int:
-        return tier.evaluations(self.pilot.lambda_circles)
+        return tier.evaluations(self.group, self.pilot.lambda_circles)
 
     def _seconds(self, index: int) -> float:
         """Of one evaluation of a structure."""
@@ -136,8 +142,8 @@ class Run:
 
     def _choose(self) -> Plan:
         """Choose the tier, and how many structures get it."""
-        n = len(self.structures)
-        found = choices(self.engine, n, self.settings, self.pilot)
+        n = len(self.data)
+        found = choices(self.engine, self.group, n, self.settings, self.pilot)
         self.wanted = found.tiers[-1]
         seconds = self.pilot.seconds * float(self.sizes.mean())
         left = RESERVE * self.clock.left
@@ -150,11 +156,11 @@ class Run:
         share = left if remaining == 1 else max(left / remaining * 2, left / 4)
         if self.clock.left <= 0 and self.tiers:
             return None
-        tiers = [t for t in SMALL if self._cost(t) < self._cost(self.plan.tier)]
+        tiers = [t for t in self.small if self._cost(t) < self._cost(self.plan.tier)]
         for tier in [self.plan.tier, *reversed(tiers)]:
             if seconds * self._cost(tier) <= share:
                 return tier
-        return None if self.tiers else SMALL[0]
+        return None if self.tiers else self.small[0]
 
     def _measure(self, index: int, tier: Tier) -> None:
         """Measure one structure; what the pilot knows of it stays if time runs out."""
@@ -164,7 +170,7 @@ class Run:
             if self.measured:
                 self.given_up += 1
                 return
-            tier = SMALL[0]
+            tier = self.small[0]
             found = self._evaluate(index, tier)
         self.tiers[index] = tier
         for known, new in zip((self.sets, self.circles), found, strict=True):
@@ -173,38 +179,38 @@ class Run:
 
     def _evaluate(self, index: int, tier: Tier) -> tuple[Measured | None, Measured | None]:
         """Evaluate point set and circles of one structure."""
-        engine, settings = self.engine, self.settings
-        structure, seed = self.structures[index], settings.seed + index
-        options: dict[str, Any] = {
-            "memory": settings.memory, "seed": seed, "progress": self._tick,
-        }  # fmt: skip
-        point_set = tier.point_set(random_frame(seed), settings.lambda_max)
+        seed, limit = self.settings.seed + index, self.settings.lambda_max
         on_set, on_circles = None, None
-        if point_set is not None:
-            on_set = measure_structure(
-                engine,
-                structure,
-                point_set,
-                engine.blocks,
-                engine.probes,
-                spectra=tier.improper,
-                **options,
-            )
+        if tier.points is not None:
+            orbit = tier.points.orbit(limit, self.group.frame(seed))
+            on_set = self._along(orbit, index, spectra=tier.resolves)
         if tier.circles:
-            limit = tier.lambda_circles(self.pilot.lambda_circles)
-            circles = Circles(tier.circles, limit, seed + 2**20)
+            most = tier.circle_limit(self.pilot.lambda_circles)
+            circles = self.group.circles(tier.circles, most, seed + 2**20)
+            assert circles is not None  # only a finite group has none
             centres = {} if on_set is None else on_set.equivariance
-            on_circles = measure_structure(
-                engine,
-                structure,
+            on_circles = self._along(
                 circles,
-                engine.blocks,
-                engine.probes,
+                index,
                 equivariance=on_set is None,
                 centres={block: one.mean for block, one in centres.items()},
-                **options,
             )
         return on_set, on_circles
+
+    def _along(self, orbit: Orbit, index: int, **options: Any) -> Measured:
+        """Evaluate one structure along one orbit."""
+        return measure_structure(
+            self.engine,
+            self.data[index].structure,
+            orbit,
+            self.engine.blocks,
+            self.engine.probes,
+            group=self.group,
+            memory=self.settings.memory,
+            seed=self.settings.seed + index,
+            progress=self._tick,
+            **options,
+        )
 
     def _tick(self, count: int) -> None:
         self._progress(count)
@@ -216,7 +222,7 @@ class Run:
 
         :return: can be written as JSON
         """
-        total, done = len(self.structures), len(self.tiers)
+        total, done = len(self.data), len(self.tiers)
         text = f"{done} of {total} structure{'s' * (total != 1)}, {self.plan.tier} on each"
         lower = {str(t) for t in self.tiers.values()} - {str(self.plan.tier)}
         if lower:
@@ -227,7 +233,7 @@ class Run:
             "n_structures": total,
             "n_measured": done,
             "plan": text,
-            "grid_degree": self.plan.tier.degree,
+            "grid_degree": getattr(self.plan.tier.points, "degree", None),
             "evaluations": self.evaluations,
             "seconds": round(self.clock.elapsed, 3),
         }
@@ -235,6 +241,22 @@ class Run:
     def _more(self) -> str:
         """Say what more time would buy."""
         mean = float(self.sizes.mean()) * self.pilot.seconds
-        need = mean * len(self.structures) * self._cost(self.wanted) / RESERVE
-        each = "each of them" if len(self.structures) > 1 else "it"
+        need = mean * len(self.data) * self._cost(self.wanted) / RESERVE
+        each = "each of them" if len(self.data) > 1 else "it"
         return f"; {self.wanted} on {each} would take about {in_words(need)} (--budget)"
+
+
+def _labelled(
+    data: Sequence[LabelledStructure | Prepared],
+) -> Sequence[LabelledStructure]:
+    """Structures with what is known of them, prepared when asked for if they were so."""
+    if isinstance(data, LazyStructures):
+        return data
+    return [d if isinstance(d, LabelledStructure) else LabelledStructure(d) for d in data]
+
+
+def _sizes(data: Sequence[LabelledStructure]) -> list[int]:
+    """Number of atoms of each structure, without preparing one."""
+    if isinstance(data, LazyStructures):
+        return data.sizes
+    return [one.structure.n_atoms for one in data]

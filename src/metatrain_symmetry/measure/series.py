@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from ..io import write_text
-from .tables import CHARACTERS
+from .labels import BLOCK
+from .tables import CHARACTERS, with_types
 
 
 FOLDER = "symmetry"
@@ -25,7 +26,7 @@ FORMAT = 2
 
 COLUMNS = {
     "equivariance": [
-        "epoch", "target", "o3_lambda", "o3_sigma", "unit", "A", "A_stderr", "rmse",
+        "epoch", *BLOCK, "sample_kind", "per_atom", "unit", "A", "A_stderr", "rmse",
         "A_over_rmse", "norm_ratio", "n_structures", "rmse_all", "norm_ratio_all", "n_all",
         "estimator",
     ],
@@ -38,14 +39,12 @@ COLUMNS = {
 }  # fmt: skip
 """Columns of each table, that is of ``NAME.csv``."""
 
-_TYPES = {"chi_lambda": "Int64", "chi_sigma": "Int64"}
-
 
 @dataclass
 class Series:
     """All measurements of one training.
 
-    :param equivariance: one row per epoch, target and irrep. Over the same ``n_structures``
+    :param equivariance: one row per epoch and output block. Over the same ``n_structures``
         structures, their samples and components: ``A`` and its standard error, and in the
         given frame ``rmse`` and ``norm_ratio`` (root mean square of the prediction over
         that of the target, both without composition), NaN without targets; ``A_over_rmse``
@@ -99,8 +98,7 @@ def _read(folder: Path, name: str) -> pd.DataFrame:
     text = path.read_text()
     whole = text[: text.rfind("\n") + 1]
     table = pd.read_csv(StringIO(whole)) if whole.strip() else pd.DataFrame(columns=columns)
-    types = {key: kind for key, kind in _TYPES.items() if key in table}
-    return table.astype(types)
+    return with_types(table)
 
 
 def append(folder: Path, tables: dict[str, pd.DataFrame]) -> None:

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..groups import Group
+
 
 class Settings(BaseModel):
     """Settings of a measurement; the defaults suit a first look.
@@ -40,3 +42,22 @@ class Settings(BaseModel):
     max_evaluations: int = Field(default=20_000, ge=0)
     memory: int = Field(default=2 * 2**30, ge=2**20)
     seed: int = Field(default=0, ge=0)
+
+
+OF_INFINITE = ("lambda_max", "estimator", "degree", "max_degree", "circles")
+"""Settings that choose among orbits: a finite group has one, which is exact."""
+
+
+def for_group(settings: Settings, group: Group) -> None:
+    """Make sure that nothing is asked of a group that it cannot give.
+
+    :param settings: of a measurement
+    :param group: whose symmetry is measured
+    :raises ValueError: if a setting means nothing for the group
+    """
+    given = [name for name in OF_INFINITE if name in settings.model_fields_set]
+    if group.finite and given:
+        raise ValueError(
+            f"{group.name} is a finite group, over which every average is exact: leave "
+            f"out '{given[0]}'"
+        )

@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import torch
 
-from ..data.labelled import Subject, raw_values
-from ..groups import Orbit, irreps_up_to
+from ..data.labelled import LabelledStructure, raw_values
+from ..groups import O3, Orbit
 from ..models.engine import Block, Engine
-from .combine import Share, combine
+from .combine import spectra_of
 from .deviation import refine
 from .equivariance import Equivariance
 from .plan import Orbits, Plan
-from .resolver import Spectrum
 from .snapshot_rows import equivariance_rows
 from .structure import Measured, Representations, measure_structure
 from .tables import characters_table
@@ -27,7 +26,7 @@ from .tables import characters_table
 
 def measure_snapshot(
     engine: Engine,
-    subjects: Sequence[Subject],
+    subjects: Sequence[LabelledStructure],
     plan: Plan,
     orbits: Orbits,
     *,
@@ -62,15 +61,22 @@ def measure_snapshot(
         circles.append(sweep(one, along, orbits.seed + i, sets[-1]))
     designs = [orbits.design(plan, i) for i in range(len(used))]
     asked = subjects if errors_of_all else used
-    values = [raw_values(engine, one.prepared, engine.blocks) for one in asked]
+    values = [raw_values(engine, one.structure, engine.blocks) for one in asked]
     rows = equivariance_rows(engine, asked, _refined(sets, circles, designs), values)
     rows["estimator"] = plan.estimator
     if len(asked) < len(subjects):
         rows[["rmse_all", "norm_ratio_all"]], rows["n_all"] = float("nan"), 0
-    shares = _shares(engine, sets, circles, orbits.lambda_max)
+    irreps = O3().irreps(orbits.lambda_max)
+    shares = spectra_of(
+        [*engine.probes, *engine.blocks],
+        sets,
+        circles,
+        irreps,
+        epsilon=torch.finfo(engine.dtype).eps,
+    )
     tables = {
         "equivariance": rows,
-        "characters": characters_table(shares, group_of, tolerance),
+        "characters": characters_table(shares, irreps, group_of, tolerance),
     }
     return tables, len(used) * orbits.count(plan) + len(asked)
 
@@ -85,7 +91,7 @@ class _Sweep:
 
     def __call__(
         self,
-        one: Subject,
+        one: LabelledStructure,
         orbit: Orbit | None,
         seed: int,
         known: Measured | None = None,
@@ -95,10 +101,10 @@ class _Sweep:
             return None
         if orbit is not self.orbit:
             self.orbit = orbit
-            self.representations = Representations(orbit, self.engine.device)
+            self.representations = Representations(O3(), orbit, self.engine.device)
         return measure_structure(
             self.engine,
-            one.prepared,
+            one.structure,
             orbit,
             self.engine.blocks,
             self.engine.probes,
@@ -134,26 +140,3 @@ def _refined(
         for (i, _, _, _), better in zip(having, refined, strict=True):
             found[i][block] = better
     return found
-
-
-def _shares(
-    engine: Engine,
-    sets: Sequence[Measured | None],
-    circles: Sequence[Measured | None],
-    lambda_max: int,
-) -> dict[Block | str, list[Share]]:
-    """Shares of every probe and output."""
-    shares: dict[Block | str, list[Share]] = {}
-    keys: list[Block | str] = [*engine.probes, *engine.blocks]
-    for key in keys:
-        exact, sampled = (_spectra(found, key) for found in (sets, circles))
-        if any(s is not None for s in [*exact, *sampled]):
-            epsilon = torch.finfo(engine.dtype).eps
-            rows = combine(exact, sampled, irreps_up_to(lambda_max), None, epsilon)
-            if rows:
-                shares[key] = rows
-    return shares
-
-
-def _spectra(found: Sequence[Measured | None], key: Block | str) -> list[Spectrum | None]:
-    return [None if one is None else one.spectra.get(key) for one in found]

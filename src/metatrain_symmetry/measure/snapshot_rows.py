@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from ..data.labelled import Subject
+from ..data.labelled import LabelledStructure
 from ..groups import Irrep
 from ..models.engine import Block, Engine
 from .equivariance import Equivariance
 from .errors import widening
+from .labels import BlockKey
 
 
 NAN = float("nan")
@@ -23,7 +24,7 @@ ENERGIES = ("ev", "mev", "hartree", "ha", "ry", "rydberg", "kcal/mol", "kj/mol")
 
 def equivariance_rows(
     engine: Engine,
-    subjects: Sequence[Subject],
+    subjects: Sequence[LabelledStructure],
     found: Sequence[Mapping[Block, Equivariance]],
     values: Sequence[dict[Block, torch.Tensor]],
 ) -> pd.DataFrame:
@@ -48,8 +49,9 @@ def equivariance_rows(
         whole, whole_ratio = about.over(about.known)
         rows.append(
             {
-                "target": block.name,
-                **{f"o3_{k}": v for k, v in block.irrep.labels.items()},
+                **BlockKey(block.target, block.detail, block.irrep).columns,
+                "sample_kind": block.sample_kind,
+                "per_atom": is_energy(block),
                 "unit": block.unit + "/atom" * is_energy(block),
                 "A": A,
                 "A_stderr": stderr,
@@ -84,20 +86,22 @@ class _Errors:
     """
 
     block: Block
-    subjects: Sequence[Subject]
+    subjects: Sequence[LabelledStructure]
     values: Sequence[dict[Block, torch.Tensor]]
 
     @property
     def known(self) -> list[int]:
         """Structures with a target and a prediction."""
         pairs = enumerate(zip(self.subjects, self.values, strict=True))
-        return [i for i, (s, v) in pairs if self.block in s.truth and self.block in v]
+        return [
+            i for i, (s, v) in pairs if self.block in s.bare_targets and self.block in v
+        ]
 
     @property
     def scales(self) -> list[float]:
         """Factor of each structure."""
         per_atom = is_energy(self.block)
-        return [1 / s.prepared.n_atoms if per_atom else 1.0 for s in self.subjects]
+        return [1 / s.structure.n_atoms if per_atom else 1.0 for s in self.subjects]
 
     def over(self, which: Sequence[int]) -> tuple[float, float]:
         """Root mean square error, and ratio of root mean squares; NaN without targets."""
@@ -106,7 +110,7 @@ class _Errors:
         block, scales = self.block, self.scales
         value = torch.cat([scales[i] * self.values[i][block].flatten() for i in which])
         truth = torch.cat(
-            [scales[i] * self.subjects[i].truth[block].flatten() for i in which]
+            [scales[i] * self.subjects[i].bare_targets[block].flatten() for i in which]
         )
         size = float(truth.square().mean().sqrt())
         rmse = float((value - truth).square().mean().sqrt())

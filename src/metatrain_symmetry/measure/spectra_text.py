@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..groups import Irrep
+from ..groups import Group, Irrep
+from .labels import BlockKey
 from .statuses import PRESENT
 
 
@@ -17,27 +18,36 @@ class Spectra:
     """Spectra of layers and predictions.
 
     :param characters: as in :class:`~metatrain_symmetry.measure.results.Report`
+    :param group: whose irreps they are resolved by
     """
 
-    def __init__(self, characters: pd.DataFrame) -> None:
+    def __init__(self, characters: pd.DataFrame, group: Group) -> None:
+        self.group = group
         self.layers = characters[characters.kind == "layer"]
         self.outputs = characters[characters.kind == "output"]
 
-    def _own(self, target: str, irrep: Irrep) -> pd.DataFrame:
-        rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
-        return rows[rows.channel == str(irrep)]
+    def _of(self, key: BlockKey) -> pd.DataFrame:
+        rows = self.outputs
+        for name, value in key.columns.items():
+            rows = rows[rows[name] == value]
+        return rows
 
-    def absent(self, target: str, irrep: Irrep) -> str:
+    def _channels(self, irrep: Irrep) -> list[str]:
+        """Labels of the irreps of the group that a value is made of."""
+        return [str(own) for own in self.group.contained(irrep)]
+
+    def absent(self, key: BlockKey) -> str:
         """Say that a prediction holds next to nothing of its own irrep.
 
-        :param target: its name
-        :param irrep: that it should have
+        :param key: of its block
         :return: a clause; empty if it holds some, or if that is not known
         """
-        own = self._own(target, irrep)
+        rows, names = self._of(key), self._channels(key.irrep)
+        own = rows[rows.channel.isin(names)]
         if own.empty or not bool(_below(own).all()):
             return ""
-        return f"{irrep} makes up {at_most(own.iloc[0])} of the prediction"
+        verb = "makes up" if len(names) == 1 else "make up"
+        return f"{_listed(names)} {verb} {at_most(_together(own))} of the prediction"
 
     def lacking(self, irrep: Irrep) -> str:
         """Say that no layer holds an irrep.
@@ -46,37 +56,38 @@ class Spectra:
         :return: a clause; empty if one does, if that is not known, or if no layer was
             measured
         """
-        rows = self.layers[self.layers.channel == str(irrep)]
+        names = self._channels(irrep)
+        rows = self.layers[self.layers.channel.isin(names)]
         if rows.empty or not bool(_below(rows).all()):
             return ""
-        return f"no layer holds more than {percent(PRESENT)} of {irrep}: {self._held()}"
+        held = self._held()
+        return f"no layer holds more than {percent(PRESENT)} of {_listed(names)}: {held}"
 
-    def sentence(self, target: str, irrep: Irrep) -> str:
+    def sentence(self, key: BlockKey) -> str:
         """Say what a prediction is made of, and where its irrep first appears.
 
-        :param target: its name
-        :param irrep: that it should have
+        :param key: of its block
         :return: a sentence
         """
-        rows = self.outputs[self.outputs.probe == f"{target} {irrep}"]
+        rows, irrep, names = self._of(key), key.irrep, self._channels(key.irrep)
         if rows.empty:  # not measured, or zero
             return ""
-        own = rows[rows.channel == str(irrep)]
+        own = rows[rows.channel.isin(names)]
         if own.empty:
             return (
                 "Its spectrum was not measured up to its own λ: use --lambda-max "
                 f"{irrep.o3_lambda} or more."
             )
-        share = own.iloc[0]
-        text = f"Of the prediction, {at_most(share)} is {irrep}"
-        others = rows[~rows.channel.isin([str(irrep), "residual"])]
+        text = f"Of the prediction, {at_most(_together(own))} is {_listed(names)}"
+        others = rows[~rows.channel.isin([*names, "residual"])]
         # what is within its error bar may be nothing
         others = others[(others.share > PRESENT) & ~(others.share <= 2 * others.stderr)]
         if len(others):
             largest: Any = others.iloc[int(others.share.argmax())]
             text += f", the largest other part is {largest.channel} ({at_most(largest)})"
         # scalars and vectors are in the input of any network
-        where = None if irrep in (Irrep(0), Irrep(1)) else self._first(irrep)
+        common = irrep in (Irrep(0), Irrep(1)) or self.group.finite
+        where = None if common else self._first(irrep)
         return (
             f"{text}; among the layers, {irrep} first appears in {where}."
             if where
@@ -101,6 +112,19 @@ class Spectra:
             embedding, name = self.layers[self.layers.probe == last], str(last)
         found = _present(embedding[embedding.channel != "residual"])
         return f"{name} holds only {','.join(dict.fromkeys(found.channel))}"
+
+
+def _listed(names: list[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _together(rows: pd.DataFrame) -> Any:
+    """Share of several channels of one probe, and its error bar."""
+    if len(rows) == 1:
+        return rows.iloc[0]
+    stderr = float((rows.stderr.to_numpy(dtype=float) ** 2).sum() ** 0.5)
+    return pd.Series({"share": float(rows.share.sum()), "stderr": stderr})
 
 
 def _present(rows: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..groups import Irrep, Orbit, representation
+from ..groups import O3, Group, Irrep, Orbit
 from ..models.engine import Block, Engine, Prepared
 from ..models.sweep import sweep
 from .deviation import Deviation, Deviations
@@ -23,16 +23,22 @@ class Measured:
 
 
 class Representations:
-    """Matrices ``ρ(g)`` of an orbit, computed once for each irrep."""
+    """Matrices ``ρ(g)`` of an orbit, computed once for each irrep.
 
-    def __init__(self, orbit: Orbit, device: torch.device) -> None:
+    :param group: whose elements they are
+    :param orbit: the elements
+    :param device: where the matrices are wanted
+    """
+
+    def __init__(self, group: Group, orbit: Orbit, device: torch.device) -> None:
+        self.group = group
         self.orbit = orbit
         self.device = device
         self._known: dict[Irrep, torch.Tensor] = {}
 
     def __getitem__(self, irrep: Irrep) -> torch.Tensor:
         if irrep not in self._known:
-            matrices = representation(irrep, self.orbit.matrices)
+            matrices = self.group.representation(irrep, self.orbit.matrices)
             self._known[irrep] = matrices.to(self.device)
         return self._known[irrep]
 
@@ -44,6 +50,7 @@ def measure_structure(
     blocks: list[Block],
     probes: list[str],
     *,
+    group: Group | None = None,
     spectra: bool = True,
     equivariance: bool = True,
     centres: Mapping[Block, torch.Tensor] | None = None,
@@ -59,6 +66,7 @@ def measure_structure(
     :param orbit: group elements and weights
     :param blocks: irrep blocks of the targets
     :param probes: layers
+    :param group: of which they are, None for O(3)
     :param spectra: whether to resolve by irrep
     :param equivariance: whether to compute A; on circles this takes two or more
     :param centres: mean of each block, to resolve the deviations from it too
@@ -69,7 +77,7 @@ def measure_structure(
     :return: A of the blocks, powers of blocks and probes
     """
     weights = orbit.weights.to(engine.device)
-    rotated = representations or Representations(orbit, engine.device)
+    rotated = representations or Representations(group or O3(), orbit, engine.device)
     sums: dict[Block, _Replicates] = {}
     resolver: Resolver | None = None
     deviations = Deviations(orbit, centres, engine.device) if centres else None

@@ -5,25 +5,30 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 import torch
 
+from ..groups import AnyIrrep
 from ..models.engine import Block
 from .averages import medians as medians
 from .combine import Share
+from .labels import BLOCK, BlockKey, block_label
 from .row import Row as Row
 
 
 EQUIVARIANCE = [
-    "structure", "target", "o3_lambda", "o3_sigma", "A", "A_stderr", "error",
-    "error_averaged", "unit", "A_per_atom", "error_per_atom", "error_averaged_per_atom",
+    "structure", *BLOCK, "sample_kind", "A", "A_stderr", "error", "error_averaged",
+    "unit", "per_atom", "A_per_atom", "error_per_atom", "error_averaged_per_atom",
     "unit_per_atom", "norm", "target_norm", "noise", "atoms", "samples", "forced_zero",
 ]  # fmt: skip
 ATOMS = [
-    "structure", "atom", "atomic_type", "target", "o3_lambda", "o3_sigma",
-    "A", "error", "unit",
+    "structure", "atom", "atomic_type", *BLOCK, "A", "error", "unit",
 ]  # fmt: skip
-CHARACTERS = [
-    "probe", "chi_lambda", "chi_sigma", "B", "share", "stderr",
-    "channel", "kind", "group", "estimator", "converged",
+AFTER_CHANNEL = [
+    "B", "share", "stderr", "channel", "kind", "group", "estimator", "converged", *BLOCK,
 ]  # fmt: skip
+CHARACTERS = ["probe", "chi_lambda", "chi_sigma", *AFTER_CHANNEL]
+"""Columns for O(3); another group has the labels of its irreps in place of λ and σ."""
+
+INTEGERS = ("chi_lambda", "chi_sigma", "o3_lambda", "o3_sigma")
+"""Columns of integers some of which are not there: residuals, layers."""
 
 
 def equivariance_table(rows: Sequence[Row]) -> pd.DataFrame:
@@ -43,6 +48,7 @@ def equivariance_table(rows: Sequence[Row]) -> pd.DataFrame:
                 "A_stderr": row.found.A_stderr,
                 "error": row.error,
                 "error_averaged": row.error_averaged,
+                "per_atom": row.per_atom,
                 "A_per_atom": row.found.A * scale,
                 "error_per_atom": row.error * scale,
                 "error_averaged_per_atom": row.error_averaged * scale,
@@ -83,25 +89,25 @@ def atoms_table(rows: Sequence[Row]) -> pd.DataFrame:
 
 def characters_table(
     found: Mapping[Block | str, Sequence[Share]],
+    irreps: Sequence[AnyIrrep],
     group_of: Callable[[str], str],
     tolerance: float,
 ) -> pd.DataFrame:
     """One row per probe and irrep, and one for its residual.
 
     :param found: shares of every probe, residual last
+    :param irreps: all that were asked for, of which one or more
     :param group_of: name of the group of a layer
     :param tolerance: a probe has converged if its residual, two standard errors included,
         is not larger
     :return: see :class:`~metatrain_symmetry.measure.results.Report`
     """
+    names = [f"chi_{name}" for name in irreps[0].labels]
     entries = []
     for key, shares in found.items():
-        layer = isinstance(key, str)
         rest = shares[-1]
         common = {
-            "probe": key if isinstance(key, str) else f"{key.name} {key.irrep}",
-            "kind": "layer" if layer else "output",
-            "group": group_of(key) if isinstance(key, str) else "predictions",
+            **(_of_layer(key, group_of) if isinstance(key, str) else _of_output(key)),
             # without an error bar nothing is known: the comparison is false
             "converged": bool(max(rest.share, 0.0) + 2 * rest.stderr <= tolerance),
         }
@@ -110,8 +116,7 @@ def characters_table(
             entries.append(
                 {
                     **common,
-                    "chi_lambda": labels.get("lambda"),
-                    "chi_sigma": labels.get("sigma"),
+                    **{f"chi_{name}": value for name, value in labels.items()},
                     "B": share.B,
                     "share": share.share,
                     "stderr": share.stderr,
@@ -119,5 +124,31 @@ def characters_table(
                     "estimator": share.estimator,
                 }
             )
-    table = pd.DataFrame(entries, columns=CHARACTERS)
-    return table.astype({"chi_lambda": "Int64", "chi_sigma": "Int64"})
+    return with_types(pd.DataFrame(entries, columns=["probe", *names, *AFTER_CHANNEL]))
+
+
+def _of_layer(path: str, group_of: Callable[[str], str]) -> dict[str, object]:
+    return {"probe": path, "kind": "layer", "group": group_of(path), "target": "",
+            "detail": ""}  # fmt: skip
+
+
+def _of_output(block: Block) -> dict[str, object]:
+    label = block_label(block.target, block.detail, str(block.irrep))
+    columns = BlockKey(block.target, block.detail, block.irrep).columns
+    return {"probe": label, "kind": "output", "group": "predictions", **columns}
+
+
+def with_types(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the columns of a table their types, as a CSV file does not know them.
+
+    :param table: as read or made
+    :return: integers that may be missing, texts that may be empty
+    """
+    integers = {name: "Int64" for name in INTEGERS if name in table}
+    texts = {name: _text(table[name]) for name in ("target", "detail") if name in table}
+    return table.assign(**texts).astype(integers)
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """Texts, of which an empty one reads as missing."""
+    return column.astype(object).where(column.notna(), "")

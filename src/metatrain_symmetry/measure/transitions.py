@@ -14,8 +14,8 @@ FACTOR = 10.0
 WINDOW = 4.0
 """Within what ratio of completed epochs."""
 
-LEAST = {"+": 0.1, "-": 0.01}
-"""The larger of the two shares must be of note, by σ: pseudo irreps are small by nature."""
+LEAST, LEAST_PSEUDO = 0.1, 0.01
+"""The larger of the two shares must be of note: pseudo irreps are small by nature."""
 
 PARTNER = 0.1
 """Change of another irrep's share that is named beside it."""
@@ -32,6 +32,7 @@ class _Change:
     """A share at two epochs."""
 
     channel: str
+    pseudo: bool
     first: int
     old: float
     new: float
@@ -39,7 +40,7 @@ class _Change:
     @property
     def sudden(self) -> bool:
         small, large = sorted((self.old, self.new))
-        return large >= max(FACTOR * small, LEAST[self.channel[-2]])
+        return large >= max(FACTOR * small, LEAST_PSEUDO if self.pseudo else LEAST)
 
     def words(self) -> str:
         verb = "rose" if self.new > self.old else "fell"
@@ -83,16 +84,17 @@ def _of_probe(
     shares = table.pivot_table(index="epoch", columns="channel", values="share", sort=True)
     if last not in shares.index:
         return []
+    pseudo = set(table.channel[table.chi_sigma == -1])
     changes = []
     for channel in shares.columns:
         recent = shares[channel].loc[reported.get((probe, channel), 0) :].dropna()
         if len(recent) > 1 and recent.index[-1] == last:
-            changes.append(_largest(str(channel), recent))
+            changes.append(_largest(str(channel), channel in pseudo, recent))
     sudden = [change for change in changes if change.sudden]
     if not sudden:
         return []
     sudden.sort(key=lambda change: -max(change.old, change.new))
-    changes = sudden + _partners(sudden, shares, last)
+    changes = sudden + _partners(sudden, shares, pseudo, last)
     text = _sentence(probe, changes, last)
     return [
         dict(
@@ -106,23 +108,25 @@ def _of_probe(
     ]
 
 
-def _largest(channel: str, shares: pd.Series) -> _Change:
+def _largest(channel: str, pseudo: bool, shares: pd.Series) -> _Change:
     """The largest change up to the last epoch, up or down."""
     values = shares.to_numpy(dtype=float)
     before, new = values[:-1], float(values[-1])
     low, high = int(before.argmin()), int(before.argmax())
     place = low if new / before[low] >= before[high] / new else high
-    return _Change(channel, int(shares.index[place]), float(before[place]), new)
+    return _Change(channel, pseudo, int(shares.index[place]), float(before[place]), new)
 
 
-def _partners(sudden: list[_Change], shares: pd.DataFrame, last: int) -> list[_Change]:
+def _partners(
+    sudden: list[_Change], shares: pd.DataFrame, pseudo: set[str], last: int
+) -> list[_Change]:
     """What changed places with the irreps that changed suddenly."""
     first = sudden[0].first
     named = [change.channel for change in sudden]
     table = shares.loc[[first, last], shares.columns.difference(named)].dropna(axis=1)
     pairs = table.to_numpy(dtype=float).T
     return [
-        _Change(str(channel), first, float(old), float(new))
+        _Change(str(channel), channel in pseudo, first, float(old), float(new))
         for channel, (old, new) in zip(table.columns, pairs, strict=True)
         if abs(new - old) >= PARTNER
     ]

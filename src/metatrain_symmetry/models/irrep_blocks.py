@@ -158,7 +158,7 @@ def part_name(target: str, irrep: Irrep) -> str:
     :return: ``trace/sqrt(3)`` for (0,+), which is -sqrt(3) times the pressure, and
         ``deviatoric part`` for (2,+); empty for anything but a stress
     """
-    if not is_stress(target.split("[", 1)[0]):
+    if not is_stress(target):
         return ""
     return {Irrep(0): "trace/sqrt(3)", Irrep(2): "deviatoric part"}.get(irrep, "")
 

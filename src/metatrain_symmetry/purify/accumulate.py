@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
-from ..groups import O3Grid
+from ..groups import O3, O3Grid
 from ..measure.structure import Representations
 from ..models.sweep import sweep
 from .data import Source
@@ -39,7 +39,7 @@ class Sweep:
         self.engine, self.problems, self.grid = engine, list(problems), grid
         self.memory, self.whole = memory, whole
         self.processes = processes or Processes()
-        self.rotated = Representations(grid, engine.device)
+        self.rotated = Representations(O3(), grid, engine.device)
         self.weights = grid.weights.to(engine.device)
 
     def run(self, source: Source, reader: Reader, bar: tqdm) -> list[Moments]:

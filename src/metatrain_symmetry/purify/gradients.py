@@ -12,7 +12,7 @@ import torch
 from metatrain.pet import PET
 from scipy.spatial.transform import Rotation
 
-from ..data.labelled import subject
+from ..data.labelled import labelled
 from ..data.targets import of_tensors
 from ..groups import representation
 from ..models import PETEngine, open_engine
@@ -72,7 +72,7 @@ class Gradients:
             truth = of_tensors(system, tensors, infos, self.blocks)
             truth = {b: v for b, v in truth.items() if v.isfinite().all()}
             if truth:
-                self.subjects.append(subject(engine, engine.prepare(system, name), truth))
+                self.subjects.append(labelled(engine, engine.prepare(system, name), truth))
         self.trained = self._mean_squares() if self.subjects else {}
 
     @property
@@ -84,12 +84,12 @@ class Gradients:
         """Sums of squared errors and equivariance errors of forces and of stress."""
         sums: dict[str, float] = {}
         for item in self.subjects:
-            blocks = list(item.truth)
-            values = self.engine.evaluate(item.prepared, self.matrices, blocks, [])
+            blocks = list(item.bare_targets)
+            values = self.engine.evaluate(item.structure, self.matrices, blocks, [])
             for block, part in values.targets.items():
                 rho = representation(block.irrep, self.matrices)
                 back = torch.einsum("gmn,gsmp->gsnp", rho, part.cpu().double())
-                error = (back - item.truth[block]).square().mean(0).sum()
+                error = (back - item.bare_targets[block]).square().mean(0).sum()
                 for kind, found in (("error", error), ("A", back.var(0).sum())):
                     name = f"{kind} of {block.target}"
                     sums[name] = sums.get(name, 0.0) + float(found)

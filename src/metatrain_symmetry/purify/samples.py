@@ -7,7 +7,7 @@ import torch
 from metatomic.torch import System
 
 from ..data import read_systems
-from ..data.labelled import subject
+from ..data.labelled import labelled
 from ..data.targets import of_tensors
 from ..models import open_engine
 from ..models.engine import Block, Engine, Prepared
@@ -67,11 +67,11 @@ class Reader:
         truth = {block: part for block, part in raw.items() if _labelled(block, part, name)}
         if not truth:
             return Sample(self.engine.prepare(system, name), {})
-        exact = subject(self.exact, self.exact.prepare(system, name), truth)
-        prepared = exact.prepared
+        exact = labelled(self.exact, self.exact.prepare(system, name), truth)
+        prepared = exact.structure
         if self.exact is not self.engine:
             prepared = self.engine.prepare(system, name)
-        return Sample(prepared, exact.truth)
+        return Sample(prepared, exact.bare_targets)
 
     def _check(self, system: System, name: str) -> None:
         try:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..groups import O3Grid, irreps_up_to
-from ..measure.combine import Share, combine
-from ..measure.resolver import Spectrum
+from ..measure.combine import spectra_of
 from ..measure.structure import measure_structure
 from ..measure.tables import characters_table
 from ..models import Block, Engine, Prepared
@@ -28,18 +27,12 @@ def output_spectra(
     :param memory: budget of one evaluation, in bytes
     :return: rows as those of a report's ``characters``
     """
-    spectra: dict[Block, list[Spectrum | None]] = {block: [] for block in blocks}
-    for structure in structures:
-        found = measure_structure(
+    found = [
+        measure_structure(
             engine, structure, grid, blocks, [], equivariance=False, memory=memory
-        ).spectra
-        for block in blocks:
-            spectra[block].append(found.get(block))
+        )
+        for structure in structures
+    ]
     irreps = irreps_up_to(grid.lambda_max)
-    shares: dict[Block | str, list[Share]] = {}
-    for block, several in spectra.items():
-        if any(one is not None for one in several):
-            rows = combine(several, [None] * len(several), irreps)
-            if rows:
-                shares[block] = rows
-    return characters_table(shares, lambda probe: "", 1e-3)
+    shares = spectra_of(blocks, found, [None] * len(found), irreps)
+    return characters_table(shares, irreps, lambda probe: "", 1e-3)

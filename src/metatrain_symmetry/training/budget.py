@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..data.labelled import Subject
+from ..data.labelled import LabelledStructure
 from ..measure.plan import Orbits, Plan
 
 
@@ -150,7 +150,9 @@ class Budget:
         """
         return self.share * max(training, SHORTEST)
 
-    def cost(self, plan: Plan, subjects: Sequence[Subject], orbits: Orbits) -> float:
+    def cost(
+        self, plan: Plan, subjects: Sequence[LabelledStructure], orbits: Orbits
+    ) -> float:
         """Estimate how long a measurement takes.
 
         :param plan: of the measurement
@@ -211,7 +213,7 @@ class Budget:
         return Choice(plans[chosen], count, each, short)
 
 
-def work(plan: Plan, subjects: Sequence[Subject], orbits: Orbits) -> float:
+def work(plan: Plan, subjects: Sequence[LabelledStructure], orbits: Orbits) -> float:
     """Evaluations times edges and atoms.
 
     :param plan: of the measurement
@@ -219,5 +221,5 @@ def work(plan: Plan, subjects: Sequence[Subject], orbits: Orbits) -> float:
     :param orbits: how they are rotated
     :return: the sum over structures
     """
-    used = [one.prepared for one in subjects[: plan.n_structures]]
+    used = [one.structure for one in subjects[: plan.n_structures]]
     return float(sum(one.n_atoms + one.n_edges for one in used) * orbits.count(plan))

@@ -10,7 +10,7 @@ import torch
 from metatomic.torch import System
 
 from ..data import read_systems
-from ..data.labelled import Truth
+from ..data.labelled import Targets
 from ..data.targets import of_atoms, of_options, of_tensors
 from ..models import Block, Engine
 from .options import check_files
@@ -27,7 +27,7 @@ class HeldOut:
 
     name: str
     system: System
-    truth: Callable[[list[Block]], Truth]
+    truth: Callable[[list[Block]], Targets]
 
 
 def find_structures(
@@ -107,7 +107,7 @@ def _of_file(path: Path, engine: Engine, count: int, seed: int) -> list[HeldOut]
     ]
 
 
-def _known(atoms: Any) -> Callable[[list[Block]], Truth]:
+def _known(atoms: Any) -> Callable[[list[Block]], Targets]:
     return lambda blocks: of_atoms(atoms, blocks)
 
 

@@ -11,7 +11,7 @@ import torch
 from metatrain.pet import PET
 from metatrain.utils.logging import ROOT_LOGGER
 
-from ..data.labelled import Subject, raw_values, subject
+from ..data.labelled import LabelledStructure, labelled, raw_values
 from ..measure.plan import Orbits, Plan
 from ..measure.series import FOLDER, append
 from ..measure.snapshot import measure_snapshot
@@ -73,7 +73,7 @@ class Watch:
         run = find_run(ROOT_LOGGER.handlers)
         self.sink = WandbSink(run) if run is not None else None
         self.engine: Engine | None = None
-        self.subjects: list[Subject] = []
+        self.subjects: list[LabelledStructure] = []
         self.measured, self.warned = 0, False
         self.beside = 0.0
 
@@ -127,7 +127,7 @@ class Watch:
             self.engine = self._engine()
         engine = self.engine
         self.subjects = [
-            subject(engine, engine.prepare(one.system, one.name), one.truth(engine.blocks))
+            labelled(engine, engine.prepare(one.system, one.name), one.truth(engine.blocks))
             for one in self.held_out
         ]
         trial = Plan(1)
@@ -187,7 +187,7 @@ class Watch:
         """Whether errors of the structures without A are worth their time."""
         assert self.engine is not None
         started = time.perf_counter()
-        raw_values(self.engine, self.subjects[0].prepared, self.engine.blocks)
+        raw_values(self.engine, self.subjects[0].structure, self.engine.blocks)
         seconds = (time.perf_counter() - started) * len(self.subjects)
         self.errors_of_all = self.budget.fixed_schedule or seconds <= BESIDE * each
         if self.errors_of_all:
