@@ -1,24 +1,103 @@
 """Has my unconstrained atomistic model learned the symmetry of physics?
 
-A plugin of metatrain. ``import torch`` loads this file (see
-:mod:`metatrain_symmetry.plugin.hook`), so it stays trivial; where that is switched off
-with ``TORCH_DEVICE_BACKEND_AUTOLOAD=0``, importing it before metatrain does the same.
+A plugin of metatrain. Everything public is here: ``dir(metatrain_symmetry)``.
+
+``import torch`` loads this file (see :mod:`metatrain_symmetry.plugin.hook`), so that it
+uses the standard library only, and imports what is public when it is asked for. Where
+torch's entry points are switched off with ``TORCH_DEVICE_BACKEND_AUTOLOAD=0``, importing it
+before metatrain does the same.
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .plugin.hook import install
 
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from .api.purify_checkpoint import purify_checkpoint
+    from .api.symmetry_report import symmetry_report
+    from .data.labelled import LabelledStructure
+    from .data.systems import read_systems
+    from .groups import O3, FiniteGroup, Group, Irrep, octahedral_group
+    from .measure.analysis import analyze
+    from .measure.results import Report
+    from .measure.series import Series
+    from .measure.settings import Settings
+    from .models.engine import Block, Engine, Prepared, Values
+    from .models.function import FunctionEngine
+    from .models.loading import open_engine
+    from .models.metatomic import MetatomicEngine
+    from .models.pet.engine import PETEngine
+    from .pet_ssh.upgrade import upgrade_pet_checkpoint
+    from .purify.run import Purified
+    from .training.monitor import Monitor
+
+__version__ = "0.2.0"
+
+__all__ = [
+    "O3",
+    "Block",
+    "Engine",
+    "FiniteGroup",
+    "FunctionEngine",
+    "Group",
+    "Irrep",
+    "LabelledStructure",
+    "MetatomicEngine",
+    "Monitor",
+    "PETEngine",
+    "Prepared",
+    "Purified",
+    "Report",
+    "Series",
+    "Settings",
+    "Values",
+    "analyze",
+    "octahedral_group",
+    "open_engine",
+    "purify_checkpoint",
+    "read_systems",
+    "symmetry_report",
+    "upgrade_pet_checkpoint",
+]
+
+# where each name is defined
+_HOMES = {
+    "O3": "groups.o3",
+    "Block": "models.engine",
+    "Engine": "models.engine",
+    "FiniteGroup": "groups.finite",
+    "FunctionEngine": "models.function",
+    "Group": "groups.base",
+    "Irrep": "groups.irreps",
+    "LabelledStructure": "data.labelled",
+    "MetatomicEngine": "models.metatomic",
+    "Monitor": "training.monitor",
+    "PETEngine": "models.pet.engine",
+    "Prepared": "models.engine",
+    "Purified": "purify.run",
+    "Report": "measure.results",
+    "Series": "measure.series",
+    "Settings": "measure.settings",
+    "Values": "models.engine",
+    "analyze": "measure.analysis",
+    "octahedral_group": "groups.finite",
+    "open_engine": "models.loading",
+    "purify_checkpoint": "api.purify_checkpoint",
+    "read_systems": "data.systems",
+    "symmetry_report": "api.symmetry_report",
+    "upgrade_pet_checkpoint": "pet_ssh.upgrade",
+}
 
 install()
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public functions when they are asked for."""
-    if name != "symmetry_report":
+    if name not in _HOMES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    from .api.symmetry_report import symmetry_report
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
-    return symmetry_report
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

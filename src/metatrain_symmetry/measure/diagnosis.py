@@ -202,6 +202,6 @@ def _partly_forced(entry: dict[str, Any]) -> str:
 def _size(value: float, unit: str, stderr: float | None = None) -> str:
     """A number with its unit, perhaps with its error bar."""
     text = f"{value:.3g}"
-    if stderr is not None:
+    if stderr is not None and stderr != 0:  # exact over a finite group
         text += " (no error bar)" if math.isnan(stderr) else f" ± {stderr:.1g}"
     return f"{text} {unit}".rstrip()

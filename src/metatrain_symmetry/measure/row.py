@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 
-from ..groups import Irrep
 from ..models.engine import Block, Prepared
 from ..models.irrep_blocks import grows
 from .equivariance import Equivariance
@@ -30,6 +29,7 @@ class Row:
     :param difference: prediction minus target in the given orientation, float64,
         ``(samples, 2 λ + 1, properties)``; None without a target
     :param noise: A that rounding alone gives
+    :param invariant: whether a value of the irrep can be the same in all orientations
     :param averaged: the same of the prediction averaged over orientations; None where
         it is not known
     """
@@ -40,6 +40,7 @@ class Row:
     found: Equivariance
     difference: torch.Tensor | None
     noise: float
+    invariant: bool
     averaged: torch.Tensor | None = None
 
     @property
@@ -90,12 +91,12 @@ class Row:
     def forced_zero(self) -> int:
         """Number of samples at which symmetry itself makes the target zero.
 
-        A lone atom has no direction, so a per-atom target of any irrep but (0,+) vanishes
-        there. Elsewhere (at a centre of inversion, for the deviatoric stress of a cubic
-        crystal) both the target and the prediction averaged over orientations vanish,
-        while the prediction in one orientation need not.
+        A lone atom has no direction of its own, so a per-atom target vanishes there
+        unless its irrep holds the trivial one. Elsewhere (at a centre of inversion, for the
+        deviatoric stress of a cubic crystal) both the target and the prediction averaged
+        over orientations vanish, while the prediction in one orientation need not.
         """
-        if self.block.irrep == Irrep(0):
+        if self.invariant:
             return 0
         if self.block.sample_kind == "atom" and self.structure.n_atoms == 1:
             return len(self.found.squared)

@@ -21,35 +21,45 @@ def rows(run: Run) -> list[Row]:
     :return: one row for each structure and block
     """
     found = _equivariance(run)
-    collected = []
-    for index in run.measured:
-        blocks = [block for block in run.engine.blocks if (index, block) in found]
-        if not blocks:  # there are no outputs
-            continue
-        structure, truth = run.data[index].structure, run.data[index].targets
-        noise = _noise(run, index, blocks)
-        predicted = run.engine.predict(structure) if truth else {}
-        raw = raw_values(run.engine, structure, blocks) if truth else {}
-        for block in blocks:
-            difference = averaged = None
-            if block in truth and block in predicted:
-                reference = truth[block].to(torch.float64)
-                value = predicted[block].cpu().to(torch.float64)
-                _check_shapes(structure, block, value, reference)
-                difference = value - reference
-                averaged = difference + found[index, block].mean - raw[block]
-            collected.append(
-                Row(
-                    index,
-                    structure,
-                    block,
-                    found[index, block],
-                    difference,
-                    noise[block],
-                    averaged,
-                )
+    return [row for index in run.measured for row in _of_structure(run, index, found)]
+
+
+Found = dict[tuple[int, Block], Equivariance]
+
+
+def _of_structure(run: Run, index: int, found: Found) -> list[Row]:
+    """All blocks of one structure."""
+    blocks = [block for block in run.engine.blocks if (index, block) in found]
+    if not blocks:  # there are no outputs
+        return []
+    structure, targets = run.data[index].structure, run.data[index].targets
+    noise, trivial = _noise(run, index, blocks), run.group.irreps(0)[0]
+    predicted = run.engine.predict(structure) if targets else {}
+    raw = raw_values(run.engine, structure, blocks) if targets else {}
+    rows = []
+    for block in blocks:
+        equivariance = found[index, block]
+        difference = averaged = None
+        if block in targets and block in predicted:
+            reference = targets[block].to(torch.float64)
+            value = predicted[block].cpu().to(torch.float64)
+            _check_shapes(structure, block, value, reference)
+            difference = value - reference
+            averaged = difference + equivariance.mean - raw[block]
+        invariant = trivial in run.group.contained(block.irrep)
+        rows.append(
+            Row(
+                index,
+                structure,
+                block,
+                equivariance,
+                difference,
+                noise[block],
+                invariant,
+                averaged,
             )
-    return collected
+        )
+    return rows
 
 
 def _noise(run: Run, index: int, blocks: list[Block]) -> dict[Block, float]:
@@ -63,9 +73,9 @@ def _noise(run: Run, index: int, blocks: list[Block]) -> dict[Block, float]:
     return noise_floor(run.engine, structure, blocks, seed, orientations, each)
 
 
-def _equivariance(run: Run) -> dict[tuple[int, Block], Equivariance]:
+def _equivariance(run: Run) -> Found:
     """A of every structure and block: from its set, with what circles say of the error."""
-    found: dict[tuple[int, Block], Equivariance] = {}
+    found: Found = {}
     for block in run.engine.blocks:
         framed = [i for i, m in run.sets.items() if block in m.equivariance]
         sets = [run.tiers[i].points for i in framed]
