@@ -1,6 +1,5 @@
 """The trainer: PET's, writing its checkpoints atomically."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from metatrain.pet import Trainer as PETTrainer
 from metatrain.utils.abc import ModelInterface
 
-from ..io import clean, recover, scratch_beside
+from ..io import clean, put, recover, scratch_beside
 from ..measure.series import FOLDER
 from ..training import Monitor, complete
 from . import checkpoints
@@ -87,7 +86,7 @@ class Trainer(PETTrainer):
             super().save_checkpoint(model, folder / path.name)
             # metatrain adds a missing extension by itself
             (written,) = folder.iterdir()
-            os.replace(written, path.with_name(written.name))
+            put(written, path.with_name(written.name))
 
     @classmethod
     def upgrade_checkpoint(cls, checkpoint: dict[str, Any]) -> dict[str, Any]:
