@@ -55,7 +55,7 @@ class Trainer(PETTrainer):
         _clean(Path(checkpoint_dir))
         options = self.symmetry
         try:
-            with Monitor(options, model, val_datasets, checkpoint_dir, start, last):
+            with Monitor(model, val_datasets, checkpoint_dir, start, last, options):
                 super().train(
                     model, dtype, devices, train_datasets, val_datasets, checkpoint_dir
                 )
