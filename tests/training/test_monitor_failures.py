@@ -278,7 +278,7 @@ def test_random_states_and_copies(data):
         ({"memory_mib": "1"}, "symmetry.memory_mib' .* not '1'"),
         ({"probes": "EE"}, "symmetry.probes' .* valid list, not 'EE'"),
         ({"probes": [1]}, r"symmetry.probes\[0\]' .* valid string, not 1"),
-        ({"structures": ""}, "symmetry.structures' .* not ''"),
+        ({"structures": ""}, "symmetry.structures': .* not ''"),
         ({"on_error": "ignore"}, "symmetry.on_error' .* not 'ignore'"),
         ("yes", "training.symmetry is 'yes': give options"),
         ([], r"training.symmetry is \[\]: give options"),
