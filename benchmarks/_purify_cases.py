@@ -192,7 +192,7 @@ def study(checkpoint: Path, options: Path) -> dict[str, Any]:
     :param options: options file of ``mtt purify``
     :return: rows of ``accuracy.csv``, seconds, settings
     """
-    from metatrain_symmetry.cli.purify import purify_checkpoint
+    from metatrain_symmetry.api.purify_checkpoint import purify_checkpoint
 
     start = time.perf_counter()
     found = purify_checkpoint(checkpoint, options, dry_run=True)

@@ -11,7 +11,7 @@ from ase import Atoms
 from benchmarks.studies._draw import shrink
 from benchmarks.studies._training import Training
 from metatrain_symmetry import symmetry_report
-from metatrain_symmetry.cli.purify import purify_checkpoint
+from metatrain_symmetry.api.purify_checkpoint import purify_checkpoint
 from metatrain_symmetry.measure.results import Report
 
 

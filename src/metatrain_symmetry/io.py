@@ -12,9 +12,10 @@ import platform
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 SUMMARY = "summary.json"
@@ -57,7 +58,7 @@ def list_files(folder: Path) -> None:
     path = folder / SUMMARY
     summary = json.loads(path.read_text()) if path.is_file() else {}
     summary["files"] = sorted(files_below(folder) | {SUMMARY})
-    path.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    write_json(path, summary)
 
 
 def write_folder(folder: Path, fill: Callable[[Path], object]) -> None:
@@ -66,12 +67,23 @@ def write_folder(folder: Path, fill: Callable[[Path], object]) -> None:
     :param folder: replaced if it is there
     :param fill: writes into an empty folder
     """
-    with scratch_beside(folder) as scratch:
-        new = scratch / "new"
+    with replacing(folder) as new:
         new.mkdir()
         fill(new)
         list_files(new)
-        put(new, folder)
+
+
+@contextmanager
+def replacing(place: Path) -> Iterator[Path]:
+    """Path to write a file or a folder to, whole or not at all.
+
+    :param place: where it is at the end; what was there is replaced
+    :return: of the same name, in a hidden folder beside the place
+    """
+    with scratch_beside(place) as scratch:
+        new = scratch / place.name
+        yield new
+        put(new, place)
 
 
 @contextmanager
@@ -151,12 +163,17 @@ def write_text(path: Path, text: str) -> None:
     :param path: replaced if it is there
     :param text: in UTF-8
     """
-    part = unfinished(path)
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole or not at all.
+
+    :param path: replaced if it is there
+    :param content: without numbers that are not finite, which JSON does not have
+    """
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def _leftovers(folder: Path, name: str) -> list[tuple[Path, str]]:

@@ -1,197 +1,70 @@
-"""Options files, read as ``mtt train`` and ``mtt eval`` read them, with their functions.
+"""Options against their schema: checked, completed, complained about in one sentence.
 
-What they accept is accepted here, what they refuse is refused in one sentence.
+A schema is a ``TypedDict`` with defaults, which is metatrain's way of writing
+hyperparameters, or a model of pydantic. Rooms keep theirs; what is done with it is here.
 """
 
-import linecache
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-import yaml
-from metatrain.share import base_hypers
-from metatrain.utils.pydantic import (
-    MetatrainValidationError,
-    validate_base_options,
-    validate_eval_options,
-)
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import InterpolationKeyError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from .messages import of_validation, quoted, reason
-from .places import input_file
+from .messages import did_you_mean, of_validation, quoted
 
 
-Source = str | Path | Mapping[str, Any] | list[Any]
+Schema = TypeVar("Schema")
 
-_UNION_TAGS = ("dict", "list", "str", "bool", "fraction", "int", "float", "GradientDict")
+_UNION_PARTS = ("list[str]", "constrained-int", "constrained-str", "function-wrap")
+"""What pydantic says of alternatives, between the names of options."""
 
 
-def load(source: Source, what: str = "the options file") -> DictConfig | ListConfig:
-    """Read a YAML file.
+def checked(given: object, schema: type[Schema], section: str = "") -> Schema:
+    """Check options and fill in the defaults.
 
-    :param source: its path, or its content
-    :param what: how messages call it
-    :raises ValueError: if it cannot be read, or holds neither sections nor a list
-    :return: its content; a copy of what was content already
+    :param given: some of the options
+    :param schema: of all of them
+    :param section: how messages call the section that holds them; empty for arguments
+    :raises ValueError: if they are no options, or if one is unknown, of the wrong type or
+        out of range
+    :return: all options
     """
-    if isinstance(source, DictConfig | ListConfig):
-        return source.copy()
-    if isinstance(source, Mapping | list):
-        try:
-            content = source if isinstance(source, list) else dict(source)
-            created = OmegaConf.create(content)
-        except Exception as error:
-            raise ValueError(
-                f"the options hold something that is no YAML ({reason(error)}): give "
-                "numbers, texts, lists and sections"
-            ) from error
-        return _with_references(created)
-    path = input_file(source, what)
+    defaults, names = _of_schema(schema)
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"{section} is {quoted(given)}: give options such as "
+            f"{', '.join(names[:3])}, or {{}} for the defaults"
+        )
+    for name in given:
+        if name not in names:
+            whose = f"{section} has" if section else "there is"
+            raise ValueError(f"{whose} no option {name!r}: {did_you_mean(name, names)}")
     try:
-        found = OmegaConf.load(path)
-    except yaml.MarkedYAMLError as error:
-        line = (
-            "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
-        )
+        return TypeAdapter(schema).validate_python({**defaults, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
         raise ValueError(
-            f"{what} '{path}' is no YAML: {error.problem}{line}, correct it there"
-        ) from error
-    except Exception as error:
-        raise ValueError(
-            f"{what} '{path}' is no options file: give one in YAML, with sections"
-        ) from error
-    if not (OmegaConf.is_dict(found) or OmegaConf.is_list(found)) or not found:
-        raise ValueError(f"{what} '{path}' has no sections: write them as for mtt train")
-    return _with_references(found)
+            of_validation(dict(first), _place(section, first["loc"]), names)
+        ) from None
 
 
-def training(source: Source) -> DictConfig:
-    """Read the options of a training, checked by metatrain.
+def _of_schema(schema: type) -> tuple[dict[str, Any], list[str]]:
+    """Defaults that have to be filled in, and names of all options."""
+    if issubclass(schema, BaseModel):
+        # pydantic fills in the defaults of its own models
+        return {}, list(schema.model_fields)
+    # imported late: `mtt` reads this module before it knows whether it is needed
+    from metatrain.utils.hypers import init_with_defaults
 
-    The architecture may be missing and is not looked at.
-
-    :param source: path of a file, or its content
-    :raises ValueError: with one sentence, where metatrain would complain
-    :return: as ``mtt train`` has them before it completes the data sets
-    """
-    options = load(source)
-    if not OmegaConf.is_dict(options):
-        raise ValueError(
-            "the options of a training are sections, not a list: write them so"
-        )
-    content: Any = OmegaConf.to_container(options)
-    others = {name: content.pop(name, None) for name in ("architecture", "purify")}
-    try:
-        checked = validate_base_options({**content, "architecture": {"name": "pet"}})
-    except MetatrainValidationError as error:
-        raise ValueError(sentence(error)) from error
-    kept = {name: value for name, value in others.items() if value is not None}
-    return OmegaConf.create({**checked, "architecture": {}, **kept})
+    defaults = cast("dict[str, Any]", init_with_defaults(schema))
+    return defaults, list(defaults)
 
 
-def evaluation(source: Source) -> ListConfig | DictConfig:
-    """Read an options file of ``mtt eval``, checked by metatrain.
-
-    :param source: path of a file, or its content
-    :raises ValueError: with one sentence, where metatrain would complain
-    :return: one section with ``systems``, or several
-    """
-    options = load(source)
-    if OmegaConf.is_dict(options) and "training_set" in options:
-        raise ValueError(
-            "these are the options of a training: write 'systems' and 'targets' at the top "
-            "of the file, as for mtt eval"
-        )
-    content: Any = OmegaConf.to_container(options)
-    try:
-        return OmegaConf.create(validate_eval_options(content))
-    except MetatrainValidationError as error:
-        raise ValueError(sentence(error)) from error
-
-
-def _with_references(options: Any) -> Any:
-    """Options whose references lead somewhere."""
-    try:
-        OmegaConf.to_container(options, resolve=True)
-    except InterpolationKeyError as error:
-        raise ValueError(
-            f"an option refers to another one that is not there ({reason(error)}): correct "
-            "what stands in ${...}"
-        ) from error
-    return options
-
-
-def sentence(error: MetatrainValidationError) -> str:
-    """Say in one sentence what metatrain says on a page.
-
-    :param error: of metatrain
-    :return: about the innermost option that is wrong
-    """
-    errors = [(_place(one["loc"]), one) for one in error.errors]
-    # an error of an alternative that was not meant is less deep
-    depth = max(place.count(".") for place, _ in errors)
-    deepest = [(place, one) for place, one in errors if place.count(".") == depth]
-    place, first = next(
-        (pair for pair in deepest if not pair[1]["type"].endswith("_type")), deepest[0]
-    )
-    if first["type"] == "union_tag_not_found":
-        return (
-            f"'{place}' is {quoted(first['input'])}, which metatrain cannot read: write it "
-            "as its documentation of options says"
-        )
-    if first["type"].endswith("_type") and len(deepest) > 1:
-        kinds = list(
-            dict.fromkeys(one["msg"].rpartition("valid ")[2] for _, one in deepest)
-        )
-        names = " or ".join(kinds).replace("dictionary", "section")
-        return f"'{place}' should be a {names}, not {quoted(first['input'])}"
-    return of_validation(first, place, _known(place)).replace("dictionary", "section")
-
-
-def _place(location: Iterable[Any]) -> str:
-    """Path of an option, without what pydantic says of alternatives."""
-    parts = [
-        str(part)
-        for part in location
-        if part not in _UNION_TAGS
-        and not str(part).startswith(("function-", "list["))
-        and not str(part).endswith("Hypers")
-    ]
-    return ".".join(dict.fromkeys(parts)) or "options"
-
-
-def _known(place: str) -> list[str]:
-    """Names of options that there are beside one."""
-    parts = place.split(".")
-    parents = {
-        "targets": base_hypers.TargetHypers,
-        "systems": base_hypers.SystemsHypers,
-    }
-    found: Any = base_hypers.BaseHypers
-    for part in parts[:-1]:
-        if part.endswith("_set"):
-            found = base_hypers.DatasetDictHypers
-        found = parents.get(part, found)
-    if found is base_hypers.BaseHypers and "." not in place:
-        sections = [*base_hypers.EvalDatasetDictHypers.__annotations__]
-        return [*found.__annotations__, *(n for n in sections if n not in ("systems",))]
-    return list(found.__annotations__)
-
-
-def said_by_metatrain(error: BaseException) -> bool:
-    """Whether an error is one that metatrain raises in words of its own.
-
-    :param error: as caught
-    :return: false for what a library below it has raised
-    """
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return False
-    code = trace.tb_frame.f_code
-    line = linecache.getline(code.co_filename, trace.tb_lineno).strip()
-    return trace.tb_frame.f_globals.get("__name__", "").startswith("metatrain.") and (
-        line.startswith("raise")
-    )
+def _place(section: str, location: Iterable[str | int]) -> str:
+    """Path of an option, such as ``training.symmetry.probes[0]``."""
+    path = section
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part not in _UNION_PARTS:
+            path += f".{part}" if path else part
+    return path

@@ -18,8 +18,8 @@ import torch
 from omegaconf import OmegaConf
 
 from metatrain_symmetry import symmetry_report
+from metatrain_symmetry.api.purify_checkpoint import purify_checkpoint
 from metatrain_symmetry.api.run_page import draw_run
-from metatrain_symmetry.cli.purify import purify_checkpoint
 from metatrain_symmetry.measure.series import COLUMNS
 from metatrain_symmetry.pet_ssh import upgrade_pet_checkpoint
 from metatrain_symmetry.training.options import complete as complete_symmetry

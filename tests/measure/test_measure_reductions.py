@@ -67,7 +67,7 @@ def test_tensors_that_part_later_are_refused():
 
         def evaluate(self, structure, matrices, blocks, probes):
             self.calls += 1
-            points = structure.data["points"] @ matrices.transpose(1, 2)
+            points = structure.points @ matrices.transpose(1, 2)
             return Values({}, {"a": points, "b": points if self.calls == 1 else points + 1})
 
         def bytes_per_rotation(self, structure, probes):

@@ -82,7 +82,7 @@ def test_two_circles_are_unbiased_and_their_error_is_true():
         squares.append(float(found.squared))
         errors.append(float(found.replicates.var()) / 2)
     squares = torch.tensor(squares)
-    exact = float(structure.data["points"][0].square().sum() / 3)
+    exact = float(structure.points[0].square().sum() / 3)
     spread = squares.std() / 400**0.5
     assert abs(squares.mean() - exact) < 3 * spread
     # without the second term it would be far off

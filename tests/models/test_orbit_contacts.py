@@ -123,6 +123,6 @@ def test_batch():
 @pytest.mark.parametrize("conditioning", [False, True])
 def test_layers(conditioning):
     model = pet(energy_info(), system_conditioning=conditioning)
-    probes = Catalogue(model.backend, ["energy"]).probes
+    probes = Catalogue.of(model.backend, ["energy"]).probes
     for path in ("gnn_layers.0_node", "edge_backbone.0", "node_heads.energy.0"):
         assert path in probes, f"PET's backend has no layer {path} any more"

@@ -13,7 +13,7 @@ from metatrain_symmetry.models.pet.catalogue import Catalogue
 
 @pytest.fixture(scope="module")
 def catalogue():
-    return Catalogue(pet(energy_info()).backend, ["energy"])
+    return Catalogue.of(pet(energy_info()).backend, ["energy"])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_every_group_of_every_model():
     for make in (pet, pet_ssh):
         for featurizer in ("feedforward", "residual"):
             backend = make(energy_info(), featurizer_type=featurizer).backend
-            found = Catalogue(backend, ["energy"])
+            found = Catalogue.of(backend, ["energy"])
             layers = {group: found.expand([group]) for group in GROUPS}
             assert not layers.pop("predictions")
             assert all(layers.values())
@@ -116,12 +116,12 @@ def test_never_evaluated(catalogue):
         catalogue.expand(["gnn_layers.0.neighbor_embedder"])
     backend = pet(energy_info(), featurizer_type="residual").backend
     with pytest.raises(ValueError, match="never evaluated"):
-        Catalogue(backend).expand(["gnn_layers_post_mp_node.0"])
+        Catalogue.of(backend).expand(["gnn_layers_post_mp_node.0"])
 
 
 def test_last_layers_of_the_chosen_targets():
     backend = pet(rich_info()).backend
-    found = Catalogue(backend, ["mtt::density", "energy"]).expand(["LLF"])
+    found = Catalogue.of(backend, ["mtt::density", "energy"]).expand(["LLF"])
     assert sorted(found) == [
         "edge_heads.energy.0",
         "edge_heads.mtt::density.0",
@@ -137,14 +137,14 @@ def test_names_of_targets():
     info = DatasetInfo("Angstrom", TYPES, {"mtt::a_node": target})
     backend = pet(info).backend
     path = "node_heads.mtt::a_node.0"
-    assert Catalogue(backend).expand([path]) == [path]
-    assert Catalogue(backend).expand(["node_heads.mtt::a_node"]) == [path]
+    assert Catalogue.of(backend).expand([path]) == [path]
+    assert Catalogue.of(backend).expand(["node_heads.mtt::a_node"]) == [path]
 
 
 def test_backend_is_left_alone():
     backend = pet(energy_info()).backend
     before = [parameter.clone() for parameter in backend.parameters()]
-    catalogue = Catalogue(backend, ["energy"])
+    catalogue = Catalogue.of(backend, ["energy"])
     with (
         pytest.raises(RuntimeError, match="stop"),
         catalogue.collecting(backend, catalogue.expand(["GNN"])),

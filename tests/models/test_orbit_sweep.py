@@ -98,7 +98,7 @@ def test_functions():
     structure = engine.prepare(POINTS)
     torch.testing.assert_close(engine.predict(structure)[BLOCK], dipole(POINTS[None])[0])
     again = engine.prepare(structure.system)
-    assert torch.equal(again.data["points"], POINTS)
+    assert torch.equal(again.points, POINTS)
     with pytest.raises(ValueError, match="give \\(points, 3\\)"):
         engine.prepare(torch.zeros(4, 2))
 

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from training_common import MOLECULES, changed, mtt
 
 from metatrain_symmetry import symmetry_report
-from metatrain_symmetry.cli.purify import purify_checkpoint
+from metatrain_symmetry.api.purify_checkpoint import purify_checkpoint
 from metatrain_symmetry.data import read_systems
 from metatrain_symmetry.purify import files
 from metatrain_symmetry.purify.checkpoint import KEY

@@ -41,7 +41,7 @@ class Watched(PETTrainer):
 
     def train(self, model, dtype, devices, train_datasets, val_datasets, checkpoint_dir):
         last = self.hypers["num_epochs"]
-        with Monitor(self.symmetry, model, val_datasets, checkpoint_dir, 0, last):
+        with Monitor(model, val_datasets, checkpoint_dir, 0, last, self.symmetry):
             super().train(
                 model, dtype, devices, train_datasets, val_datasets, checkpoint_dir
             )
@@ -76,7 +76,7 @@ def run(data, folder, symmetry, epochs=3, val=None):
         "loss": copy.deepcopy(loss),
     }
     trainer = Watched(training)
-    trainer.symmetry = complete(symmetry)
+    trainer.symmetry = symmetry
     before = {name: p.requires_grad for name, p in model.named_parameters()}
     subset = torch.utils.data.Subset(dataset, range(2))
     devices = [torch.device("cpu")]
@@ -169,11 +169,11 @@ def test_a_wrong_option_stops_before_the_first_epoch(data, tmp_path, change, mes
     """One sentence that names the option, and nothing left behind in metatrain."""
     dataset, info, _ = data
     model = PET(hypers("pet", num_gnn_layers=1), info)
-    symmetry = complete(SYMMETRY | change(tmp_path))
+    symmetry = SYMMETRY | change(tmp_path)
     subset = torch.utils.data.Subset(dataset, range(2))
     with (
         pytest.raises(ValueError, match=re.escape(message)) as caught,
-        Monitor(symmetry, model, [subset], tmp_path, 0, 3),
+        Monitor(model, [subset], tmp_path, 0, 3, symmetry),
     ):
         pytest.fail("the training began")
     assert str(caught.value).startswith("training.symmetry")
@@ -198,7 +198,7 @@ def test_mtt_train_looks_for_structures_first(tmp_path):
 def test_an_empty_held_out_set(data, tmp_path):
     empty = torch.utils.data.Subset(data[0], [])
     model = PET(hypers("pet", num_gnn_layers=1), data[1])
-    monitor = Monitor(complete(SYMMETRY), model, [empty], tmp_path, 0, 3)
+    monitor = Monitor(model, [empty], tmp_path, 0, 3, SYMMETRY)
     with pytest.raises(ValueError, match="validation set is empty"):
         monitor.__enter__()
 
@@ -259,27 +259,27 @@ def test_random_states_and_copies(data):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"intervall": 2}, "no option 'intervall': did you mean 'interval'"),
-        ({"colour": 2}, "no option 'colour': it has structures, n_structures"),
-        ({"interval": 0}, "symmetry.interval is 0: .* greater than or equal to 1"),
-        ({"interval": 2.0}, "symmetry.interval is 2.0: .* valid integer"),
-        ({"interval": True}, "symmetry.interval is True: .* valid integer"),
-        ({"estimator": "all"}, "symmetry.estimator is 'all': .* 'hybrid', 'circles'"),
-        ({"seed": 1.5}, "symmetry.seed is 1.5: .* valid integer"),
-        ({"seed": -1}, "symmetry.seed is -1"),
-        ({"n_structures": 0}, "symmetry.n_structures is 0"),
-        ({"n_structures": "5"}, "symmetry.n_structures is '5'"),
-        ({"lambda_max": 33}, "symmetry.lambda_max is 33"),
-        ({"points": 1}, "symmetry.points is 1"),
-        ({"max_overhead": 0}, "symmetry.max_overhead is 0"),
-        ({"max_overhead": True}, "symmetry.max_overhead is True: .* valid number"),
-        ({"max_overhead": float("nan")}, "symmetry.max_overhead is nan"),
-        ({"max_overhead": float("inf")}, "symmetry.max_overhead is inf"),
-        ({"memory_mib": "1"}, "symmetry.memory_mib is '1'"),
-        ({"probes": "EE"}, "symmetry.probes is 'EE': .* valid list"),
-        ({"probes": [1]}, r"symmetry.probes\[0\] is 1: .* valid string"),
-        ({"structures": ""}, "symmetry.structures is ''"),
-        ({"on_error": "ignore"}, "symmetry.on_error is 'ignore'"),
+        ({"intervall": 2}, "no option 'intervall': did you mean interval"),
+        ({"colour": 2}, "no option 'colour': there are structures, n_structures"),
+        ({"interval": 0}, "symmetry.interval' .* greater than or equal to 1, not 0"),
+        ({"interval": 2.0}, "symmetry.interval' .* valid integer, not 2.0"),
+        ({"interval": True}, "symmetry.interval' .* valid integer, not True"),
+        ({"estimator": "all"}, "symmetry.estimator' .* 'hybrid', 'circles' .* not 'all'"),
+        ({"seed": 1.5}, "symmetry.seed' .* valid integer, not 1.5"),
+        ({"seed": -1}, "symmetry.seed' .* not -1"),
+        ({"n_structures": 0}, "symmetry.n_structures' .* not 0"),
+        ({"n_structures": "5"}, "symmetry.n_structures' .* not '5'"),
+        ({"lambda_max": 33}, "symmetry.lambda_max' .* not 33"),
+        ({"points": 1}, "symmetry.points' .* not 1"),
+        ({"max_overhead": 0}, "symmetry.max_overhead' .* greater than 0"),
+        ({"max_overhead": True}, "symmetry.max_overhead' .* valid number, not True"),
+        ({"max_overhead": float("nan")}, "symmetry.max_overhead' .* not nan"),
+        ({"max_overhead": float("inf")}, "symmetry.max_overhead' .* not inf"),
+        ({"memory_mib": "1"}, "symmetry.memory_mib' .* not '1'"),
+        ({"probes": "EE"}, "symmetry.probes' .* valid list, not 'EE'"),
+        ({"probes": [1]}, r"symmetry.probes\[0\]' .* valid string, not 1"),
+        ({"structures": ""}, "symmetry.structures': .* not ''"),
+        ({"on_error": "ignore"}, "symmetry.on_error' .* not 'ignore'"),
         ("yes", "training.symmetry is 'yes': give options"),
         ([], r"training.symmetry is \[\]: give options"),
     ],

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..cli import checks
 from ..report.folder import check_folder, write
+from ..versions import versions
+from . import checks
 
 
 if TYPE_CHECKING:
@@ -209,7 +209,6 @@ def _facts(engine: Any, model: Any, architecture: str) -> "ModelFacts":
 
 def _about(engine: Any, model: Any, structures: Any) -> dict[str, Any]:
     """What was measured, with what."""
-    packages = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch", "scipy")
     module = getattr(engine, "model", None)
     architecture = {"PET": "pet", "PetSSH": "pet_ssh"}.get(
         type(module).__name__, type(module).__name__
@@ -220,5 +219,5 @@ def _about(engine: Any, model: Any, structures: Any) -> dict[str, Any]:
         "architecture": architecture,
         "baseline": getattr(engine, "baseline", "none"),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": {package: version(package) for package in packages},
+        "versions": versions(),
     }

@@ -60,8 +60,8 @@ def purify_and_compare(
     :param folder: of the report on it
     :return: table of both
     """
+    from ..api.purify_checkpoint import purify_checkpoint
     from ..api.symmetry_report import symmetry_report
-    from .purify import purify_checkpoint
 
     sections = ("seed", "training_set", "validation_set", "test_set")
     content = {name: options[name] for name in sections if name in options}

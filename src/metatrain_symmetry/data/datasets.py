@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from ..messages import did_you_mean, quoted, reason
 from ..models.lengths import length_factor, scaled_gradients, scaled_system
-from ..options import said_by_metatrain
+from .options_files import said_by_metatrain
 
 
 Infos = Mapping[str, Any]
@@ -56,7 +56,7 @@ class DataSet:
 def open_sets(section: Any, name: str) -> tuple[list[DataSet], Any]:
     """Open the data sets of a section of an options file.
 
-    :param section: checked by metatrain, see :mod:`.options`; in any form that it takes
+    :param section: checked by :mod:`.options_files`; in any form that metatrain takes
     :param name: of the section, for messages
     :raises ValueError: with one sentence, if one cannot be read
     :return: the data sets, and the section as metatrain completes it

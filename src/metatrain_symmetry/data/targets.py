@@ -19,8 +19,8 @@ from ..models.irrep_blocks import convert, gradient_blocks, split
 from ..models.lengths import per_length
 from ..models.live_or_exported import length_unit, target_info
 from ..models.structures import volume
-from ..options import evaluation
 from .datasets import open_sets
+from .options_files import evaluation
 
 
 TargetInfos = Mapping[str, Any]

@@ -12,7 +12,7 @@ class TimeUp(Exception):
     """A structure takes longer than was foreseen: what is known already has to do."""
 
 
-def parse_budget(text: str | float | None) -> float | None:
+def parse_budget(text: object) -> float | None:
     """Read a length of time.
 
     :param text: ``90s``, ``2min``, ``1h``, a number of seconds, or ``none``

@@ -30,7 +30,7 @@ class Settings(BaseModel):
     :param seed: of frames, circles, sketches and choices among structures
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     lambda_max: int = Field(default=8, ge=0, le=32)
     budget: float | None = Field(default=120.0, gt=0)

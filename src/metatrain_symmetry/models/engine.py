@@ -5,8 +5,8 @@ that an engine serves O(3) and its finite subgroups alike.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 from metatomic.torch import System
@@ -42,18 +42,37 @@ class Block:
 class Prepared:
     """A structure, ready to be rotated.
 
+    Engines return a subclass with what they keep for themselves.
+
     :param name: how messages call it
     :param system: with the neighbour lists of the model, unrotated
     :param n_atoms: number of atoms
     :param n_edges: number of entries of the neighbour list
-    :param data: what the engine keeps for itself
     """
 
     name: str
     system: System
     n_atoms: int
     n_edges: int
-    data: dict[str, Any] = field(default_factory=dict)
+
+
+S = TypeVar("S", bound=Prepared)
+
+
+def prepared_as(structure: Prepared, kind: type[S]) -> S:
+    """Look at a structure as what an engine made of it.
+
+    :param structure: as given to the engine
+    :param kind: what the ``prepare`` of that engine returns
+    :raises TypeError: if another engine prepared it
+    :return: the same object
+    """
+    if not isinstance(structure, kind):
+        raise TypeError(
+            f"{structure.name} is a {type(structure).__name__}, and this engine takes a "
+            f"{kind.__name__}: prepare the structure with the engine that evaluates it"
+        )
+    return structure
 
 
 @dataclass
@@ -75,18 +94,27 @@ class Values:
 class Engine(Protocol):
     """Evaluates a model on rotated copies of a structure.
 
-    ``blocks`` are those of the targets asked for, ``probes`` the module paths, after
-    groups such as ``EE`` have been expanded; both are fixed when the engine is made.
-    ``bases`` holds, for probes that are known to fill a subspace of their channels only,
-    an orthonormal basis of it, ``(channels, rank)``: components along it keep all norms
-    and inner products.
+    What it can be asked for is fixed when it is made.
     """
 
-    blocks: list[Block]
-    probes: list[str]
     dtype: torch.dtype
     device: torch.device
-    bases: Mapping[str, torch.Tensor]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Those of the targets asked for."""
+
+    @property
+    def probes(self) -> list[str]:
+        """Paths of layers, after groups such as ``EE`` have been expanded."""
+
+    @property
+    def bases(self) -> Mapping[str, torch.Tensor]:
+        """Subspaces, for probes that are known to fill one of their channels only.
+
+        An orthonormal basis of each, ``(channels, rank)``: components along it keep all
+        norms and inner products.
+        """
 
     def prepare(self, system: System, name: str = "structure") -> Prepared:
         """Do once what does not depend on the orientation."""

@@ -1,15 +1,25 @@
 """Evaluates plain functions of points: point clouds, and tests with known spectra."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from metatomic.torch import System
 
-from .engine import Block, Prepared, Values
+from .engine import Block, Prepared, Values, prepared_as
 
 
 Function = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass
+class PointsStructure(Prepared):
+    """A cloud of points, ready to be rotated.
+
+    :param points: ``(points, 3)``, in the dtype of the engine
+    """
+
+    points: torch.Tensor
 
 
 class FunctionEngine:
@@ -37,7 +47,9 @@ class FunctionEngine:
         self.dtype = dtype
         self.device = torch.device(device)
 
-    def prepare(self, system: Any, name: str = "structure") -> Prepared:
+    def prepare(
+        self, system: "System | torch.Tensor", name: str = "structure"
+    ) -> PointsStructure:
         """Take a structure, or a cloud of points.
 
         :param system: structure, or ``(points, 3)``
@@ -48,7 +60,7 @@ class FunctionEngine:
         if isinstance(system, torch.Tensor):
             system = _wrap(system, name)
         points = system.positions.detach().to(self.device, self.dtype)
-        return Prepared(name, system, len(points), 0, {"points": points})
+        return PointsStructure(name, system, len(points), 0, points)
 
     def bytes_per_rotation(self, structure: Prepared, probes: list[str]) -> int:
         """Estimate from one evaluation.
@@ -57,8 +69,9 @@ class FunctionEngine:
         :param probes: layers that are wanted
         :return: bytes
         """
-        values = self._values(structure.data["points"][None], self.blocks, probes)
-        parts = [structure.data["points"], *values.targets.values()]
+        points = prepared_as(structure, PointsStructure).points
+        values = self._values(points[None], self.blocks, probes)
+        parts = [points, *values.targets.values()]
         parts += values.layers.values()
         return 4 * sum(part.numel() * part.element_size() for part in parts)
 
@@ -78,7 +91,8 @@ class FunctionEngine:
         :return: what the functions say
         """
         rotations = matrices.to(self.device, self.dtype)
-        points = structure.data["points"] @ rotations.transpose(1, 2)
+        points = prepared_as(structure, PointsStructure).points
+        points = points @ rotations.transpose(1, 2)
         return self._values(points, blocks, probes)
 
     def _values(
@@ -95,7 +109,7 @@ class FunctionEngine:
         :param structure: prepared by this engine
         :return: for each block ``(samples, 2 λ + 1, properties)``
         """
-        points = structure.data["points"][None]
+        points = prepared_as(structure, PointsStructure).points[None]
         return {block: function(points)[0] for block, function in self.targets.items()}
 
 

@@ -67,14 +67,20 @@ def open_engine(
     kinds = {name: _gradient_kinds(model, name, gradients) for name in names}
     kinds = {name: kind for name, kind in kinds.items() if kind}
     if isinstance(model, PET):
-        return PETEngine(model, names, probes, kinds)
-    engine = MetatomicEngine(model, names, kinds, dtype, device)
+        return _checked(PETEngine(model, names, probes, kinds))
     for probe in probes:
         if probe != "predictions":
             raise ValueError(
                 f"layer '{probe}' cannot be measured: this needs the checkpoint of a PET "
                 "or pet_ssh model, not another architecture or an exported model"
             )
+    return _checked(MetatomicEngine(model, names, kinds, dtype, device))
+
+
+def _checked(engine: Engine) -> Engine:
+    """An engine whose outputs and layers were looked for: now is the time to complain."""
+    engine.blocks  # noqa: B018
+    engine.bases  # noqa: B018
     return engine
 
 

@@ -6,6 +6,8 @@ the values is evaluated once and subtracted; their part of the gradients, if any
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from metatensor.torch import TensorMap
 from metatomic.torch import ModelOutput, System
 
 from . import irrep_blocks, lengths, live_or_exported
-from .engine import Block, Prepared, Values
+from .engine import Block, Prepared, Values, prepared_as
 from .gradients import by_target, forces_and_stress, gradient_of
 from .live_or_exported import evaluating
 from .structures import differentiable, rotate, trial_system, volume, with_neighbors
@@ -24,6 +26,18 @@ from .units import normal_unit
 FLOATS_PER_SAMPLE = 20_000
 
 
+@dataclass
+class MetatomicStructure(Prepared):
+    """A structure with the neighbour lists of a model.
+
+    :param volume: of the cell, Å³; zero unless periodic in three dimensions
+    :param baseline: what the additive models say, once it was asked for
+    """
+
+    volume: float
+    baseline: dict[Block, torch.Tensor] | None = field(default=None, kw_only=True)
+
+
 class MetatomicEngine:
     """Engine of any live or exported model.
 
@@ -32,7 +46,6 @@ class MetatomicEngine:
     :param gradients: for energies: kinds of gradients, of ``positions`` and ``strain``
     :param dtype: of the model
     :param device: where the model is
-    :raises ValueError: if an output cannot be read as irreps
     """
 
     def __init__(
@@ -56,10 +69,32 @@ class MetatomicEngine:
         }
         supported = live_or_exported.supported_outputs(model)
         self.units = {name: normal_unit(supported[name].unit) for name in self.targets}
-        self.gradient_kinds: dict[Block, tuple[str, str]] = {}
-        self.blocks = self._find_blocks()
 
-    def prepare(self, system: System, name: str = "structure") -> Prepared:
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """Irrep blocks of the targets and of their gradients.
+
+        :raises ValueError: if an output cannot be read as irreps
+        """
+        found: list[Block] = []
+        for name, layout in self._layouts().items():
+            found += irrep_blocks.convert(name, layout, self.kinds[name], self.units[name])
+            found += [b for b, (target, _) in self.gradient_kinds.items() if target == name]
+        return found
+
+    @cached_property
+    def gradient_kinds(self) -> dict[Block, tuple[str, str]]:
+        """Of each block of a gradient: the energy, and ``positions`` or ``strain``."""
+        length = lengths.label(live_or_exported.length_unit(self.model))
+        return {
+            block: (name, kind)
+            for name in self.targets
+            for block, kind in irrep_blocks.gradient_blocks(
+                name, self.gradients.get(name, ()), self.units[name], length
+            ).items()
+        }
+
+    def prepare(self, system: System, name: str = "structure") -> MetatomicStructure:
         """Give a structure its neighbour lists.
 
         :param system: structure
@@ -72,7 +107,7 @@ class MetatomicEngine:
             len(system.get_neighbor_list(options).samples)
             for options in system.known_neighbor_lists()
         )
-        return Prepared(name, system, len(system), edges, {"volume": volume(system)})
+        return MetatomicStructure(name, system, len(system), edges, volume(system))
 
     def bytes_per_rotation(self, structure: Prepared, probes: list[str]) -> int:
         """Upper estimate of the memory of a rotated copy.
@@ -106,8 +141,9 @@ class MetatomicEngine:
                 f"layer '{probes[0]}' cannot be measured: this needs the checkpoint of a "
                 "PET or pet_ssh model, not another architecture or an exported model"
             )
+        structure = prepared_as(structure, MetatomicStructure)
         systems = rotate(structure.system, matrices)
-        found = self._run(systems, blocks, structure.data["volume"])
+        found = self._run(systems, blocks, structure.volume)
         baseline = self._baseline(structure)
         return Values({b: v - baseline.get(b, 0) for b, v in found.items()}, {})
 
@@ -117,7 +153,8 @@ class MetatomicEngine:
         :param structure: prepared by this engine
         :return: for each block ``(samples, 2 λ + 1, properties)``
         """
-        found = self._run([structure.system], self.blocks, structure.data["volume"])
+        structure = prepared_as(structure, MetatomicStructure)
+        found = self._run([structure.system], self.blocks, structure.volume)
         return {block: values[0] for block, values in found.items()}
 
     def _run(
@@ -163,9 +200,9 @@ class MetatomicEngine:
             for block, part in parts.items()
         }
 
-    def _baseline(self, structure: Prepared) -> dict[Block, torch.Tensor]:
+    def _baseline(self, structure: MetatomicStructure) -> dict[Block, torch.Tensor]:
         """What the additive models say, evaluated once per structure."""
-        if "baseline" not in structure.data:
+        if structure.baseline is None:
             total: dict[Block, torch.Tensor] = {}
             for additive in self._additive:
                 names = [name for name in self.targets if name in additive.outputs]
@@ -174,28 +211,17 @@ class MetatomicEngine:
                 for name, tensor in returned.items():
                     for block, part in self._convert(name, tensor, 1).items():
                         total[block] = total.get(block, 0) + part.to(self.dtype)
-            structure.data["baseline"] = total
-        return structure.data["baseline"]
+            structure.baseline = total
+        return structure.baseline
 
-    def _find_blocks(self) -> list[Block]:
+    def _layouts(self) -> dict[str, TensorMap]:
+        """Blocks of each target, as the model describes them or returns them."""
         infos = {
             name: live_or_exported.target_info(self.model, name) for name in self.targets
         }
         if all(info is not None for info in infos.values()):
-            layouts = {name: info.layout for name, info in infos.items()}
-        else:
-            made_up = trial_system(live_or_exported.atomic_types(self.model))
-            trial = self.prepare(made_up, "trial structure")
-            with evaluating(self.model), torch.no_grad():
-                layouts = self._call([trial.system], self.targets)
-        length = lengths.label(live_or_exported.length_unit(self.model))
-        blocks: list[Block] = []
-        for name, layout in layouts.items():
-            unit = self.units[name]
-            blocks += irrep_blocks.convert(name, layout, self.kinds[name], unit)
-            for block, kind in irrep_blocks.gradient_blocks(
-                name, self.gradients.get(name, ()), unit, length
-            ).items():
-                self.gradient_kinds[block] = (name, kind)
-                blocks.append(block)
-        return blocks
+            return {name: info.layout for name, info in infos.items()}
+        made_up = trial_system(live_or_exported.atomic_types(self.model))
+        trial = self.prepare(made_up, "trial structure")
+        with evaluating(self.model), torch.no_grad():
+            return self._call([trial.system], self.targets)

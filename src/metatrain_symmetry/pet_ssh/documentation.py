@@ -34,16 +34,15 @@ Everything else (hyperparameters, training, fine-tuning, restarting, LLPR, expor
 PET's own and documented there.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from metatrain.pet.documentation import ModelHypers as PETModelHypers
 from metatrain.pet.documentation import TrainerHypers as PETTrainerHypers
 from metatrain.utils.hypers import init_with_defaults
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, ConfigDict, with_config
 from typing_extensions import TypedDict
 
-from ..messages import did_you_mean, of_validation, quoted
+from ..options import checked
 from ..training.options import SymmetryHypers, complete
 from .options import DEFAULT_L_MAX, check_l_max, check_length_scale
 
@@ -106,27 +105,11 @@ class TrainerHypers(PETTrainerHypers):
     """
 
 
-def complete_options(options: Mapping[str, Any]) -> dict[str, Any]:
+def complete_options(options: object) -> dict[str, Any]:
     """Fill ``geometry_embedding`` options with the defaults.
 
     :param options: some of the options.
     :return: all of them.
     :raises ValueError: if one is unknown or out of range.
     """
-    if not isinstance(options, Mapping):
-        raise ValueError(
-            f"geometry_embedding is {quoted(options)}: give options, such as l_max"
-        )
-    defaults = init_with_defaults(GeometryEmbeddingHypers)
-    for name in options:
-        if name not in defaults:
-            raise ValueError(
-                f"geometry_embedding has no option {name!r}: {did_you_mean(name, defaults)}"
-            )
-    validator = TypeAdapter(GeometryEmbeddingHypers)
-    try:
-        return dict(validator.validate_python({**defaults, **options}))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = f"geometry_embedding.{first['loc'][0]}"
-        raise ValueError(of_validation(first, place, defaults)) from None
+    return dict(checked(options, GeometryEmbeddingHypers, "geometry_embedding"))

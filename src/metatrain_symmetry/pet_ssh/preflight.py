@@ -15,7 +15,7 @@ import torch
 from metatrain.utils.pydantic import validate_base_options
 from omegaconf import DictConfig, OmegaConf
 
-from ..io import put, recover, scratch_beside
+from ..io import recover, replacing
 from ..models.checkpoints import read_checkpoint
 from ..training import complete
 from ..training.continuation import remember
@@ -168,6 +168,5 @@ def _needs_upgrade(checkpoint: Checkpoint, source: str, wanted: dict[str, Any]) 
 def _write_atomically(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint, whole or not at all."""
     recover(path)
-    with scratch_beside(path) as folder:
-        torch.save(checkpoint, folder / path.name)
-        put(folder / path.name, path)
+    with replacing(path) as new:
+        torch.save(checkpoint, new)

@@ -1,6 +1,5 @@
 """The trainer: PET's, writing its checkpoints atomically."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from metatrain.pet import Trainer as PETTrainer
 from metatrain.utils.abc import ModelInterface
 
-from ..io import clean, recover, scratch_beside
+from ..io import clean, put, recover, scratch_beside
 from ..measure.series import FOLDER
 from ..training import Monitor, complete
 from . import checkpoints
@@ -56,7 +55,7 @@ class Trainer(PETTrainer):
         _clean(Path(checkpoint_dir))
         options = self.symmetry
         try:
-            with Monitor(options, model, val_datasets, checkpoint_dir, start, last):
+            with Monitor(model, val_datasets, checkpoint_dir, start, last, options):
                 super().train(
                     model, dtype, devices, train_datasets, val_datasets, checkpoint_dir
                 )
@@ -87,7 +86,7 @@ class Trainer(PETTrainer):
             super().save_checkpoint(model, folder / path.name)
             # metatrain adds a missing extension by itself
             (written,) = folder.iterdir()
-            os.replace(written, path.with_name(written.name))
+            put(written, path.with_name(written.name))
 
     @classmethod
     def upgrade_checkpoint(cls, checkpoint: dict[str, Any]) -> dict[str, Any]:

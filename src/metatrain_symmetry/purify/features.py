@@ -10,13 +10,17 @@ the sum of its edge features, weighted by the cutoff function,
 The last two multiply the biases; the same for all readout layers, they stand once.
 """
 
+from collections.abc import Mapping
+from functools import cached_property
+
 import torch
 from metatrain.pet import PET
 
-from ..models.engine import Block, Prepared, Values
+from ..models.engine import Block, Prepared, Values, prepared_as
 from ..models.live_or_exported import evaluating
 from ..models.pet.engine import PETEngine
 from ..models.pet.geometry import Geometry
+from ..models.pet.structure import PETStructure
 
 
 class FeatureEngine(PETEngine):
@@ -38,7 +42,16 @@ class FeatureEngine(PETEngine):
             ]
             for target in targets
         }
-        self.probes = list(targets)
+
+    @cached_property
+    def probes(self) -> list[str]:
+        """Names of the targets."""
+        return list(self.targets)
+
+    @cached_property
+    def bases(self) -> Mapping[str, torch.Tensor]:
+        """None: features fill their space."""
+        return {}
 
     @property
     def width(self) -> int:
@@ -81,6 +94,7 @@ class FeatureEngine(PETEngine):
         rotations = matrices.to(device=self.device, dtype=self.dtype)
         backend = self.model.backend
         with evaluating(self.model), torch.no_grad():
+            structure = prepared_as(structure, PETStructure)
             geometry = Geometry(structure, len(rotations), rotations, False)
             batch = geometry.batch(self.model)
             with self.catalogue.collecting(backend, paths) as found:

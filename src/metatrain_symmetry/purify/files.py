@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..io import list_files, put, recover, scratch_beside
+from ..io import list_files, recover, replacing
 from ..places import check_apart, check_folder, check_writable, resolved
 
 
@@ -84,17 +84,12 @@ def write_all(
     :param output: file, None for no checkpoint
     :param checkpoint: its content
     """
-    made: list[tuple[Path, Path]] = []
     with ExitStack() as stack:
+        # both are whole before the first of them takes its place
+        if output is not None:
+            torch.save(checkpoint, stack.enter_context(replacing(output)))
         if report is not None:
-            folder = stack.enter_context(scratch_beside(report)) / "new"
+            folder = stack.enter_context(replacing(report))
             folder.mkdir()
             write_report(folder)
             list_files(folder)
-            made.append((folder, report))
-        if output is not None:
-            file = stack.enter_context(scratch_beside(output)) / output.name
-            torch.save(checkpoint, file)
-            made.append((file, output))
-        for new, place in made:
-            put(new, place)

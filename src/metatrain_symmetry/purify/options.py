@@ -14,16 +14,15 @@ seed that stands there the validation set is that of the training::
       max_structures: 500
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
-from metatrain.utils.hypers import init_with_defaults
 from omegaconf import OmegaConf
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from ..messages import did_you_mean, of_validation, quoted
-from ..options import Source, load, training
+from ..data.options_files import Source, load, training
+from ..messages import did_you_mean, quoted
+from ..options import checked
 
 
 NonNegative = Annotated[float, Field(ge=0)]
@@ -115,35 +114,16 @@ def _checked(source: Source) -> Any:
     return options
 
 
-def complete(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill the section ``purify`` with the defaults.
+def complete(options: object) -> PurifyHypers:
+    """Check the section ``purify`` and fill in the defaults.
 
     :param options: some of the options
     :raises ValueError: if one is unknown or out of range
     :return: all of them
     """
-    if not isinstance(options, Mapping):
-        raise ValueError(
-            f"the section 'purify' takes options, not {quoted(options)}: name them"
-        )
-    defaults = init_with_defaults(PurifyHypers)
-    for name in options:
-        if name not in defaults:
-            raise ValueError(
-                f"purify has no option '{name}': {did_you_mean(name, defaults)}"
-            )
-    try:
-        found = TypeAdapter(PurifyHypers).validate_python({**defaults, **options})
-    except ValidationError as error:
-        first = error.errors()[0]
-        parts = [str(part) for part in first["loc"] if part not in _UNION_PARTS]
-        place = ".".join(["purify", *parts])
-        raise ValueError(of_validation(first, place, defaults)) from None
+    found = checked(options, PurifyHypers, "purify")
     if float("inf") in found["ridge"]:
         raise ValueError(
             "purify.ridge holds .inf: give finite numbers, or leave out the target"
         )
-    return dict(found)
-
-
-_UNION_PARTS = ("list[str]", "constrained-int", "function-wrap")
+    return found

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
+from ..versions import versions
 from .checkpoint import (
     Checkpoint,
     build_model,
@@ -24,9 +24,6 @@ from .options import read_options
 from .processes import Processes, joined, local_device
 from .state import StateRun
 from .tables import accuracy_table, curve_table
-
-
-PACKAGES = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
 
 
 @dataclass
@@ -152,7 +149,7 @@ def _summary(
         "dtype": str(run.engine.dtype).removeprefix("torch."),
         "structures": counts,
         "units": "as the user reads them, per atom for per-structure targets but stresses",
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": versions(),
         "parts": [{str(k): _plain(v) for k, v in row.items()} for row in rows],
     }
 

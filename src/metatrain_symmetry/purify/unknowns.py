@@ -14,8 +14,9 @@ import torch
 
 from ..groups import Irrep
 from ..models import irrep_blocks
-from ..models.engine import Block, Prepared
+from ..models.engine import Block, Prepared, prepared_as
 from ..models.pet.dense_blocks import Place
+from ..models.pet.structure import PETStructure
 from ..models.structures import trial_system
 from .features import FeatureEngine
 
@@ -91,21 +92,21 @@ def find_problems(
 
 
 def _of_target(
-    engine: FeatureEngine, target: str, trial: Prepared, types: list[int], whole: bool
+    engine: FeatureEngine, target: str, trial: PETStructure, types: list[int], whole: bool
 ) -> list[Problem]:
     model, kind = engine.model, engine.generic.kinds[target]
     unit = engine.generic.units[target]
     if counts_per_atom(target, kind, whole):
         unit = f"{unit}/atom" if unit else "1/atom"
     shapes = list(model.output_shapes[target].items())
-    scales = trial.data["scales"][target]
-    present = _present(trial.data["places"][target], scales)
+    scales = trial.scales[target]
+    present = _present(trial.places[target], scales)
     problems = []
     for dense, (key, shape) in enumerate(shapes):
         # scales are the same for all components: a target stays covariant
         profile = scales[dense].reshape(len(types), -1, shape[-1])[:, 0]
         profile = (profile * present[dense]).to("cpu", torch.float64)
-        place = next(p for p in trial.data["places"][target] if p.dense == dense)
+        place = next(p for p in trial.places[target] if p.dense == dense)
         for irrep, basis in _bases(target, place, shape[:-1]):
             part = Part(target, irrep, kind, unit)
             for properties in _proportional(profile):
@@ -184,7 +185,7 @@ def sample_weights(problem: Problem, structure: Prepared, whole: bool) -> torch.
     types = structure.system.types.tolist()
     weights = torch.tensor([problem.scales[t] for t in types], dtype=torch.float64)
     if problem.part.target == VOLUME_TARGET:
-        weights = weights / structure.data["volume"]
+        weights = weights / prepared_as(structure, PETStructure).volume
     if counts_per_atom(problem.part.target, problem.part.kind, whole):
         weights = weights / structure.n_atoms
     return weights
@@ -202,7 +203,7 @@ def blocks_of(
     """
     kind, unit = engine.generic.kinds[target], engine.generic.units[target]
     found = []
-    for place in structure.data["places"][target]:
+    for place in prepared_as(structure, PETStructure).places[target]:
         shape = list(engine.model.output_shapes[target].values())[place.dense]
         probe = torch.zeros(1, *shape)
         if place.properties is not None:

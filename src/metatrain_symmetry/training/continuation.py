@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..io import clean, write_text
+from ..io import clean, write_json
 from ..measure.series import COLUMNS, FOLDER, Series, rewrite
 
 
@@ -36,7 +36,7 @@ def remember(checkpoint_dir: str | Path, restart_from: str | Path) -> None:
     """
     folder = Path(checkpoint_dir) / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / NOTE, {"restart_from": str(Path(restart_from).resolve())})
+    write_json(folder / NOTE, {"restart_from": str(Path(restart_from).resolve())})
 
 
 def begin_series(folder: Path, start: int, summary: dict[str, Any]) -> Series:
@@ -60,7 +60,7 @@ def begin_series(folder: Path, start: int, summary: dict[str, Any]) -> Series:
             series = _empty()
     series.summary = summary
     rewrite(folder, series)
-    _write(folder / "summary.json", summary)
+    write_json(folder / "summary.json", summary)
     return series
 
 
@@ -90,7 +90,7 @@ def _set_aside(series: Series, folder: Path, changes: list[str]) -> None:
     number = 1 + len(list(folder.glob(f"{EARLIER}*")))
     kept = folder / f"{EARLIER}{number}"
     rewrite(kept, series)
-    _write(kept / "summary.json", series.summary)
+    write_json(kept / "summary.json", series.summary)
     logging.warning(
         f"Symmetry: a new series begins, since the training that is continued was watched "
         f"in another way ({'; '.join(changes)}). Its {len(series.epochs)} measurements are "
@@ -137,7 +137,3 @@ def _earlier(folder: Path) -> list[Path]:
         if same and filecmp.cmp(copy, checkpoint, shallow=False):
             found.append(copy.parent / FOLDER)
     return [path for path in found if path != folder]
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    write_text(path, json.dumps(content, indent=2) + "\n")

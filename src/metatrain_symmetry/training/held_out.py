@@ -13,7 +13,7 @@ from ..data import read_systems
 from ..data.labelled import Targets
 from ..data.targets import of_atoms, of_options, of_tensors
 from ..models import Block, Engine
-from .options import check_files
+from .options import SymmetryHypers, check_files
 
 
 @dataclass
@@ -31,7 +31,7 @@ class HeldOut:
 
 
 def find_structures(
-    options: dict[str, Any],
+    options: SymmetryHypers,
     engine: Engine,
     val_datasets: Sequence[Any],
     checkpoint_dir: Path,
@@ -46,7 +46,7 @@ def find_structures(
     :return: at most as many as asked for
     """
     check_files(options)
-    source, count, seed = (options[k] for k in ("structures", "n_structures", "seed"))
+    source, count, seed = options["structures"], options["n_structures"], options["seed"]
     if source == "validation":
         found = _of_datasets(val_datasets, engine, count, seed)
     elif source == "test":

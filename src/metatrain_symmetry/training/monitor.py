@@ -2,17 +2,17 @@
 
 Use it around ``train``::
 
-    with Monitor(options, model, val_datasets, checkpoint_dir, start, last):
+    with Monitor(model, val_datasets, checkpoint_dir, start, last, {"probes": ["EE"]}):
         super().train(model, dtype, devices, train_datasets, val_datasets, checkpoint_dir)
 
 The model in training is only ever read: measurements are made on a copy.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import torch
@@ -21,34 +21,36 @@ from metatrain.utils.logging import ROOT_LOGGER
 
 from .isolation import undisturbed
 from .log_handler import EpochHandler
+from .options import complete
 from .watch import Watch
 
 
 class Monitor(AbstractContextManager["Monitor"]):
     """Measures the symmetry of a model while it is trained.
 
-    Does nothing without options, and on other processes than the main one.
+    Does nothing where the options are None, and on other processes than the main one.
 
-    :param options: complete options ``training.symmetry``, None for no watching
     :param model: the model; what its first forward pass sees is measured as epoch 0
     :param val_datasets: validation sets as given to the trainer
     :param checkpoint_dir: folder of the run
     :param start: epochs completed before: 0 unless a training is continued
     :param last: epochs completed at the end
-    :raises ValueError: on entering, if an option asks for layers or structures that are not
-        there: nothing has been trained by then
+    :param options: some of :class:`~metatrain_symmetry.training.options.SymmetryHypers`;
+        None for no watching
+    :raises ValueError: if an option is unknown or out of range; on entering, if one asks
+        for layers or structures that are not there: nothing has been trained by then
     """
 
     def __init__(
         self,
-        options: dict[str, Any] | None,
         model: torch.nn.Module,
         val_datasets: Sequence[Any],
         checkpoint_dir: str | Path,
         start: int,
         last: int,
+        options: Mapping[str, object] | None = MappingProxyType({}),
     ) -> None:
-        self.options, self.model = options, model
+        self.options, self.model = complete(options), model
         self.val_datasets, self.start, self.last = val_datasets, start, last
         self.checkpoint_dir = Path(checkpoint_dir)
         self.watch: Watch | None = None

@@ -1,13 +1,13 @@
 """The options ``architecture.training.symmetry``: what is watched during a training."""
 
 import difflib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from metatrain.utils.hypers import init_with_defaults
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from typing_extensions import TypedDict
+
+from ..options import checked
 
 
 class SymmetryHypers(TypedDict):
@@ -58,7 +58,7 @@ class SymmetryHypers(TypedDict):
     """Seed of the choice of structures and of the rotations."""
 
 
-def complete(options: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def complete(options: object) -> SymmetryHypers | None:
     """Fill the options with the defaults.
 
     :param options: some of the options, None for no watching
@@ -67,30 +67,10 @@ def complete(options: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """
     if options is None:
         return None
-    if not isinstance(options, Mapping):
-        raise ValueError(
-            f"training.symmetry is {options!r}: give options such as `interval: 1`, or "
-            "{} for the defaults"
-        )
-    defaults = init_with_defaults(SymmetryHypers)
-    unknown = sorted(set(map(str, options)) - set(defaults))
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], defaults, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(defaults)}"
-        raise ValueError(f"training.symmetry has no option '{unknown[0]}': {hint}")
-    try:
-        found = TypeAdapter(SymmetryHypers).validate_python({**defaults, **options})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name, *places = first["loc"]
-        where = "".join(f"[{place}]" for place in places if isinstance(place, int))
-        raise ValueError(
-            f"training.symmetry.{name}{where} is {first['input']!r}: {first['msg']}"
-        ) from error
-    return dict(found)
+    return checked(options, SymmetryHypers, "training.symmetry")
 
 
-def check_files(options: Mapping[str, Any]) -> None:
+def check_files(options: SymmetryHypers) -> None:
     """Look for the file of structures, before data sets are read and a model is built.
 
     :param options: complete options ``training.symmetry``

@@ -4,7 +4,6 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,16 @@ import pandas as pd
 from ..measure.plan import Plan
 from ..measure.series import FORMAT, Series
 from ..models import Engine
+from ..versions import versions
 from .budget import Budget, Choice
+from .options import SymmetryHypers
 
 
 OUTPUT = re.compile(r" \(\d+,[+-]\)$")
 """How the name of an output's probe ends, and that of a layer does not."""
 
 
-def summary(options: dict[str, Any], engine: Engine) -> dict[str, Any]:
+def summary(options: SymmetryHypers, engine: Engine) -> dict[str, Any]:
     """What does not change during a training.
 
     :param options: complete options ``training.symmetry``
@@ -28,12 +29,11 @@ def summary(options: dict[str, Any], engine: Engine) -> dict[str, Any]:
     :return: can be written as JSON
     """
     model: Any = getattr(engine, "model", None)
-    packages = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
     return {
         "format": FORMAT,
         "model": f"{type(model).__name__} in training",
         "settings": dict(options),
-        "versions": {package: version(package) for package in packages},
+        "versions": versions(),
         "probes": list(engine.probes),
         "outputs": [f"{block.name} {block.irrep}" for block in engine.blocks],
         "dtype": str(engine.dtype).removeprefix("torch."),

@@ -23,6 +23,7 @@ from .budget import Budget, ladder, work
 from .continuation import begin_series
 from .held_out import HeldOut, find_structures
 from .isolation import refresh, replica
+from .options import SymmetryHypers
 from .schedule import epochs_to_measure
 from .wandb_sink import WandbSink, find_run
 
@@ -45,7 +46,7 @@ class Watch:
 
     def __init__(
         self,
-        options: dict[str, Any],
+        options: SymmetryHypers,
         model: torch.nn.Module,
         val_datasets: Sequence[Any],
         checkpoint_dir: Path,

@@ -15,24 +15,34 @@ from .trial_batch import kind_of, run_backend, trial_batch
 
 
 class Catalogue:
-    """All layers of a PET backend that can be probed.
+    """All layers of a PET backend that can be probed; see :meth:`of`.
 
-    :param backend: PET's backend; it is run once, in the state in which it is
+    :param modules: paths of all modules
     :param targets: whose last-layer features the group LLF means
     """
 
-    def __init__(self, backend: Any, targets: Iterable[str] = ()) -> None:
-        self.targets = list(targets)
-        self.modules = {path for path, _ in backend.named_modules() if path}
+    def __init__(self, modules: Iterable[str], targets: Iterable[str] = ()) -> None:
+        self.modules, self.targets = set(modules), list(targets)
         self.probes: dict[str, Probe] = {}
+
+    @classmethod
+    def of(cls, backend: Any, targets: Iterable[str] = ()) -> "Catalogue":
+        """Find the layers of a backend.
+
+        :param backend: PET's backend; it is run once, in the state in which it is
+        :param targets: whose last-layer features the group LLF means
+        :return: the catalogue
+        """
+        found = cls((path for path, _ in backend.named_modules() if path), targets)
         with torch.no_grad(), ExitStack() as stack:
             for path, module in backend.named_modules():
                 if path:
-                    handle = module.register_forward_hook(self._listener(path))
+                    handle = module.register_forward_hook(found._listener(path))
                     stack.callback(handle.remove)
             batch = trial_batch(backend)
             cells = batch["edge_vectors"].new_zeros(1, 3, 3)
             run_backend(backend, batch, cells, list(backend.node_heads))
+        return found
 
     def _listener(self, path: str) -> Any:
         def listen(module: Any, inputs: Any, output: Any) -> None:

@@ -1,12 +1,12 @@
 """Evaluates PET on rotated copies of a structure, by rotating inside the model.
 
 Neighbour lists, species, distances and cutoffs do not change under rotations: a structure
-is preprocessed once, and only its edge vectors are rotated. With ``copies.py``,
-``labelling.py``, ``catalogue.py`` and ``trial.py`` this is all of the measuring side that
-knows the inside of PET.
+is preprocessed once, and only its edge vectors are rotated. This folder is all of the
+measuring side that knows the inside of PET.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 import torch
 from metatomic.torch import System
@@ -15,13 +15,14 @@ from metatrain.pet.model import _extract_charge_spin_multiplicity
 from metatrain.pet.modules.structures import concatenate_structures
 
 from .. import irrep_blocks
-from ..engine import Block, Prepared, Values
+from ..engine import Block, Prepared, Values, prepared_as
 from ..gradients import by_target
 from ..live_or_exported import evaluating
 from ..metatomic import MetatomicEngine
 from .catalogue import Catalogue
 from .dense_blocks import Place, find_places, scale_factors
-from .geometry import Batch, Geometry
+from .geometry import Geometry
+from .structure import Batch, PETStructure
 
 
 class PETEngine:
@@ -34,7 +35,6 @@ class PETEngine:
     :param targets: names of targets
     :param probes: groups, probes, modules, see :meth:`Catalogue.expand`
     :param gradients: for energies: kinds of gradients, of ``positions`` and ``strain``
-    :raises ValueError: if there is no such layer, or if a target has no irreps
     """
 
     def __init__(
@@ -44,23 +44,43 @@ class PETEngine:
         probes: Iterable[str] = (),
         gradients: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
-        self.model = model
+        self.model, self._asked = model, list(probes)
         weight = next(model.backend.parameters())
         self.generic = MetatomicEngine(
             model, targets, gradients, weight.dtype, weight.device
         )
         self.dtype, self.device = self.generic.dtype, self.generic.device
         self.targets = self.generic.targets
-        self.blocks = self.generic.blocks
         self.baseline = self.generic.baseline
-        with evaluating(model):
-            self.catalogue = Catalogue(model.backend, self.targets)
-        self.probes = self.catalogue.expand(probes)
-        self.bases: Mapping[str, torch.Tensor] = self.catalogue.bases(
-            model.backend, self.probes
-        )
 
-    def prepare(self, system: System, name: str = "structure") -> Prepared:
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """Irrep blocks of the targets and of their gradients.
+
+        :raises ValueError: if a target has no irreps
+        """
+        return self.generic.blocks
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """All layers of the model, found by running it once on a made-up batch."""
+        with evaluating(self.model):
+            return Catalogue.of(self.model.backend, self.targets)
+
+    @cached_property
+    def probes(self) -> list[str]:
+        """Layers that were asked for, groups expanded.
+
+        :raises ValueError: if there is no such layer
+        """
+        return self.catalogue.expand(self._asked)
+
+    @cached_property
+    def bases(self) -> Mapping[str, torch.Tensor]:
+        """Subspaces that layers fill, see :meth:`Catalogue.bases`."""
+        return self.catalogue.bases(self.model.backend, self.probes)
+
+    def prepare(self, system: System, name: str = "structure") -> PETStructure:
         """Preprocess a structure.
 
         :param system: structure
@@ -75,15 +95,17 @@ class PETEngine:
                 *arrays[:7], self.model.cutoff_width_adaptive
             )
             self._add_conditions(system, batch)
-        prepared.n_edges = len(batch["centers"])
-        prepared.data |= {
-            "arrays": arrays,
-            "batch": batch,
-            "scales": scale_factors(self.model, self.targets, system, arrays[7]),
-            "places": find_places(self.model, self.targets, system, arrays[7]),
-            "tiles": {},
-        }
-        return prepared
+        return PETStructure(
+            name,
+            system,
+            prepared.n_atoms,
+            len(batch["centers"]),
+            prepared.volume,
+            arrays,
+            batch,
+            scale_factors(self.model, self.targets, system, arrays[7]),
+            find_places(self.model, self.targets, system, arrays[7]),
+        )
 
     def bytes_per_rotation(self, structure: Prepared, probes: list[str]) -> int:
         """Upper estimate of the memory of a rotated copy.
@@ -93,7 +115,8 @@ class PETEngine:
         :return: bytes
         """
         backend, atoms = self.model.backend, structure.n_atoms
-        slots = 1 + structure.data["batch"]["edge_vectors"].shape[1]
+        batch = prepared_as(structure, PETStructure).batch
+        slots = 1 + batch["edge_vectors"].shape[1]
         token = 12 * backend.d_pet + 3 * backend.d_feedforward
         token += 4 * backend.d_head * backend.num_readout_layers * len(backend.node_heads)
         token += 3 * backend.num_heads * slots + 3 * backend.d_pet * backend.num_gnn_layers
@@ -119,8 +142,8 @@ class PETEngine:
         :param probes: of :attr:`probes`
         :return: values without composition
         """
-        size = structure.data["volume"]
-        wanted = by_target(blocks, self.generic.gradient_kinds, size)
+        structure = prepared_as(structure, PETStructure)
+        wanted = by_target(blocks, self.generic.gradient_kinds, structure.volume)
         grad = any(wanted.values())
         rotations = matrices.to(device=self.device, dtype=self.dtype)
         with evaluating(self.model), torch.set_grad_enabled(grad):
@@ -135,7 +158,7 @@ class PETEngine:
             found: dict[Block, torch.Tensor] = {}
             for target, kinds in wanted.items():
                 found |= self._finish(target, raw[target], geometry, kinds)
-        found = irrep_blocks.drop_missing(found, size)
+        found = irrep_blocks.drop_missing(found, structure.volume)
         where = batch["centers"], batch["nef_to_edges_neighbor"], len(rotations)
         return Values(
             {block: found[block].detach() for block in blocks if block in found},
@@ -195,14 +218,15 @@ class PETEngine:
         kinds: Mapping[str, list[Block]],
     ) -> dict[Block, torch.Tensor]:
         """Irrep blocks of a target, and those of its gradients."""
-        n, data = geometry.n, geometry.structure.data
+        n, structure = geometry.n, geometry.structure
         shapes = self.model.output_shapes[target].values()
+        scales = structure.scales[target]
         values = [
             part.reshape(n, -1, *shape) * scale
-            for part, shape, scale in zip(raw, shapes, data["scales"][target], strict=True)
+            for part, shape, scale in zip(raw, shapes, scales, strict=True)
         ]
         found: dict[Block, torch.Tensor] = {}
-        for place in data["places"][target]:
+        for place in structure.places[target]:
             part = place.take(values)
             if self.generic.kinds[target] == "system":
                 part = part.sum(1, keepdim=True)

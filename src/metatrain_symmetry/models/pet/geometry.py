@@ -8,11 +8,10 @@ from metatensor.torch import TensorBlock
 from metatomic.torch import System, register_autograd_neighbors
 from metatrain.pet import PET
 
-from ..engine import Block, Prepared
+from ..engine import Block
 from ..gradients import forces_and_stress, gradient_of
+from .structure import Batch, PETStructure
 
-
-Batch = dict[str, torch.Tensor]
 
 # sizes of chunks whose index tensors are kept: the usual one, and the last one
 _KEPT_TILES = 3
@@ -41,7 +40,7 @@ class Geometry:
     """
 
     def __init__(
-        self, structure: Prepared, n: int, rotations: torch.Tensor, grad: bool
+        self, structure: PETStructure, n: int, rotations: torch.Tensor, grad: bool
     ) -> None:
         self.structure, self.n, self.rotations, self.grad = structure, n, rotations, grad
         system = structure.system
@@ -58,11 +57,11 @@ class Geometry:
         :return: what its ``preprocess`` returns, with edge vectors rotated
         """
         structure, n = self.structure, self.n
-        tiles = structure.data["tiles"]
+        tiles = structure.tiles
         if n not in tiles:
             while len(tiles) >= _KEPT_TILES:
                 tiles.pop(next(iter(tiles)))
-            tiles[n] = tile(structure.data["batch"], n, structure.n_atoms)
+            tiles[n] = tile(structure.batch, n, structure.n_atoms)
         batch = dict(tiles[n])
         if self.grad:
             width = model.cutoff_width_adaptive
@@ -75,7 +74,7 @@ class Geometry:
 
     def arrays(self) -> tuple[torch.Tensor, ...]:
         """What ``preprocess`` needs, for unrotated copies."""
-        _, centers, neighbors, species, _, shifts, _, _ = self.structure.data["arrays"]
+        _, centers, neighbors, species, _, shifts, _, _ = self.structure.arrays
         n, atoms = self.n, self.structure.n_atoms
         positions = (self.positions @ self.strains).flatten(0, 1)
         cells = self.structure.system.cell @ self.strains
@@ -127,8 +126,7 @@ class Geometry:
             "positions": torch.einsum("nij,najp->naip", turn, forces).flatten(0, 1),
             "strain": torch.einsum("nij,njkp,nlk->nilp", turn, strain, turn),
         }
-        size = self.structure.data["volume"]
-        return forces_and_stress(kinds, gradients, self.n, size)
+        return forces_and_stress(kinds, gradients, self.n, self.structure.volume)
 
 
 def _offset(indices: torch.Tensor, n: int, step: int) -> torch.Tensor:
