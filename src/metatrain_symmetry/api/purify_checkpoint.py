@@ -41,6 +41,16 @@ def purify_checkpoint(
     :param progress: whether to show a progress bar
     :raises ValueError: if something is wrong with the input; nothing has been written then
     :return: what was found; None in all but the first of several processes
+
+    >>> from pathlib import Path
+    >>> from metatrain_symmetry import purify_checkpoint
+    >>> found = purify_checkpoint(
+    ...     "model.ckpt", "options.yaml", "purified.ckpt", progress=False
+    ... )
+    >>> list(found.results)
+    ['best and latest']
+    >>> Path("purified.ckpt").is_file()
+    True
     """
     from ..purify.files import check_outputs, write_all
     from ..purify.run import purify

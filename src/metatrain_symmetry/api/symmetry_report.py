@@ -87,11 +87,13 @@ def symmetry_report(
     >>> from ase.build import molecule
     >>> from metatrain_symmetry import symmetry_report
     >>> report = symmetry_report(
-    ...     trained_model, molecule("CH3CHO"), probes=(), lambda_max=3, progress=False
+    ...     "model.ckpt", molecule("CH3CHO"), probes=["EE"], lambda_max=3, progress=False
     ... )
-    >>> report.equivariance[["target", "o3_lambda", "o3_sigma"]]
-       target  o3_lambda  o3_sigma
-    0  energy          0         1
+    >>> report.equivariance[["target", "o3_lambda", "o3_sigma", "unit"]]
+       target  o3_lambda  o3_sigma unit
+    0  energy          0         1   eV
+    >>> bool(report.equivariance.A[0] > 0), report.diagnosis[0]["status"]
+    (True, 'unknown')
     """
     from ..measure.analysis import analyze
     from ..measure.averages import AVERAGES_TEXT, MEDIANS_TEXT, averages

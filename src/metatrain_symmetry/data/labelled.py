@@ -20,6 +20,17 @@ class LabelledStructure:
     :param targets: as they were given, composition included; empty where none are known
     :param bare_targets: without composition, and whatever else the engine leaves out;
         empty until :func:`labelled` or :meth:`subtract_baseline` has filled it
+
+    >>> import torch
+    >>> from ase.build import molecule
+    >>> from metatrain_symmetry import LabelledStructure, open_engine, read_systems
+    >>> engine = open_engine("model.ckpt")
+    >>> ((_, system),) = read_systems(molecule("H2O"), engine)
+    >>> energy = torch.full((1, 1, 1), -14.2, dtype=torch.float64)
+    >>> known = LabelledStructure(engine.prepare(system), {engine.blocks[0]: energy})
+    >>> known.subtract_baseline(engine)
+    >>> known.bare_targets[engine.blocks[0]].shape
+    torch.Size([1, 1, 1])
     """
 
     structure: Prepared

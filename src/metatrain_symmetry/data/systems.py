@@ -41,6 +41,11 @@ def read_systems(
     :raises ValueError: if there are none, or if the model cannot take one of them
     :return: each structure for ASE and for the engine, in float64 without neighbour lists
         of the model
+
+    >>> from metatrain_symmetry import open_engine, read_systems
+    >>> pairs = read_systems("molecules.xyz", open_engine("model.ckpt"))
+    >>> len(pairs), len(pairs[0][1])
+    (20, 7)
     """
     if isinstance(source, str | Path):
         found: Sequence[Any] = _read(Path(source))

@@ -152,6 +152,13 @@ class Group(ABC):
 
     A new group is a subclass. Finite ones need no more than their elements and characters:
     see :class:`~metatrain_symmetry.groups.finite.FiniteGroup`.
+
+    >>> from metatrain_symmetry import O3, Group, Irrep, octahedral_group
+    >>> for group in (O3(), octahedral_group()):
+    ...     assert isinstance(group, Group)
+    ...     print(group.name, [str(own) for own in group.contained(Irrep(2))])
+    O(3) ['(2,+)']
+    Oh ['Eg', 'T2g']
     """
 
     name: str

@@ -254,6 +254,10 @@ def octahedral_group() -> FiniteGroup:
     """Build the full octahedral group: the 48 signed permutation matrices.
 
     :return: the group, with irreps A1g, A2g, Eg, T1g, T2g and their odd partners
+
+    >>> from metatrain_symmetry import octahedral_group
+    >>> [str(irrep) for irrep in octahedral_group().irreps()[:5]]
+    ['A1g', 'A2g', 'Eg', 'T1g', 'T2g']
     """
     matrices = torch.zeros(48, 3, 3, dtype=torch.float64)
     elements = product(permutations(range(3)), product((1.0, -1.0), repeat=3))

@@ -15,6 +15,10 @@ class Irrep:
     :param o3_lambda: degree, at least 0
     :param o3_sigma: 1 (proper) or -1 (pseudo)
     :raises ValueError: for anything else
+
+    >>> from metatrain_symmetry import Irrep
+    >>> str(Irrep(2, -1)), Irrep(2, -1).dimension, Irrep(2, -1).parity
+    ('(2,-)', 5, -1)
     """
 
     o3_lambda: int

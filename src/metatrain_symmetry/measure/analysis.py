@@ -47,6 +47,16 @@ def analyze(
     :raises ValueError: if there are no structures, or if a setting means nothing for the
         group
     :return: tables and summary, without a diagnosis
+
+    >>> import torch
+    >>> from metatrain_symmetry import Block, FunctionEngine, Irrep, analyze
+    >>> from metatrain_symmetry import octahedral_group
+    >>> square = Block("square", Irrep(0))
+    >>> engine = FunctionEngine({square: lambda x: x[:, :1, :1, None].square()})
+    >>> data = [engine.prepare(torch.tensor([[1.0, 2.0, 3.0]]))]
+    >>> report = analyze(engine, data, octahedral_group(), progress=False)
+    >>> report.characters.query("share > 1e-9").channel.tolist()
+    ['A1g', 'Eg']
     """
     if not len(data):
         raise ValueError("there are no structures to measure: give one or more")

@@ -54,6 +54,16 @@ class Report:
     :param diagnosis: one entry per output block: ``{"target", "detail", "irrep",
         "status", "text", "advice"}``, statuses as in
         :data:`metatrain_symmetry.measure.statuses.STATUSES`; ``text`` ends in ``advice``
+
+    >>> from pathlib import Path
+    >>> from metatrain_symmetry import Report, symmetry_report
+    >>> _ = symmetry_report(
+    ...     "model.ckpt", "molecules.xyz", "report", max_structures=2, probes=(),
+    ...     lambda_max=2, progress=False,
+    ... )
+    >>> report = Report.load(Path("report"))
+    >>> report.summary["n_measured"], len(report.equivariance)
+    (2, 2)
     """
 
     equivariance: pd.DataFrame

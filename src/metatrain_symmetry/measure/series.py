@@ -55,6 +55,12 @@ class Series:
     :param events: sudden transitions: one row per probe and irrep, ``text`` in words for
         all irreps of a probe
     :param summary: settings and versions
+
+    >>> from pathlib import Path
+    >>> from metatrain_symmetry import Series
+    >>> Series.load(Path("nowhere"))
+    Traceback (most recent call last):
+    FileNotFoundError: there are no measurements in 'nowhere'
     """
 
     equivariance: pd.DataFrame

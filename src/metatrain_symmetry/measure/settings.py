@@ -28,6 +28,10 @@ class Settings(BaseModel):
     :param memory: budget for one evaluation, and for the sums of one structure, each,
         in bytes
     :param seed: of frames, circles, sketches and choices among structures
+
+    >>> from metatrain_symmetry import Settings
+    >>> Settings(lambda_max=4).estimator
+    'hybrid'
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

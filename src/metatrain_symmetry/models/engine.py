@@ -24,6 +24,10 @@ class Block:
     :param unit: unit of the values, empty if unknown
     :param detail: what distinguishes blocks of the same target and irrep, such as
         ``center_type=6``; empty where there is nothing to distinguish
+
+    >>> from metatrain_symmetry import Block, Irrep
+    >>> Block("dipole", Irrep(1), "system", "e*A").irrep.dimension
+    3
     """
 
     target: str
@@ -48,6 +52,14 @@ class Prepared:
     :param system: with the neighbour lists of the model, unrotated
     :param n_atoms: number of atoms
     :param n_edges: number of entries of the neighbour list
+
+    >>> from ase.build import molecule
+    >>> from metatrain_symmetry import open_engine, read_systems
+    >>> engine = open_engine("model.ckpt")
+    >>> ((_, system),) = read_systems(molecule("H2O"), engine)
+    >>> structure = engine.prepare(system, "water")
+    >>> structure.n_atoms, structure.n_edges
+    (3, 6)
     """
 
     name: str
@@ -85,6 +97,19 @@ class Values:
     :param layers: for each probe ``(n, samples, channels)``; the samples of a probe of
         edges are the real edges, those of a probe of nodes the atoms; probes that are
         the same tensor of the model share one here
+
+    >>> import torch
+    >>> from ase.build import molecule
+    >>> from metatrain_symmetry import open_engine, read_systems
+    >>> engine = open_engine("model.ckpt", probes=["EE"])
+    >>> ((_, system),) = read_systems(molecule("H2O"), engine)
+    >>> rotations = torch.eye(3, dtype=torch.float64).repeat(5, 1, 1)
+    >>> structure = engine.prepare(system)
+    >>> values = engine.evaluate(structure, rotations, engine.blocks, engine.probes)
+    >>> [tuple(part.shape) for part in values.targets.values()]
+    [(5, 1, 1, 1)]
+    >>> {path: part.shape[:2] for path, part in values.layers.items()}
+    {'gnn_layers.0.compress': torch.Size([5, 6]), ...}
     """
 
     targets: dict[Block, torch.Tensor]
@@ -94,7 +119,35 @@ class Values:
 class Engine(Protocol):
     """Evaluates a model on rotated copies of a structure.
 
-    What it can be asked for is fixed when it is made.
+    What it can be asked for is fixed when it is made. A new kind of model needs a class
+    with these methods, and nothing else:
+
+    >>> import torch
+    >>> from metatrain_symmetry import Block, Irrep, Prepared, Settings, Values, analyze
+    >>> class Tilted:
+    ...     dtype, device = torch.float64, torch.device("cpu")
+    ...     blocks, probes, bases = [Block("height", Irrep(0))], [], {}
+    ...     def prepare(self, system, name="structure"):
+    ...         return Prepared(name, system, len(system), 0)
+    ...     def bytes_per_rotation(self, structure, probes):
+    ...         return 100 * structure.n_atoms
+    ...     def evaluate(self, structure, matrices, blocks, probes):
+    ...         points = structure.system.positions @ matrices.transpose(1, 2)
+    ...         size = points.square().sum(dim=(1, 2)) + 0.1 * points[:, 0, 2]
+    ...         return Values({self.blocks[0]: size[:, None, None, None]}, {})
+    ...     def predict(self, structure):
+    ...         unrotated = torch.eye(3, dtype=torch.float64)[None]
+    ...         values = self.evaluate(structure, unrotated, self.blocks, [])
+    ...         return {block: part[0] for block, part in values.targets.items()}
+    >>> from ase.build import molecule
+    >>> from metatomic.torch import systems_to_torch
+    >>> engine = Tilted()
+    >>> water = systems_to_torch(molecule("H2O"), dtype=torch.float64)
+    >>> settings = Settings(lambda_max=2, estimator="grid")
+    >>> data = [engine.prepare(water)]
+    >>> report = analyze(engine, data, settings=settings, progress=False)
+    >>> report.characters[["channel", "share"]].query("share > 1e-9").channel.tolist()
+    ['(0,+)', '(1,+)']
     """
 
     dtype: torch.dtype

@@ -30,6 +30,21 @@ class FunctionEngine:
     :param layers: function of each probe: to ``(n, samples, channels)``
     :param dtype: of the points that the functions get
     :param device: where these are
+
+    >>> import torch
+    >>> from metatrain_symmetry import Block, FunctionEngine, Irrep, Settings, analyze
+    >>> dipole = Block("dipole", Irrep(1))
+    >>> def tilted(points):  # y, z, x of the mean, and a constant that is wrong
+    ...     mean = points.mean(dim=1)[:, [1, 2, 0]] + torch.tensor([0.0, 0.3, 0.0])
+    ...     return mean[:, None, :, None]
+    >>> engine = FunctionEngine(targets={dipole: tilted})
+    >>> points = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 1.0]])
+    >>> settings = Settings(lambda_max=2, estimator="grid")
+    >>> report = analyze(
+    ...     engine, [engine.prepare(points)], settings=settings, progress=False
+    ... )
+    >>> print(f"{report.equivariance.A[0]:.6f} = {(0.3**2 / 3) ** 0.5:.6f}")
+    0.173205 = 0.173205
     """
 
     def __init__(

@@ -53,6 +53,11 @@ def open_engine(
     :param extensions: folder of the extensions of an exported model
     :raises ValueError: if there is no such model, target, layer or dtype
     :return: the engine
+
+    >>> from metatrain_symmetry import open_engine
+    >>> engine = open_engine("model.ckpt", probes=["EE"])
+    >>> [str(block.irrep) for block in engine.blocks], len(engine.probes)
+    (['(0,+)'], 2)
     """
     if isinstance(model, str | Path):
         model = load(Path(model), extensions).model

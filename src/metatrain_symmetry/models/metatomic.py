@@ -46,6 +46,12 @@ class MetatomicEngine:
     :param gradients: for energies: kinds of gradients, of ``positions`` and ``strain``
     :param dtype: of the model
     :param device: where the model is
+
+    >>> from metatrain_symmetry import MetatomicEngine, open_engine
+    >>> model = open_engine("model.ckpt").model
+    >>> engine = MetatomicEngine(model, ["energy"], {"energy": ["positions"]})
+    >>> [f"{block.name} {block.irrep}" for block in engine.blocks]
+    ['energy (0,+)', 'conservative_force (1,+)']
     """
 
     def __init__(

@@ -35,6 +35,12 @@ def upgrade_pet_checkpoint(
     :return: checkpoint of a ``pet_ssh``, to be given to ``torch.save``.
     :raises ValueError: if the checkpoint is of another architecture, has harmonics
         already or misses a part, or if an option is out of range.
+
+    >>> import torch
+    >>> from metatrain_symmetry import upgrade_pet_checkpoint
+    >>> checkpoint = torch.load("model.ckpt", weights_only=False)
+    >>> upgrade_pet_checkpoint(checkpoint, {"l_max": 4})["architecture_name"]
+    'pet_ssh'
     """
     options = complete_options(geometry_embedding)
     checkpoint = _as_plain_pet(checkpoint)

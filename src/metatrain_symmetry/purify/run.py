@@ -37,6 +37,13 @@ class Purified:
         report's ``characters``; empty in a dry run
     :param summary: settings, versions, counts
     :param results: for each model state, part by part
+
+    >>> from metatrain_symmetry import purify_checkpoint
+    >>> found = purify_checkpoint(
+    ...     "model.ckpt", "options.yaml", dry_run=True, progress=False
+    ... )
+    >>> found.curve.columns[:4].tolist()
+    ['state', 'target', 'o3_lambda', 'o3_sigma']
     """
 
     checkpoint: Checkpoint

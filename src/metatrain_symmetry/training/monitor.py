@@ -39,6 +39,18 @@ class Monitor(AbstractContextManager["Monitor"]):
         None for no watching
     :raises ValueError: if an option is unknown or out of range; on entering, if one asks
         for layers or structures that are not there: nothing has been trained by then
+
+    >>> from metatrain.pet import Trainer
+    >>> from metatrain_symmetry import Monitor
+    >>> class WatchedTrainer(Trainer):
+    ...     def train(self, model, dtype, devices, train_set, val_set, checkpoint_dir):
+    ...         start = 0 if self.epoch is None else self.epoch + 1
+    ...         last = self.hypers["num_epochs"]
+    ...         options = {"probes": ["EE", "BBF"]}
+    ...         with Monitor(model, val_set, checkpoint_dir, start, last, options):
+    ...             super().train(
+    ...                 model, dtype, devices, train_set, val_set, checkpoint_dir
+    ...             )
     """
 
     def __init__(

@@ -35,6 +35,11 @@ class PETEngine:
     :param targets: names of targets
     :param probes: groups, probes, modules, see :meth:`Catalogue.expand`
     :param gradients: for energies: kinds of gradients, of ``positions`` and ``strain``
+
+    >>> from metatrain_symmetry import open_engine
+    >>> engine = open_engine("model.ckpt", probes=["LLF"])
+    >>> type(engine).__name__, engine.probes[0]
+    ('PETEngine', 'node_heads.energy.0')
     """
 
     def __init__(
