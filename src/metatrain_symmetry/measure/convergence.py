@@ -29,32 +29,33 @@ def convergence(table: pd.DataFrame, run: Run, settings: Settings) -> dict[str, 
             "convergence_text": "NOT converged: too little time to resolve any spectrum",
             "residuals_beyond_lambda_max": {},
         }
+    return {
+        "converged": done,
+        "convergence_text": _text(rest, done, run, settings),
+        "residuals_beyond_lambda_max": dict(zip(rest.probe, rest.share, strict=True)),
+    }
+
+
+def _text(rest: pd.DataFrame, done: bool, run: Run, settings: Settings) -> str:
+    """One sentence about the residuals."""
+    if run.group.finite:
+        return f"exact: {run.group.name} is finite, and its irreps are all there is"
     worst: Any = rest.iloc[int(rest.share.to_numpy(dtype=float).argmax())]
     most = f"{_percent(worst.share)} ± {_percent(worst.stderr)}"
     if worst.stderr != worst.stderr:
         most = f"{_percent(worst.share)} (no error bar)"
-    limit = settings.lambda_max
-    if run.group.finite:
-        text = f"exact: {run.group.name} is finite, and its irreps are all there is"
-    elif done:
-        text = (
+    limit, tolerance = settings.lambda_max, _percent(settings.tolerance)
+    if done:
+        return (
             f"converged: beyond λ = {limit} lies at most {most} of the squared norm of any "
-            f"output or layer ({worst.probe}); the tolerance is "
-            f"{_percent(settings.tolerance)}"
+            f"output or layer ({worst.probe}); the tolerance is {tolerance}"
         )
-    else:
-        n_open = int((~rest.converged.astype(bool)).sum())
-        text = (
-            f"NOT converged for λ <= {limit}: beyond lies {most} of the squared norm of "
-            f"{worst.probe}, and more than the tolerance of "
-            f"{_percent(settings.tolerance)} for {n_open} of {len(rest)} outputs and "
-            f"layers; {_advice(run, settings)}"
-        )
-    return {
-        "converged": done,
-        "convergence_text": text,
-        "residuals_beyond_lambda_max": dict(zip(rest.probe, rest.share, strict=True)),
-    }
+    n_open = int((~rest.converged.astype(bool)).sum())
+    return (
+        f"NOT converged for λ <= {limit}: beyond lies {most} of the squared norm of "
+        f"{worst.probe}, and more than the tolerance of {tolerance} for {n_open} of "
+        f"{len(rest)} outputs and layers; {_advice(run, settings)}"
+    )
 
 
 def _advice(run: Run, settings: Settings) -> str:

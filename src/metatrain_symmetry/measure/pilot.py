@@ -79,36 +79,56 @@ def look(
     if group.finite:
         return Pilot(seconds, 0)
     far = max(FAR, settings.lambda_max + 4)
-    for limit in (far, settings.lambda_max):
-        evaluations = 2 * group.circle_size(limit)
-        one = seconds * first.n_atoms * evaluations
-        if one <= SHARE * clock.left:
-            break
-    else:
+    limit = _affordable(group, seconds * first.n_atoms, (far, settings.lambda_max), clock)
+    if limit is None:
         return Pilot(seconds, settings.lambda_max)
+    evaluations = 2 * group.circle_size(limit)
     found: dict[int, Measured] = {}
     for index in order[: PILOTS if limit == far else 1]:
         structure = data[index].structure
         if found and seconds * structure.n_atoms * evaluations > SHARE * clock.left:
             break
-        circles = group.circles(2, limit, settings.seed + index)
-        assert circles is not None  # only a finite group has none
         started = time.perf_counter()
-        found[index] = measure_structure(
-            engine,
-            structure,
-            circles,
-            engine.blocks,
-            engine.probes,
-            group=group,
-            memory=settings.memory,
-            seed=settings.seed + index,
-            progress=progress,
-        )
+        found[index] = _circles(engine, group, structure, limit, settings, index, progress)
         spent = (time.perf_counter() - started) / evaluations / structure.n_atoms
         seconds = spent if len(found) == 1 else max(seconds, spent)
     end = where_it_ends(list(found.values()), settings) if limit == far else limit
     return Pilot(seconds, max(end, settings.lambda_max), found)
+
+
+def _affordable(
+    group: Group, seconds: float, limits: Sequence[int], clock: Clock
+) -> int | None:
+    """First degree to which two circles may look, None if there is no time for any."""
+    for limit in limits:
+        if seconds * 2 * group.circle_size(limit) <= SHARE * clock.left:
+            return limit
+    return None
+
+
+def _circles(
+    engine: Engine,
+    group: Group,
+    structure: Prepared,
+    limit: int,
+    settings: Settings,
+    index: int,
+    progress: Callable[[int], object],
+) -> Measured:
+    """Two circles on one structure."""
+    circles = group.circles(2, limit, settings.seed + index)
+    assert circles is not None  # only a finite group has none
+    return measure_structure(
+        engine,
+        structure,
+        circles,
+        engine.blocks,
+        engine.probes,
+        group=group,
+        memory=settings.memory,
+        seed=settings.seed + index,
+        progress=progress,
+    )
 
 
 def time_of_one(
