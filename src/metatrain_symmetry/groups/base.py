@@ -8,7 +8,7 @@ knows which group it is.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class Powers:
     :param norm2: average of the squared norm, float64, shape ``(replicates,)``
     """
 
-    irreps: tuple[Any, ...]
+    irreps: tuple[AnyIrrep, ...]
     powers: torch.Tensor
     norm2: torch.Tensor
 
@@ -94,7 +94,7 @@ class Orbit(Protocol):
         """Weights, float64, shape ``(n,)``, sum one."""
 
     @property
-    def irreps(self) -> tuple[Any, ...]:
+    def irreps(self) -> tuple[AnyIrrep, ...]:
         """What a transform resolves."""
 
     @property
@@ -124,6 +124,15 @@ class FoldingOrbit(Orbit, Protocol):
         """Largest such share from a degree on; into the whole band for None."""
 
 
+def folds(orbit: Orbit | None) -> TypeGuard[FoldingOrbit]:
+    """Whether an orbit collects powers from beyond its band.
+
+    :param orbit: any, or none
+    :return: whether it can be asked how much
+    """
+    return orbit is not None and orbit.folds
+
+
 class PointSet(ABC):
     """A kind of orbit, before it is made: hashable, cheap to ask for its size."""
 
@@ -143,7 +152,7 @@ class PointSet(ABC):
         return 0
 
     @abstractmethod
-    def orbit(self, limit: int, frame: Frame | None = None) -> Any:
+    def orbit(self, limit: int, frame: Frame | None = None) -> Orbit:
         """Make the orbit, with irreps up to a degree at most."""
 
 
@@ -168,7 +177,7 @@ class Group(ABC):
     """Whether one orbit is exact for everything."""
 
     @abstractmethod
-    def irreps(self, limit: int) -> tuple[Any, ...]:
+    def irreps(self, limit: int) -> tuple[AnyIrrep, ...]:
         """List the irreps.
 
         :param limit: largest degree; a finite group has one degree, 0
@@ -195,7 +204,7 @@ class Group(ABC):
         """
 
     @abstractmethod
-    def contained(self, irrep: Any) -> tuple[Any, ...]:
+    def contained(self, irrep: Any) -> tuple[AnyIrrep, ...]:
         """List the irreps of this group that the values of an irrep are made of.
 
         :param irrep: as for :meth:`representation`

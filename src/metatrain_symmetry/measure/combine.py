@@ -12,10 +12,10 @@ the mixing matrix from the circles of the same structure, and is subtracted (see
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ..groups.base import AnyIrrep, folds
 from ..models.engine import Block
 from .errors import Replicates, ratio
 from .folding import Folding
@@ -34,7 +34,7 @@ class Share:
     :param estimator: ``grid``, ``orbit``, ``circles`` or ``mixed``
     """
 
-    irrep: Any
+    irrep: AnyIrrep | None
     B: float
     share: float
     stderr: float
@@ -45,7 +45,7 @@ def spectra_of(
     keys: Sequence[Block | str],
     sets: Sequence[Measured | None],
     circles: Sequence[Measured | None],
-    irreps: Sequence[Any],
+    irreps: Sequence[AnyIrrep],
     population: int | None = None,
     epsilon: float = 2.0**-52,
 ) -> dict[Block | str, list[Share]]:
@@ -75,7 +75,7 @@ def spectra_of(
 def combine(
     grid: Sequence[Spectrum | None],
     circles: Sequence[Spectrum | None],
-    irreps: Sequence[Any],
+    irreps: Sequence[AnyIrrep],
     population: int | None = None,
     epsilon: float = 2.0**-52,
 ) -> list[Share]:
@@ -99,7 +99,7 @@ class _Probe:
         self,
         grid: Sequence[Spectrum | None],
         circles: Sequence[Spectrum | None],
-        irreps: Sequence[Any],
+        irreps: Sequence[AnyIrrep],
         population: int | None,
         epsilon: float,
     ) -> None:
@@ -123,13 +123,13 @@ class _Probe:
         kind = kinds.pop() if len(kinds) == 1 else "mixed"
         return [*found, self._row(None, rest, error, kind)]
 
-    def _row(self, irrep: Any, share: float, error: float, kind: str) -> Share:
+    def _row(self, irrep: AnyIrrep | None, share: float, error: float, kind: str) -> Share:
         # rounding is in every value, and squared in a power that should vanish
         floor = self.epsilon * abs(share) + 4 * self.epsilon**2
         error = float(np.hypot(error, floor))
         return Share(irrep, share * self.norm / len(self.pairs), share, error, kind)
 
-    def _share(self, irrep: Any) -> Share:
+    def _share(self, irrep: AnyIrrep) -> Share:
         """Share of one irrep, from what knows it best."""
         sets = [(g, c) for g, c in self.pairs if g is not None and irrep in g.powers.irreps]
         circles = [c for g, c in self.pairs if c is not None and irrep in c.powers.irreps]
@@ -148,13 +148,15 @@ class _Probe:
             return best if best.stderr < known[0].stderr / 2 else known[0]
         return self._mixed(irrep) if sets and circles else found[0]
 
-    def _of_sets(self, irrep: Any, sets: Sequence[Any]) -> Share:
+    def _of_sets(
+        self, irrep: AnyIrrep, sets: Sequence[tuple[Spectrum, Spectrum | None]]
+    ) -> Share:
         kinds = {g.kind for g, _ in sets}
         kind = kinds.pop() if len(kinds) == 1 else "mixed"
         share, error = self.folding.ratio(irrep, sets, self.population)
         return self._row(irrep, share, error, kind)
 
-    def _mixed(self, irrep: Any) -> Share:
+    def _mixed(self, irrep: AnyIrrep) -> Share:
         """A set where a structure has one, circles elsewhere."""
         having = [
             irrep in g.powers.irreps if g is not None else False for g, _ in self.pairs
@@ -186,7 +188,7 @@ class _Probe:
         parts = [_replicates(self._beyond, s) for s in sets if s is not None]
         for part, spectrum in zip(parts, sets, strict=True):
             orbit = None if spectrum is None else spectrum.orbit
-            if orbit is not None and orbit.folds:
+            if folds(orbit):
                 # what is folded back is missing here
                 lost = min(orbit.most_folded(None, orbit.lambda_max + 1), 0.9)
                 part.noise = (float(part.b.mean()) * lost / (1 - lost)) ** 2
@@ -202,7 +204,7 @@ class _Probe:
         return (spectrum.powers.norm2 - powers).numpy()
 
 
-def _power(irrep: Any) -> Callable[[Spectrum], np.ndarray]:
+def _power(irrep: AnyIrrep) -> Callable[[Spectrum], np.ndarray]:
     """Replicates of the power of one irrep."""
     return lambda s: s.powers.powers[:, s.powers.irreps.index(irrep)].numpy()
 

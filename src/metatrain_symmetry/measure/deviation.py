@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..groups import Orbit, Powers, Transform
-from ..groups.base import FoldingOrbit
+from ..groups.base import folds
 from ..models.engine import Block
 from .equivariance import Equivariance
 from .errors import widening
@@ -79,7 +79,7 @@ class Deviations:
 def refine(
     found: Sequence[Equivariance],
     deviations: Sequence[Deviation | None],
-    orbits: Sequence[FoldingOrbit],
+    orbits: Sequence[Orbit],
 ) -> list[Equivariance]:
     """Add what the sets miss, and state the error of A.
 
@@ -99,7 +99,7 @@ def refine(
         return list(found)
     missing, scatter, circles = np.zeros(len(found)), np.zeros(len(found)), 0
     for i, (deviation, orbit) in enumerate(zip(deviations, orbits, strict=True)):
-        if deviation is not None and known[i]:
+        if deviation is not None and known[i] and folds(orbit):
             missing[i] = folded_scalar(deviation.epsilon, orbit)
             scatter[i] = quadrature_variance(deviation.q, orbit)
             circles += len(deviation.q.powers)

@@ -14,11 +14,10 @@ that of the quadrature of a scalar function, ``Σ_β M_0β B^q_β`` with the pow
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
-from ..groups.base import FoldingOrbit
+from ..groups.base import AnyIrrep, FoldingOrbit, Orbit, folds
 from .errors import Replicates, ratio
 from .quadrature import quadrature_variance
 from .resolver import Spectrum
@@ -40,7 +39,7 @@ class Folding:
         self.pairs = pairs
 
     def ratio(
-        self, irrep: Any, pairs: Sequence[Pair], population: int
+        self, irrep: AnyIrrep, pairs: Sequence[Pair], population: int
     ) -> tuple[float, float]:
         """Share of an irrep over structures that have a set.
 
@@ -51,7 +50,7 @@ class Folding:
         """
         return ratio(self.parts(irrep, pairs), population)
 
-    def parts(self, irrep: Any, pairs: Sequence[Pair]) -> list[Replicates]:
+    def parts(self, irrep: AnyIrrep, pairs: Sequence[Pair]) -> list[Replicates]:
         """Powers without what is folded, with the noise that this leaves.
 
         :param irrep: within the band of every set
@@ -84,7 +83,7 @@ class Folding:
         return relative if relative > ROUNDING**2 else 0.0
 
     def _subtracted(
-        self, irrep: Any, spectrum: Spectrum, circles: Spectrum | None
+        self, irrep: AnyIrrep, spectrum: Spectrum, circles: Spectrum | None
     ) -> Replicates:
         """Replicates of one structure; the noise is that of what is subtracted."""
         samples = spectrum.n_samples
@@ -99,7 +98,7 @@ class Folding:
                 part.noise = float(folded.var(ddof=1)) / len(folded)
         return part
 
-    def _level(self, irrep: Any, orbit: FoldingOrbit) -> float:
+    def _level(self, irrep: AnyIrrep, orbit: FoldingOrbit) -> float:
         """Upper estimate of the share that is folded into an irrep."""
         circles = [c for _, c in self.pairs if c is not None]
         if not circles:
@@ -116,7 +115,7 @@ class Folding:
         most = orbit.most_folded(irrep, limit + 1)
         return _upper(known) + most * _upper(beyond)
 
-    def _level_of_band(self, irrep: Any, orbit: FoldingOrbit) -> float:
+    def _level_of_band(self, irrep: AnyIrrep, orbit: FoldingOrbit) -> float:
         """The same without circles, from what the band leaves of the squared norm."""
         spectra = [g for g, _ in self.pairs if g is not None]
         rest = [
@@ -131,9 +130,9 @@ class Folding:
         return most * _upper(rest) / max(1 - lost, 0.05)
 
 
-def _distinct(orbits: Iterable[Any]) -> list[FoldingOrbit]:
+def _distinct(orbits: Iterable[Orbit | None]) -> list[FoldingOrbit]:
     """One orbit of each kind that folds, whatever its frame."""
-    return list({o.points: o for o in orbits if o is not None and o.folds}.values())
+    return list({o.points: o for o in orbits if folds(o)}.values())
 
 
 def _upper(parts: Sequence[Replicates]) -> float:
@@ -142,9 +141,11 @@ def _upper(parts: Sequence[Replicates]) -> float:
     return max(value, 0.0) + 2 * (error if error == error else abs(value))
 
 
-def _row(orbit: Any, irrep: Any, circles: Spectrum | None) -> np.ndarray | None:
+def _row(
+    orbit: Orbit | None, irrep: AnyIrrep, circles: Spectrum | None
+) -> np.ndarray | None:
     """Row of M for the irreps of some circles; None where nothing is folded or known."""
-    if circles is None or orbit is None or not orbit.folds:
+    if circles is None or not folds(orbit):
         return None
     row: np.ndarray = orbit.folded(irrep, circles.powers.limit)
     return row[: len(circles.powers.irreps)]

@@ -6,7 +6,6 @@ sketched (see :mod:`metatrain_symmetry.groups.sketch`), with an error bar.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -33,7 +32,7 @@ class Spectrum:
     powers: Powers
     n_samples: int
     sketched: bool = False
-    orbit: Any = None
+    orbit: Orbit | None = None
     squares: Powers | None = None
 
     @property
@@ -44,7 +43,7 @@ class Spectrum:
     @property
     def kind(self) -> str:
         """What it comes from: ``circles``, ``orbit`` or ``grid``."""
-        return "grid" if self.orbit is None else str(self.orbit.kind)
+        return "grid" if self.orbit is None else self.orbit.kind
 
 
 class Resolver:

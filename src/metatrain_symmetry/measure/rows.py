@@ -74,26 +74,26 @@ def _noise(run: Run, index: int, blocks: list[Block]) -> dict[Block, float]:
 
 
 def _equivariance(run: Run) -> Found:
-    """A of every structure and block: from its set, with what circles say of the error."""
+    """A of every structure and block: from its set, or else from its circles."""
     found: Found = {}
     for block in run.engine.blocks:
         framed = [i for i, m in run.sets.items() if block in m.equivariance]
-        sets = [run.tiers[i].points for i in framed]
-        orbits = [s.orbit(run.settings.lambda_max) for s in sets if s is not None]
-        if run.group.finite:  # the average over it is exact
-            exact = [replace(run.sets[i].equivariance[block], variance=0.0) for i in framed]
-            found |= {(i, block): one for i, one in zip(framed, exact, strict=True)}
-            continue
-        several = refine(
-            [run.sets[i].equivariance[block] for i in framed],
-            [_deviation(run, i, block) for i in framed],
-            orbits,
-        )
+        several = _refined(run, block, framed)
         found |= {(i, block): one for i, one in zip(framed, several, strict=True)}
         for i, measured in run.circles.items():
             if (i, block) not in found and block in measured.equivariance:
                 found[i, block] = measured.equivariance[block]
     return found
+
+
+def _refined(run: Run, block: Block, which: list[int]) -> list[Equivariance]:
+    """A from the sets of some structures, with what circles say of its error."""
+    several = [run.sets[i].equivariance[block] for i in which]
+    if run.group.finite:  # the average over it is exact
+        return [replace(one, variance=0.0) for one in several]
+    sets = [run.tiers[i].points for i in which]
+    orbits = [s.orbit(run.settings.lambda_max) for s in sets if s is not None]
+    return refine(several, [_deviation(run, i, block) for i in which], orbits)
 
 
 def _deviation(run: Run, index: int, block: Block) -> Deviation | None:
