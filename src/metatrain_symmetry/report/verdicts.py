@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
-from ..groups.irreps import Irrep
+from ..measure.labels import irrep_label
 from ..measure.results import Report
 from ..measure.statuses import STATUSES
-from . import style
+from .text import unit, with_error
 
 
 _KNOWN = {status.name: status for status in STATUSES}
@@ -14,7 +14,7 @@ TONES = ("bad", "neutral", "good")
 """From what asks for attention to what does not."""
 
 
-def cards(report: Report) -> list[dict[str, Any]]:
+def verdicts(report: Report) -> list[dict[str, Any]]:
     """Collect the diagnosis and the averages of each target.
 
     :param report: what was measured
@@ -22,7 +22,7 @@ def cards(report: Report) -> list[dict[str, Any]]:
         its blocks
     """
     averages = {
-        (entry["target"], str(Irrep(entry["o3_lambda"], entry["o3_sigma"]))): entry
+        (entry["target"], irrep_label(entry["o3_lambda"], entry["o3_sigma"])): entry
         for entry in report.summary.get("averages") or []
     }
     findings = {(entry["target"], entry["irrep"]): entry for entry in report.diagnosis}
@@ -58,16 +58,16 @@ def _block(
 def _numbers(average: dict[str, Any]) -> list[tuple[str, str]]:
     """What stands out: A, and what it is of the error."""
     A, stderr = (_float(average.get(name)) for name in ("A", "A_stderr"))
-    unit = style.unit(str(average.get("unit") or ""))
     what = "equivariance error A" + ("" if math.isfinite(stderr) else ", no error bar")
-    found = [(f"{style.with_error(A, stderr)} {unit}".strip(), what)]
-    for column, text in (
+    shown = f"{with_error(A, stderr)} {unit(str(average.get('unit') or ''))}".strip()
+    found = [(shown, what)]
+    for column, words in (
         ("ratio", "of the error (RMSE)"),
         ("asymmetric_share", "of the squared error is asymmetry"),
     ):
         value = _float(average.get(column))
         if math.isfinite(value):
-            found.append((f"{float(f'{100 * value:.2g}'):g} %", text))
+            found.append((f"{float(f'{100 * value:.2g}'):g} %", words))
     return found
 
 

@@ -1,10 +1,10 @@
-"""The flow of data through a PET, as read from the names of its probes."""
+"""The flow of data through a PET, as read from the names of its layers."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .spectrum import Spectrum
+from .probes import Probe
 
 
 NODE, EDGE = "node", "edge"
@@ -23,7 +23,6 @@ _STRIPS = {
     r"(?P<lane>node|edge)_backbone\.(?P<strip>\d+)": ("BBF", "", "BBF"),
 }  # fmt: skip
 _HEAD = r"(?P<lane>node|edge)_heads\.(?P<target>.+)\.(?P<part>\d+)"
-_BLOCK = r"(?P<target>.*\S) (?P<irrep>\(\d+,[+-]\))"
 
 INPUTS = ("GE", "NE")
 MEANING = {
@@ -43,26 +42,13 @@ class Strip:
     """One GNN layer, or the heads of one target.
 
     :param title: of the layer or target
-    :param cells: spectrum in each column and lane
-    :param titles: of each column and lane
-    :param outputs: predictions at the end, with the irreps in their names; heads only
+    :param boxes: title and probe in each column and lane
+    :param outputs: predictions at the end, with their irreps; heads only
     """
 
     title: str
-    cells: dict[tuple[str, str], Spectrum] = field(default_factory=dict)
-    titles: dict[tuple[str, str], str] = field(default_factory=dict)
-    outputs: list[tuple[str, Spectrum]] = field(default_factory=list)
-
-    def put(self, column: str, lane: str, title: str, spectrum: Spectrum) -> None:
-        """Add a spectrum.
-
-        :param column: where along the flow
-        :param lane: ``node`` or ``edge``
-        :param title: what is written above it
-        :param spectrum: of the probe
-        """
-        self.cells[column, lane] = spectrum
-        self.titles[column, lane] = title
+    boxes: dict[tuple[str, str], tuple[str, Probe]] = field(default_factory=dict)
+    outputs: list[tuple[str, Probe]] = field(default_factory=list)
 
     def lanes(self, column: str) -> list[str]:
         """Lanes that a column fills.
@@ -70,7 +56,7 @@ class Strip:
         :param column: where along the flow
         :return: ``node``, ``edge``, both or none
         """
-        return [lane for lane in LANES if (column, lane) in self.cells]
+        return [lane for lane in LANES if (column, lane) in self.boxes]
 
 
 @dataclass(frozen=True)
@@ -91,30 +77,31 @@ class Flow:
     others: list[str]
 
     @property
-    def spectra(self) -> list[Spectrum]:
-        """All that is drawn."""
+    def boxes(self) -> list[tuple[str, Probe]]:
+        """All that is drawn, with titles."""
         strips = [*self.strips.values(), *self.heads]
-        layers = [s for strip in strips for s in strip.cells.values()]
-        return layers + [s for strip in self.heads for _, s in strip.outputs]
+        layers = [box for strip in strips for box in strip.boxes.values()]
+        return layers + [box for strip in self.heads for box in strip.outputs]
 
 
-def read_flow(spectra: Iterable[Spectrum]) -> Flow:
+def read_flow(probes: Iterable[Probe]) -> Flow:
     """Find the place of every probe.
 
-    :param spectra: of all probes
+    :param probes: all of them
     :return: places; what is in none is listed
     """
     strips: dict[int, Strip] = {}
     heads: dict[str, Strip] = {}
     others = []
-    for spectrum in spectra:
-        if spectrum.kind == "output":
-            _put_output(heads, spectrum)
-        elif not (_put_layer(strips, spectrum) or _put_head(heads, spectrum)):
-            others.append(spectrum.probe)
-    if all(column == "LLF 0" for head in heads.values() for column, _ in head.cells):
+    for probe in probes:
+        if probe.is_output:
+            strip = heads.setdefault(probe.target, Strip(probe.target))
+            strip.outputs.append((probe.irrep, probe))
+        elif not (_put_layer(strips, probe) or _put_head(heads, probe)):
+            others.append(probe.name)
+    if all(column == "LLF 0" for head in heads.values() for column, _ in head.boxes):
         for head in heads.values():
-            head.titles = dict.fromkeys(head.titles, "LLF")
+            head.boxes = {key: ("LLF", probe) for key, (_, probe) in head.boxes.items()}
     strips = _move_backbone({number: strips[number] for number in sorted(strips)})
     return Flow(
         _ordered(strips.values()), strips, _ordered(heads.values()),
@@ -122,54 +109,45 @@ def read_flow(spectra: Iterable[Spectrum]) -> Flow:
     )  # fmt: skip
 
 
-def _put_layer(strips: dict[int, Strip], spectrum: Spectrum) -> bool:
+def _put_layer(strips: dict[int, Strip], probe: Probe) -> bool:
     """Put a layer of the backbone into its strip."""
     for pattern, (column, lane, title) in _STRIPS.items():
-        found = re.fullmatch(pattern, spectrum.probe)
+        found = re.fullmatch(pattern, probe.name)
         if found:
             parts = found.groupdict()
             number = int(parts.get("strip") or 0)
             if "part" in parts:
                 column = title = f"{column} {int(parts['part']) + 1}"
             strip = strips.setdefault(number, Strip(f"GNN layer {number + 1}"))
-            strip.put(column, lane or parts["lane"], title, spectrum)
+            strip.boxes[column, lane or parts["lane"]] = title, probe
             return True
     return False
 
 
-def _put_head(heads: dict[str, Strip], spectrum: Spectrum) -> bool:
+def _put_head(heads: dict[str, Strip], probe: Probe) -> bool:
     """Put last-layer features beside their target."""
-    found = re.fullmatch(_HEAD, spectrum.probe)
+    found = re.fullmatch(_HEAD, probe.name)
     if found:
         number = int(found["part"])
-        title = f"LLF {number + 1}"
         strip = heads.setdefault(found["target"], Strip(found["target"]))
-        strip.put(f"LLF {number}", found["lane"], title, spectrum)
+        strip.boxes[f"LLF {number}", found["lane"]] = f"LLF {number + 1}", probe
     return bool(found)
-
-
-def _put_output(heads: dict[str, Strip], spectrum: Spectrum) -> None:
-    """Put a prediction behind the heads of its target."""
-    found = re.fullmatch(_BLOCK, spectrum.probe)
-    target, irrep = found.groups() if found else (spectrum.probe, "prediction")
-    heads.setdefault(target, Strip(target)).outputs.append((irrep, spectrum))
 
 
 def _move_backbone(strips: dict[int, Strip]) -> dict[int, Strip]:
     """Put the only backbone features behind the last layer, whose output they are."""
-    layers = [n for n, s in strips.items() if {c for c, _ in s.cells} - {"BBF"}]
+    layers = [n for n, s in strips.items() if {c for c, _ in s.boxes} - {"BBF"}]
     owners = [n for n, s in strips.items() if s.lanes("BBF")]
     if owners == [0] and layers and layers[-1] != 0:
-        first, last = strips[0], strips[layers[-1]]
-        for lane in first.lanes("BBF"):
-            last.put("BBF", lane, first.titles["BBF", lane], first.cells.pop(("BBF", lane)))
-    return {n: strip for n, strip in strips.items() if strip.cells}
+        for lane in strips[0].lanes("BBF"):
+            strips[layers[-1]].boxes["BBF", lane] = strips[0].boxes.pop(("BBF", lane))
+    return {n: strip for n, strip in strips.items() if strip.boxes}
 
 
 def _ordered(strips: Iterable[Strip]) -> list[str]:
     """Columns that occur, along the flow."""
     order = ["GE", "NE", "EE", "attention", "GNN", "BBF", "LLF"]
-    found = {column for strip in strips for column, _ in strip.cells}
+    found = {column for strip in strips for column, _ in strip.boxes}
 
     def key(column: str) -> tuple[int, int]:
         name, _, number = column.partition(" ")
