@@ -119,7 +119,7 @@ def _groups(axes: Axes, probes: list[Probe], tops: np.ndarray) -> None:
     margin = 0.12
     axes.vlines(
         np.zeros(len(ends)), np.array(low) + margin, np.array(high) - margin,
-        color=style.LINE, lw=1.6,
+        color=style.LINE, lw=1.6, clip_on=False,
     )  # fmt: skip
     bold: Any = {"fontweight": "bold"}
     axes.set_yticks((np.array(low) + high) / 2, names, **bold)

@@ -34,6 +34,11 @@ class Panel:
     channels: tuple[str, ...]
     ticks: tuple[str, ...]
 
+    @property
+    def sign(self) -> str:
+        """Sign of σ, empty where there is none."""
+        return self.title[-1] if "σ" in self.title else ""
+
 
 @dataclass(frozen=True)
 class Probe:
