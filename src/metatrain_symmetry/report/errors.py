@@ -5,12 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..measure.labels import block_label, irrep_label
+from ..measure.labels import BLOCK, irrep_label, target_label
 from ..measure.results import Report
 from ..measure.series import Series
-
-
-KEYS = ["target", "detail", "o3_lambda", "o3_sigma"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Block:
     @property
     def label(self) -> str:
         """Of the block."""
-        return block_label(self.target, "", self.irrep)
+        return f"{self.target} {self.irrep}"
 
     @property
     def has_errors(self) -> bool:
@@ -84,12 +81,12 @@ def series_blocks(series: Series) -> list[Block]:
 def _blocks(table: pd.DataFrame) -> list[Block]:
     """In the order of the table."""
     found = []
-    for key, rows in table.fillna({"detail": ""}).groupby(KEYS, sort=False):
+    for key, rows in table.groupby(BLOCK, sort=False):
         target, detail, degree, sigma = key
         units = rows["unit"].dropna()
         found.append(
             Block(
-                block_label(str(target), str(detail), ""),
+                target_label(target, detail),
                 irrep_label(int(degree), int(sigma)),
                 str(units.iloc[0]) if len(units) else "",
                 rows,

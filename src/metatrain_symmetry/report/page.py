@@ -136,7 +136,14 @@ def _convergence(report: Report, spectra: Spectra) -> dict[str, Any] | None:
 def _row(spectra: Spectra, probe: Probe) -> dict[str, Any]:
     """A row of the heatmap, as panels of cells."""
     cells = probe.cells
-    columns = (cells.known, cells.shown, cells.signs, cells.bright, cells.colors, cells.tips)
+    columns = (
+        cells.known,
+        cells.shown,
+        cells.signs,
+        cells.bright,
+        cells.colors,
+        cells.tips,
+    )
     made = [
         {"irrep": name, "known": known, "sign": sign, "dark": not bright, "color": color,
          "tip": tip, "text": "<" * (sign == "<") + _exponent(shown)}

@@ -89,7 +89,9 @@ def draw_scale(figure: Figure, **place: Any) -> None:
     bar.set_ticks([10.0**exponent for exponent in exponents], labels=labels)
     bar.minorticks_off()
     bar.ax.tick_params(length=2.5, pad=2)
-    bar.set_label("share  B / ⟨|h|²⟩" if upright else "share of the mean square  B / ⟨|h|²⟩")
+    bar.set_label(
+        "share  B / ⟨|h|²⟩" if upright else "share of the mean square  B / ⟨|h|²⟩"
+    )
 
 
 def cell_marks(cells: Cells) -> style.Handles:

@@ -116,9 +116,7 @@ def _series(
     _marks(axes, x[low], np.full(low.sum(), bottom), color, 7)
 
 
-def _marks(
-    axes: Axes, x: np.ndarray, y: np.ndarray, color: str, marker: str | int
-) -> None:
+def _marks(axes: Axes, x: np.ndarray, y: np.ndarray, color: str, marker: str | int) -> None:
     """Markers without error bars, in the legend once for both parities."""
     if len(x):
         look: Any = {"ls": "", "marker": marker, "ms": 6, "mew": 1.5, "mfc": "white"}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..measure.labels import block_label, irrep_label
+from ..measure.labels import irrep_label, target_label
 from ..measure.results import Report
 from ..measure.series import Series
 from ..models.pet.probes import GROUPS
@@ -88,9 +88,7 @@ class Spectra:
         """Each panel, and where its channels are in the cells."""
         ends = np.cumsum([len(panel.channels) for panel in self.panels]).tolist()
         starts = [0, *ends[:-1]]
-        return [
-            (p, slice(a, b)) for p, a, b in zip(self.panels, starts, ends, strict=True)
-        ]
+        return [(p, slice(a, b)) for p, a, b in zip(self.panels, starts, ends, strict=True)]
 
     @property
     def irreps(self) -> list[tuple[Panel, slice]]:
@@ -149,7 +147,7 @@ def series_spectra(series: Series) -> Spectra:
 def _read(table: pd.DataFrame, summary: dict[str, Any], epochs: Sequence[int]) -> Spectra:
     """Rows of a tidy table as arrays."""
     # a probe without a group is not to be lost
-    table = table.fillna({"kind": "", "group": "", "detail": "", "target": ""})
+    table = table.fillna({"kind": "", "group": ""})
     panels = _panels(table, summary)
     names = [name for panel in panels for name in panel.channels]
     place = (
@@ -176,7 +174,7 @@ def _probe(key: Any, rows: pd.DataFrame, cells: Cells) -> Probe:
     target, irrep = "", ""
     if kind == "output":
         first = rows.iloc[0]
-        target = block_label(str(first["target"]), str(first["detail"]), "")
+        target = target_label(first["target"], first["detail"])
         if pd.notna(first["o3_lambda"]):
             irrep = irrep_label(int(first["o3_lambda"]), int(first["o3_sigma"]))
     converged = bool(rows["converged"].all())

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..measure.labels import block_label, irrep_label
+from ..measure.labels import irrep_label
 from . import style
 from .text import number, plain, unit
 
@@ -52,8 +52,7 @@ def _panel(axes: Axes, key: Any, part: pd.DataFrame, limit: float) -> None:
     state, target, degree, sigma = key
     trained = part[part["alpha"].isna()].iloc[0]
     points = part[part["alpha"].notna()].sort_values("alpha")
-    block = block_label(plain(target, 34), "", irrep_label(degree, sigma))
-    title = f"{block}\n{plain(state)} state"
+    title = f"{plain(target, 34)} {irrep_label(degree, sigma)}\n{plain(state)} state"
     axes.set_title(title, loc="left", fontweight="bold")
     x, y = _percent(points["rmse"], trained["rmse"]), _percent(points["A"], trained["A"])
     axes.axhline(0, color=style.LINE, lw=0.8)

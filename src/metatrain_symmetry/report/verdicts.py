@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from ..measure.labels import irrep_label
+from ..measure.labels import irrep_label, target_label
 from ..measure.results import Report
 from ..measure.statuses import STATUSES
 from .text import unit, with_error
@@ -22,10 +22,10 @@ def verdicts(report: Report) -> list[dict[str, Any]]:
         its blocks
     """
     averages = {
-        (entry["target"], irrep_label(entry["o3_lambda"], entry["o3_sigma"])): entry
+        (_target(entry), irrep_label(entry["o3_lambda"], entry["o3_sigma"])): entry
         for entry in report.summary.get("averages") or []
     }
-    findings = {(entry["target"], entry["irrep"]): entry for entry in report.diagnosis}
+    findings = {(_target(entry), entry["irrep"]): entry for entry in report.diagnosis}
     targets: dict[str, list[dict[str, Any]]] = {}
     for target, irrep in dict.fromkeys([*averages, *findings]):
         block = _block(averages.get((target, irrep)), findings.get((target, irrep)))
@@ -38,6 +38,10 @@ def verdicts(report: Report) -> list[dict[str, Any]]:
         }
         for target, blocks in targets.items()
     ]
+
+
+def _target(entry: dict[str, Any]) -> str:
+    return target_label(entry["target"], entry["detail"])
 
 
 def _block(
