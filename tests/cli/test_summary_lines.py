@@ -35,9 +35,10 @@ def equivariance(**changes):
 
 
 DIAGNOSIS = [
-    {"target": "energy", "detail": "", "irrep": "(0,+)", "status": "ok", "text": "energy (0,+): fine."},
-    {"target": "non_conservative_stress", "detail": "", "irrep": "(2,+)", "status": "forced zero",
-     "text": "non_conservative_stress (2,+): zero."},
+    {"target": "energy", "detail": "", "irrep": "(0,+)", "status": "ok",
+     "text": "energy (0,+): fine."},
+    {"target": "non_conservative_stress", "detail": "", "irrep": "(2,+)",
+     "status": "forced zero", "text": "non_conservative_stress (2,+): zero."},
 ]  # fmt: skip
 SUMMARY = {
     "model": "model.ckpt", "architecture": "pet", "n_structures": 2,

@@ -136,13 +136,16 @@ def characters(layers, generator, lambda_max):
 
 NOT_CONVERGED = ("gnn_layers.1_edge", "non_conservative_stress (2,+)")
 DIAGNOSIS = [
-    {"target": "energy", "detail": "", "irrep": "(0,+)", "status": "ok",
-     "text": "energy is 99.9 % (0,+): A is below 10 % of the error."},
-    {"target": "non_conservative_force", "detail": "", "irrep": "(1,+)", "status": "asymmetric",
+    {"target": "energy", "detail": "", "irrep": "(0,+)",
+     "status": "ok", "text": "energy is 99.9 % (0,+): A is below 10 % of the error."},
+    {"target": "non_conservative_force", "detail": "", "irrep": "(1,+)",
+     "status": "asymmetric",
      "text": "2 % of non_conservative_force lies outside (1,+) & most of it is (0,+)."},
-    {"target": "non_conservative_stress", "detail": "", "irrep": "(2,+)", "status": "not learned",
+    {"target": "non_conservative_stress", "detail": "", "irrep": "(2,+)",
+     "status": "not learned",
      "text": "(2,+) of non_conservative_stress first appears in the last layer < head."},
-    {"target": "non_conservative_stress", "detail": "", "irrep": "(0,+)", "status": "cannot",
+    {"target": "non_conservative_stress", "detail": "", "irrep": "(0,+)",
+     "status": "cannot",
      "text": "No layer carries (0,+) of non_conservative_stress above 1 %."},
 ]  # fmt: skip
 

@@ -222,11 +222,11 @@ def test_everything_fits_into_the_heatmap(number, lambda_max):
     rendered(figure)
     width, height = figure.canvas.get_width_height()
     boxes = {}
-    for text in figure.findobj(Text):
-        if text.get_text().strip() and text.get_visible():
-            box = text.get_window_extent()
+    for item in figure.findobj(Text):
+        if item.get_text().strip() and item.get_visible():
+            box = item.get_window_extent()
             if box.width > 1:  # zero: never drawn
-                boxes[text.get_text(), round(box.x0), round(box.y0)] = box
+                boxes[item.get_text(), round(box.x0), round(box.y0)] = box
     assert all(box.x0 >= 0 and box.x1 <= width for box in boxes.values())
     assert all(box.y0 >= 0 and box.y1 <= height for box in boxes.values())
     # no two texts lie upon each other

@@ -337,7 +337,8 @@ def test_page_in_order(page, series):
     reader = Reader(page)
     places = [
         reader.text.index(text)
-        for text in ("pet-mad-s", "0.0200 ± 0.0030 eV equivariance error A", "What happened",
+        for text in ("pet-mad-s", "0.0200 ± 0.0030 eV equivariance error A",
+                     "What happened",
                      series.events["text"].iloc[0], "layers left out, to save time",
                      "Irreps and errors", "The last measurement", "RMSE of all",
                      "What it cost", "icosahedral", "settings and versions")
@@ -440,6 +441,7 @@ def test_numbers_of_every_probe(page, series):
     assert force["marks"]["symbol"] == ["triangle-up"]
     assert force["marks"]["y"] == [1]
     assert force["rows"][1] == "<b>▸ (1,+)</b>"
+    assert (force["rows"][-1], force["names"][-1]) == ("&gt; 8", "&gt; 8")
 
 
 @needs_browser

@@ -45,7 +45,7 @@ def draw_distribution(report: Report) -> Figure | None:
     for i in range(rows * columns):
         pair = grid[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]
         if i < len(blocks):
-            _draw_block(*pair, blocks[i])
+            _draw_block(pair[0], pair[1], blocks[i])
         else:
             for axes in pair:
                 axes.remove()
@@ -55,7 +55,7 @@ def draw_distribution(report: Report) -> Figure | None:
 
 def _draw_block(top: Axes, bottom: Axes, block: Block) -> None:
     """Both panels of one block."""
-    title = f"{plain(block.target, 28)}  {block.irrep}"
+    title = f"{plain(block.target, 28)}  {block.key.irrep}"
     top.set_title(title, loc="left", fontweight="bold", fontsize=9.5)
     if not np.isfinite(block["A"]).any():
         for axes in (top, bottom):

@@ -36,7 +36,7 @@ def draw_series(series: Series, folder: str | Path) -> dict[str, Path]:
     """
     spectra = series_spectra(series)
     sets = [(probe.name, [probe]) for probe in spectra.outputs]
-    layers = [probe for probe in spectra.probes if not probe.is_output]
+    layers = [probe for probe in spectra.probes if not probe.block]
     for group, members in groupby(layers, key=lambda probe: probe.group):
         own = list(members)
         sets += [(group, own[i : i + PANELS]) for i in range(0, len(own), PANELS)]
@@ -106,7 +106,7 @@ def _draw(series: Series, spectra: Spectra, title: str) -> Figure:
 def _errors(axes: Axes, series: Series, spectra: Spectra, timeline: Timeline) -> None:
     """The panel below: of the output shown, or of all outputs; and the time axis."""
     blocks, first = series_blocks(series), spectra.probes[0]
-    own = [b for b in blocks if (b.target, b.irrep) == (first.target, first.irrep)]
+    own = [block for block in blocks if block.key == first.block]
     draw_errors(axes, own or blocks, bool(own), timeline)
     ticks = timeline.ticks(0.013)
     axes.set_xlim(timeline.edges[0], timeline.edges[-1])

@@ -5,23 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..measure.labels import BLOCK, irrep_label, target_label
+from ..measure.labels import BLOCK, BlockKey, target_label
 from ..measure.results import Report
 from ..measure.series import Series
 
 
 @dataclass(frozen=True)
 class Block:
-    """One irrep block of one target.
+    """Values of one output block.
 
-    :param target: its name, with what distinguishes its blocks
-    :param irrep: of the block
+    :param key: which block it is
     :param unit: of all values
     :param table: one row per structure, or per epoch in ascending order
     """
 
-    target: str
-    irrep: str
+    key: BlockKey
     unit: str
     table: pd.DataFrame
 
@@ -30,9 +28,14 @@ class Block:
         return self.table[column].to_numpy(dtype=float)
 
     @property
+    def target(self) -> str:
+        """Name of the target, with what tells its blocks apart."""
+        return target_label(self.key.target, self.key.detail)
+
+    @property
     def label(self) -> str:
-        """Of the block."""
-        return f"{self.target} {self.irrep}"
+        """Name of the block."""
+        return str(self.key)
 
     @property
     def has_errors(self) -> bool:
@@ -74,22 +77,15 @@ def series_blocks(series: Series) -> list[Block]:
     blocks = []
     for block in _blocks(table):
         rows = block.table.drop_duplicates("epoch", keep="last").sort_values("epoch")
-        blocks.append(Block(block.target, block.irrep, block.unit, rows))
+        blocks.append(Block(block.key, block.unit, rows))
     return blocks
 
 
 def _blocks(table: pd.DataFrame) -> list[Block]:
     """In the order of the table."""
     found = []
-    for key, rows in table.groupby(BLOCK, sort=False):
-        target, detail, degree, sigma = key
-        units = rows["unit"].dropna()
-        found.append(
-            Block(
-                target_label(target, detail),
-                irrep_label(int(degree), int(sigma)),
-                str(units.iloc[0]) if len(units) else "",
-                rows,
-            )
-        )
+    for _, rows in table.groupby(BLOCK, sort=False):
+        units = [str(unit) for unit in rows["unit"].dropna()]
+        key = BlockKey.of({name: rows[name].iloc[0] for name in BLOCK})
+        found.append(Block(key, next(iter(units), ""), rows))
     return found

@@ -1,6 +1,6 @@
 """The heatmap: which irreps live where in the network."""
 
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def draw_heatmap(report: Report) -> Figure | None:
     panels = _panels(figure, grid, spectra, tops)
     labels = [_name(probe) for probe in spectra.probes]
     panels[0].set_yticks(tops + 0.5, labels)
-    draw_scale(figure, ax=panels, location="bottom", shrink=0.75, aspect=32, pad=0.02)
+    draw_scale(figure, ax=panels, location="bottom", aspect=40, pad=0.02)
     style.shared_legend(figure, handles)
     return figure
 
@@ -62,11 +62,11 @@ def _width(panel: Panel) -> float:
 
 
 def _tops(probes: list[Probe]) -> np.ndarray:
-    """Upper edges of the rows, in rows; a gap between groups, a wider one between kinds."""
+    """Upper edges of the rows; a gap between groups, a wider one before the outputs."""
     tops = [0.0]
-    for before, probe in zip(probes, probes[1:], strict=False):
-        gap = 0.25 * (before.group != probe.group) + 0.75 * (before.kind != probe.kind)
-        tops.append(tops[-1] + 1 + gap)
+    for before, probe in pairwise(probes):
+        wide = bool(probe.block) and not before.block
+        tops.append(tops[-1] + 1 + 0.25 * (before.group != probe.group) + 0.75 * wide)
     return np.array(tops)
 
 
@@ -99,7 +99,7 @@ def _panels(
 
 def _runs(probes: list[Probe]) -> list[slice]:
     """Rows without a gap between them."""
-    sizes = [len(list(own)) for _, own in groupby(probes, key=lambda p: (p.kind, p.group))]
+    sizes = [len(list(own)) for _, own in groupby(probes, key=lambda probe: probe.group)]
     ends = np.cumsum(sizes).tolist()
     return [slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 

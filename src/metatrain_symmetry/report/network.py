@@ -71,7 +71,7 @@ class _Map:
         height = self.bottom + FOOTER + 0.2 * len(handles) ** 0.5 - style.HEADER
         self.figure = style.new_figure(
             self.width, height, "The network, and which irreps live where in it",
-            subtitle, layout="none",
+            subtitle, constrained=False,
         )  # fmt: skip
         self.axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
         self.axes.set(xlim=(0, self.width), ylim=(height + style.HEADER, 0))
@@ -145,7 +145,7 @@ class _Map:
         self.axes.add_patch(frame)
         for i, (title, probe) in enumerate(boxes):
             # the lanes say which is which
-            name = "" if i and title == boxes[0][0] else text.plain(title, 14)
+            name = "" if i and title == boxes[0][0] else text.plain(title, 16)
             name += "" if probe.converged else f" {DAGGER}"
             top = y + i * LANE
             self._write(x + self.box / 2, top + 0.13, name, fontweight="bold")
@@ -257,7 +257,7 @@ class _Map:
         long = min(4.2, width - left - 0.3)
         place = (left / width, 1 - (top + 0.23) / height, long / width, 0.13 / height)
         draw_scale(self.figure, cax=self.figure.add_axes(place), orientation="horizontal")
-        titles = {title.split()[0] for title, p in self.flow.boxes if not p.is_output}
+        titles = {title.split()[0] for title, p in self.flow.boxes if not p.block}
         words = "  ·  ".join(f"{t}: {MEANING[t]}" for t in MEANING if t in titles)
         if self.flow.others:
             number = text.count(self.flow.others, "probe")

@@ -80,9 +80,10 @@ def read_flow(probes: Iterable[Probe]) -> Flow:
     others = 0
     for probe in probes:
         head = match_group(probe.name, "LLF")
-        if probe.is_output:
-            strip = heads.setdefault(probe.target, Strip(probe.target))
-            strip.outputs.append((probe.irrep, probe))
+        if probe.block:
+            target = probe.block.target
+            title = f"{probe.block.irrep} {probe.block.detail}".strip()
+            heads.setdefault(target, Strip(target)).outputs.append((title, probe))
         elif head:
             strip = heads.setdefault(head["target"], Strip(head["target"]))
             _put(strip, probe)

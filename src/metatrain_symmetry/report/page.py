@@ -2,7 +2,6 @@
 
 import base64
 import math
-import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -91,10 +90,7 @@ def write_page(report: Report, path: str | Path, figures: dict[str, Path]) -> Pa
         "convergence": _convergence(report, spectra),
         "figures": [_figure(name, Path(file), page) for name, file in shown.items()],
         "table_files": _files(Path(figures[LINKED]), page) if LINKED in figures else [],
-        "quantities": [
-            [q for q in quantities_table() if (q["name"] in MAIN) == main]
-            for main in (True, False)
-        ],
+        "quantities": [_quantities(main) for main in (True, False)],
         "panels": spectra.panels,
         "rows": [_row(spectra, probe) for probe in spectra.probes],
         "scale": _scale(),
@@ -104,6 +100,19 @@ def write_page(report: Report, path: str | Path, figures: dict[str, Path]) -> Pa
         "descriptions": TABLES,
     }
     return write_html("report.html.j2", content, page)
+
+
+def _quantities(main: bool) -> tuple[list[str], list[list[Entry]]]:
+    """What the numbers are: those in view, or those folded away."""
+    columns = ("meaning", "components", "per", "average", "unit")
+    rows: list[list[Entry]] = []
+    for quantity in quantities_table():
+        if (quantity["name"] in MAIN) == main:
+            other = quantity["metatrain"]
+            name = quantity["name"] + f"\nmetatrain: {other}" * bool(other)
+            rows.append([name, *(quantity[column] for column in columns)])
+    heads = ["quantity", "what it is", "components", "one value per", "average", "unit"]
+    return heads, rows
 
 
 def _subtitle(report: Report) -> str:
@@ -181,8 +190,8 @@ def _median(block: Block) -> list[Entry]:
     ratio = ratio if block.has_errors else math.nan
     number, unit = int(np.isfinite(block["A"]).sum()), text.unit(block.unit)
     return [
-        block.target, block.irrep, A, stderr, error, averaged, ratio, norm, noise, unit,
-        number,
+        block.target, str(block.key.irrep), A, stderr, error, averaged, ratio, norm, noise,
+        unit, number,
     ]  # fmt: skip
 
 
@@ -220,8 +229,9 @@ def _figure(name: str, file: Path, page: Path) -> dict[str, Any]:
 def _files(file: Path, page: Path) -> list[tuple[str, str]]:
     """Links to a figure's files, where they lie below the page."""
     found = []
+    folder, file = page.parent.resolve(), file.resolve()
     for path in (file.with_suffix(".svg"), file.with_suffix(".png")):
-        if path.is_file() and path.resolve().is_relative_to(page.parent.resolve()):
-            place = Path(os.path.relpath(path, page.parent)).as_posix()
-            found.append((f"./{quote(place)}", path.suffix[1:].upper()))
+        if path.is_file() and path.is_relative_to(folder):
+            place = quote(path.relative_to(folder).as_posix())
+            found.append((f"./{place}", path.suffix[1:].upper()))
     return found

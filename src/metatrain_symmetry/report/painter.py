@@ -63,24 +63,13 @@ def draw_cells(
 
 
 def frame_cell(axes: Axes, x: float, y: float, width: float, height: float) -> None:
-    """Outline the cell in which a symmetric prediction has all of its weight.
-
-    :param axes: where
-    :param x: left edge
-    :param y: edge of the row
-    :param width: of the cell
-    :param height: of the cell
-    """
+    """Outline the cell in which a symmetric prediction has all of its weight."""
     look: Any = {"fill": False, "ec": style.PSEUDO, "lw": 1.7, "zorder": 5}
     axes.add_patch(Rectangle((x, y), width, height, **look))
 
 
 def draw_scale(figure: Figure, **place: Any) -> None:
-    """Draw the colour scale.
-
-    :param figure: of the cells
-    :param place: as for matplotlib's ``colorbar``
-    """
+    """Draw the colour scale, placed as matplotlib's ``colorbar`` is."""
     upright = place.get("location") == "right"
     bar = figure.colorbar(ScalarMappable(SCALE, COLORMAP), extend="min", **place)
     exponents = range(FLOOR_EXPONENT, 1, 2 if upright else 1)
@@ -95,11 +84,7 @@ def draw_scale(figure: Figure, **place: Any) -> None:
 
 
 def cell_marks(cells: Cells) -> style.Handles:
-    """Make a legend of the marks that occur.
-
-    :param cells: all that are drawn
-    :return: handles by their labels
-    """
+    """Make a legend of the marks that occur in cells."""
     middle, handles = COLORMAP(0.45), style.Handles()
     if (cells.known & (cells.shown <= FLOOR)).any():
         handles[AT_FLOOR] = Patch(fc=COLORMAP(0.0))
@@ -114,11 +99,7 @@ def cell_marks(cells: Cells) -> style.Handles:
 
 
 def probe_marks(spectra: Spectra) -> style.Handles:
-    """Make a legend of what is marked at probes, beside the marks of their cells.
-
-    :param spectra: all that are drawn
-    :return: handles by their labels
-    """
+    """Make a legend of what is marked in cells and at probes."""
     handles = cell_marks(spectra.cells)
     if any(spectra.needed(probe) is not None for probe in spectra.probes):
         handles[NEEDED] = Patch(fill=False, ec=style.PSEUDO, lw=1.8)
@@ -128,12 +109,7 @@ def probe_marks(spectra: Spectra) -> style.Handles:
     return handles
 
 
-def few(ticks: Sequence[str], most: int) -> list[tuple[int, str]]:
-    """Choose which ticks are labelled.
-
-    :param ticks: all labels
-    :param most: how many there is room for
-    :return: places and labels, evenly spaced
-    """
+def few(ticks: Sequence[str], most: int) -> list[tuple[float, str]]:
+    """Choose evenly which ticks are labelled; their places and labels."""
     step = 1 + (len(ticks) - 1) // most
-    return list(enumerate(ticks))[::step]
+    return [(place, ticks[place]) for place in range(0, len(ticks), step)]

@@ -1,13 +1,13 @@
 """Probes with their shares, as figures and pages read them from the tables."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..measure.labels import irrep_label, target_label
+from ..measure.labels import BLOCK, BlockKey, irrep_label
 from ..measure.results import Report
 from ..measure.series import Series
 from ..models.pet.probes import GROUPS
@@ -39,32 +39,28 @@ class Panel:
         """Sign of σ, empty where there is none."""
         return self.title[-1] if "σ" in self.title else ""
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels that tell all channels of all panels apart."""
+        return self.ticks if self.name == RESIDUAL else self.channels
+
 
 @dataclass(frozen=True)
 class Probe:
     """One place in the network, or one block of the output.
 
     :param name: of the probe
-    :param kind: ``output`` or ``layer``
     :param group: where in the network
-    :param target: of an output, with what distinguishes its blocks; empty for a layer
-    :param irrep: of an output: the channel that a symmetric prediction is made of
+    :param block: of an output; nothing for a layer
     :param converged: whether all of it is
     :param cells: ``(channels,)``, along a training ``(channels, epochs)``
     """
 
     name: str
-    kind: str
     group: str
-    target: str
-    irrep: str
+    block: BlockKey | None
     converged: bool
     cells: Cells
-
-    @property
-    def is_output(self) -> bool:
-        """Whether it is a block of the output."""
-        return self.kind == "output"
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ class Spectra:
     @property
     def outputs(self) -> list[Probe]:
         """Blocks of the output."""
-        return [probe for probe in self.probes if probe.is_output]
+        return [probe for probe in self.probes if probe.block]
 
     @property
     def cells(self) -> Cells:
@@ -110,13 +106,12 @@ class Spectra:
         )  # fmt: skip
 
     def needed(self, probe: Probe) -> int | None:
-        """Find the channel that a symmetric prediction is made of.
+        """Place of the channel that a symmetric prediction is made of.
 
-        :param probe: one of these
-        :return: its place; nothing for a layer, or for the irreps of another group
+        None for a layer, and for the irreps of another group.
         """
-        names = self.channels
-        return names.index(probe.irrep) if probe.irrep in names else None
+        names, irrep = self.channels, str(probe.block.irrep) if probe.block else ""
+        return names.index(irrep) if irrep in names else None
 
 
 def report_spectra(report: Report) -> Spectra:
@@ -125,14 +120,9 @@ def report_spectra(report: Report) -> Spectra:
     :param report: what was measured
     :return: one row of channels for each probe
     """
-    table = report.characters.assign(epoch=0)
-    found = _read(table, report.summary, [0])
-    return Spectra(found.panels, [_at(probe, 0) for probe in found.probes])
-
-
-def _at(probe: Probe, epoch: int) -> Probe:
-    """A probe at one of its epochs."""
-    return Probe(**{**vars(probe), "cells": probe.cells[:, epoch]})
+    found = _read(report.characters.assign(epoch=0), report.summary, [0])
+    probes = [replace(probe, cells=probe.cells[:, 0]) for probe in found.probes]
+    return Spectra(found.panels, probes)
 
 
 def series_spectra(series: Series) -> Spectra:
@@ -158,27 +148,18 @@ def _read(table: pd.DataFrame, summary: dict[str, Any], epochs: Sequence[int]) -
     known = (place[0] >= 0) & (place[1] >= 0)
     probes = []
     # a head may share its name with the output it makes
-    keys = table.groupby(["probe", "kind", "group"], sort=False).indices
-    for key, rows in keys.items():
+    keys = ["probe", "kind", "group"]
+    for rows in table.groupby(keys, sort=False).indices.values():
         arrays = [np.full((len(names), len(epochs)), np.nan) for _ in values]
         own = rows[known[rows]]
         for array, column in zip(arrays, values, strict=True):
             array[place[0][own], place[1][own]] = column[own]
-        probes.append(_probe(key, table.iloc[rows], Cells(*arrays)))
+        name, kind, group, *own_block = (table[c].iloc[rows[0]] for c in [*keys, *BLOCK])
+        key = dict(zip(BLOCK, own_block, strict=True))
+        block = BlockKey.of(key) if kind == "output" else None
+        converged = bool(table["converged"].iloc[rows].all())
+        probes.append(Probe(name, group or "other", block, converged, Cells(*arrays)))
     return Spectra(panels, _ordered(probes))
-
-
-def _probe(key: Any, rows: pd.DataFrame, cells: Cells) -> Probe:
-    """One probe; what its rows say of it is in the first."""
-    name, kind, group = map(str, key)
-    target, irrep = "", ""
-    if kind == "output":
-        first = rows.iloc[0]
-        target = target_label(first["target"], first["detail"])
-        if pd.notna(first["o3_lambda"]):
-            irrep = irrep_label(int(first["o3_lambda"]), int(first["o3_sigma"]))
-    converged = bool(rows["converged"].all())
-    return Probe(name, kind, group or "other", target, irrep, converged, cells)
 
 
 def _panels(table: pd.DataFrame, summary: dict[str, Any]) -> list[Panel]:

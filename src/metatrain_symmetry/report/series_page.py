@@ -44,7 +44,7 @@ def write_series_page(series: Series, path: str | Path) -> Path:
 def _plots(series: Series, spectra: Spectra, blocks: list[Block]) -> dict[str, Any]:
     """One interactive plot per output, and the numbers of every probe."""
     # outputs first: they are what one asks for
-    ordered = sorted(spectra.probes, key=lambda probe: not probe.is_output)
+    ordered = sorted(spectra.probes, key=lambda probe: not probe.block)
     timeline = Timeline.of(series.epochs)
     groups: dict[str, list[tuple[int, str]]] = {}
     for i, probe in enumerate(ordered):
@@ -76,9 +76,8 @@ def _embedded(content: dict[str, Any]) -> Markup:
 
 def _first(ordered: list[Probe], block: Block) -> int:
     """The probe a plot begins with: the output itself."""
-    names = [(probe.target, probe.irrep) for probe in ordered]
-    wanted = (block.target, block.irrep)
-    return names.index(wanted) if wanted in names else 0
+    blocks = [probe.block for probe in ordered]
+    return blocks.index(block.key) if block.key in blocks else 0
 
 
 def _subtitle(series: Series) -> str:

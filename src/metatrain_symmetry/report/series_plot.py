@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex
 from ..measure.series import Series
 from . import style, text
 from .errors import Block
-from .probes import RESIDUAL, Probe, Spectra
+from .probes import Probe, Spectra
 from .shares import COLORMAP, FLOOR_EXPONENT
 from .timeline import Timeline
 
@@ -45,62 +45,39 @@ def probe_data(
     :param timeline: the axis
     :return: ``z`` (decade of the share, empty where not measured), ``signs`` and ``tips``
         as lists ``(channels, epochs)``; ``rows`` and ``names`` of the channels, short and
-        in words; ``marks`` and ``lines`` of transitions
+        in words; ``marks`` of transitions
     """
-    cells = probe.cells
-    z = (1 - cells.level) * FLOOR_EXPONENT
+    cells, needed = probe.cells, spectra.needed(probe)
+    names = [html.escape(label) for panel in spectra.panels for label in panel.labels]
+    rows = [f"<b>▸ {n}</b>" if i == needed else n for i, n in enumerate(names)]
+    decades = np.round((1 - cells.level) * FLOOR_EXPONENT, 3)
     return {
-        "z": [_numbers(row, 3) for row in z],
+        "z": [_numbers(row) for row in decades],
         "signs": cells.signs.tolist(),
         "tips": cells.tips.tolist(),
-        "rows": _rows(spectra, probe),
-        "names": [
-            panel.axis if panel.name == RESIDUAL else channel
-            for panel in spectra.panels
-            for channel in panel.channels
-        ],
-        **_transitions(series, spectra, probe, timeline),
+        "rows": [row.replace("-", "−") for row in rows],
+        "names": names,
+        "marks": _marks(series, spectra, probe, timeline),
     }
 
 
-def _numbers(values: np.ndarray, digits: int = 12) -> list[float | None]:
+def _numbers(values: np.ndarray) -> list[float | None]:
     """For JSON, which knows no NaN."""
-    return [round(float(v), digits) if math.isfinite(v) else None for v in values]
+    return [float(value) if math.isfinite(value) else None for value in values]
 
 
-def _rows(spectra: Spectra, probe: Probe) -> list[str]:
-    """Labels of the rows; the irrep of the target stands out."""
-    names = [
-        label if len(panel.channels) == 1 else channel.replace("-", "−")
-        for panel in spectra.panels
-        for channel, label in zip(panel.channels, panel.ticks, strict=True)
-    ]
-    needed = spectra.needed(probe)
-    return [
-        f"<b>▸ {name}</b>" if i == needed else html.escape(name)
-        for i, name in enumerate(names)
-    ]
-
-
-def _transitions(
+def _marks(
     series: Series, spectra: Spectra, probe: Probe, timeline: Timeline
 ) -> dict[str, Any]:
-    """Triangles where a channel jumps, and the same moments beside the errors below."""
+    """Triangles where a channel jumps."""
     events = series.events[series.events["probe"] == probe.name]
     own = events[events["channel"].isin(spectra.channels)]
-    marks = {
+    return {
         "x": timeline.place(own["epoch"].astype(float)).tolist(),
         "y": [spectra.channels.index(channel) for channel in own["channel"]],
         "symbol": [f"triangle-{'down' if f < 1 else 'up'}" for f in own["factor"]],
         "text": [html.escape(str(words)) for words in own["text"]],
     }
-    line = {"color": style.PSEUDO, "width": 1, "dash": "dash"}
-    lines = [
-        {"type": "line", "xref": "x", "x0": x, "x1": x, "yref": "y domain", "y0": 0,
-         "y1": 1, "layer": "below", "line": line, "name": "transition"}
-        for x in timeline.place(events["epoch"].astype(float).unique()).tolist()
-    ]  # fmt: skip
-    return {"marks": marks, "lines": lines}
 
 
 def draw_plot(spectra: Spectra, block: Block, timeline: Timeline) -> dict[str, Any]:

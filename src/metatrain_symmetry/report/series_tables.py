@@ -64,8 +64,9 @@ def last(block: Block) -> list[Entry]:
                      "n_structures", "rmse_all", "n_all")
     )  # fmt: skip
     return [
-        block.target, block.irrep, (epoch, f"{epoch:g}"), (A, measured(A, stderr)), error,
-        100 * ratio, norm, structures, error_all, n_all, unit(block.unit),
+        block.target, str(block.key.irrep), (epoch, f"{epoch:g}"),
+        (A, measured(A, stderr)), error, 100 * ratio, norm, structures, error_all, n_all,
+        unit(block.unit),
     ]  # fmt: skip
 
 

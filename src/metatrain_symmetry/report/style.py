@@ -8,7 +8,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -59,7 +58,7 @@ SETTINGS: Any = {
     "svg.hashsalt": "metatrain-symmetry",
 }
 
-Handles = dict[str, Artist | tuple[Artist, ...]]
+Handles = dict[str, Any]
 """Entries of a legend by their labels; those of a tuple lie on top of each other."""
 
 
@@ -71,7 +70,7 @@ def context() -> Iterator[None]:
 
 
 def new_figure(
-    width: float, height: float, title: str, subtitle: str, layout: str = "constrained"
+    width: float, height: float, title: str, subtitle: str, constrained: bool = True
 ) -> Figure:
     """Make a figure with a header, away from pyplot's global state.
 
@@ -79,15 +78,14 @@ def new_figure(
     :param height: in inches, without the header
     :param title: what is seen
     :param subtitle: of what it was measured
-    :param layout: ``none`` if everything is placed in inches
-    :return: the figure; its axes are laid out below the header
+    :param constrained: whether matplotlib lays out the axes, below the header
     """
     total = height + HEADER
     figure = Figure(figsize=(width, total))
     FigureCanvasAgg(figure)
-    if layout == "constrained":
+    if constrained:
         rect = (0.005, 0.0, 0.99, 1 - HEADER / total)
-        figure.set_layout_engine(layout, rect=rect, h_pad=0.06, w_pad=0.06)
+        figure.set_layout_engine("constrained", rect=rect, h_pad=0.06, w_pad=0.06)
     look: Any = {"x": 0.15 / width, "va": "top"}
     figure.text(y=1 - 0.12 / total, s=title, fontsize=13, fontweight="bold", **look)
     figure.text(y=1 - 0.41 / total, s=subtitle, fontsize=9, color="#555555", **look)
@@ -95,41 +93,28 @@ def new_figure(
 
 
 def describe(report: Report) -> str:
-    """Say which model and how many structures, in one line.
-
-    :param report: what was measured
-    :return: a subtitle
-    """
-    summary = report.summary
-    parts = [plain(summary.get("model") or "model without a name", 60)]
+    """Say which model and how many structures, in one line."""
+    summary, table = report.summary, report.equivariance
     number = summary.get("n_structures")
-    if number is None and len(report.equivariance):
-        number = int(report.equivariance["structure"].nunique())
-    if number is not None:
-        parts.append(count(number, "structure"))
-    if summary.get("estimator"):
-        parts.append(f"estimator: {plain(summary['estimator'])}")
-    if summary.get("dtype"):
-        parts.append(plain(summary["dtype"]))
-    return "  ·  ".join(parts)
+    if number is None and len(table):
+        number = int(table["structure"].nunique())
+    estimator = summary.get("estimator")
+    parts = [
+        plain(summary.get("model") or "model without a name", 60),
+        "" if number is None else count(number, "structure"),
+        f"estimator: {plain(estimator)}" if estimator else "",
+        plain(summary.get("dtype") or ""),
+    ]
+    return "  ·  ".join(filter(None, parts))
 
 
 def width_of(label: str, size: float) -> float:
-    """Estimate the width of a text.
-
-    :param label: any text
-    :param size: of the letters, in points
-    :return: width in inches, rather too large than too small
-    """
-    return 0.0088 * size * len(label)
+    """Estimate the width of a text in inches, from the size of its letters in points."""
+    return 0.0084 * size * len(label)
 
 
 def shared_legend(figure: Figure, extra: Handles | None = None) -> None:
-    """Put one legend for all panels below them.
-
-    :param figure: the same label in two panels is written once
-    :param extra: more entries, written last
-    """
+    """Put one legend for all panels below them, each label once, and extra entries."""
     handles: Handles = {
         label: handle
         for axes in figure.axes
@@ -141,72 +126,52 @@ def shared_legend(figure: Figure, extra: Handles | None = None) -> None:
     if handles:
         figure.legend(
             list(handles.values()), list(handles), loc="outside lower center",
-            ncols=_columns(list(handles), figure.get_figwidth() - 0.3),
+            ncols=_columns([width_of(label, 8.5) + 0.62 for label in handles], figure),
             handler_map={tuple: HandlerTuple(ndivide=1)},
         )  # fmt: skip
 
 
-def _columns(labels: list[str], width: float) -> int:
-    """How many columns of a legend fit into a width, in inches."""
-    widths = [width_of(label, 8.5) + 0.62 for label in labels]
-    for number in range(len(labels), 1, -1):
-        # as matplotlib fills them: from the left, one by one
-        if sum(float(c.max()) for c in np.array_split(widths, number)) <= width:
+def _columns(widths: list[float], figure: Figure) -> int:
+    """How many columns of a legend fit, which matplotlib fills from the left."""
+    for number in range(len(widths), 1, -1):
+        columns = np.array_split(widths, number)
+        if sum(float(c.max()) for c in columns) <= figure.get_figwidth() - 0.3:
             return number
     return 1
 
 
 def few_ticks(axis: Axis, span: tuple[float, float]) -> None:
-    """Keep the numbers beside a logarithmic axis apart, however short its span.
-
-    :param axis: logarithmic
-    :param span: its limits
-    """
+    """Keep the numbers beside a logarithmic axis apart, however short its span."""
     decades = np.log10(span[1] / span[0])
     axis.set_minor_formatter(NullFormatter())
     if decades >= 2:
         axis.set_major_locator(LogLocator(numticks=7))
         return
     # perhaps no power of ten among them
-    subs = (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
-    subs = subs if decades > 0.7 else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+    subs = [1.0, 3.0] if decades > 1.2 else [1.0, 2.0, 5.0]
+    subs = subs if decades > 0.7 else [1.0, 1.5, 2.0, 3.0, 5.0, 7.0]
     axis.set_major_locator(LogLocator(subs=subs, numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
 
 
 def say(axes: Axes, words: str, x: float, y: float, **look: Any) -> None:
-    """Write a remark into a corner of a panel.
-
-    :param axes: the panel
-    :param words: what to write
-    :param x: 0 (left) to 1 (right)
-    :param y: 0 (bottom) to 1 (top)
-    :param look: of matplotlib
-    """
-    look = {
+    """Write a remark near a corner of a panel, (0, 0) at the lower left."""
+    common: Any = {
         "fontsize": 8, "color": PSEUDO, "transform": axes.transAxes,
         "ha": "left" if x < 0.5 else "right", "va": "bottom" if y < 0.5 else "top",
         "bbox": {"fc": "#FFFFFFC0", "ec": "none", "pad": 1.2},
-    } | look  # fmt: skip
-    axes.text(x, y, words, **look)
+    }  # fmt: skip
+    axes.text(x, y, words, **(common | look))
 
 
 def positive(values: Any) -> np.ndarray:
-    """Take what can stand on a log axis.
-
-    :param values: numbers, possibly zero, negative, NaN or infinite
-    :return: those that are finite and larger than zero
-    """
+    """Take what can stand on a log axis: finite and larger than zero."""
     array = loggable(values)
     return array[~np.isnan(array)]
 
 
 def loggable(values: Any) -> np.ndarray:
-    """Leave gaps where a log axis has no place.
-
-    :param values: numbers
-    :return: of the same shape, NaN for what is not finite or not larger than zero
-    """
+    """Leave gaps, as NaN, where a log axis has no place."""
     array = np.asarray(values, dtype=float)
     return np.where(np.isfinite(array) & (array > 0), array, np.nan)
 

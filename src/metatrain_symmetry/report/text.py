@@ -8,11 +8,7 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float) -> str:
-    """Write a number with three significant digits.
-
-    :param value: may be NaN
-    :return: short text
-    """
+    """Write a number with three significant digits; it may be NaN or infinite."""
     if math.isnan(value):
         return "–"
     if math.isfinite(value) and value and not 1e-3 <= abs(value) < 1e5:
@@ -54,36 +50,23 @@ def measured(value: float, stderr: float) -> str:
         return number(value)
     if not math.isfinite(stderr):
         return f"{number(value)}, no error bar"
-    if 0 < stderr and value <= 2 * stderr:
+    if stderr > 0 and value <= 2 * stderr:
         return f"below {number(max(value, 0.0) + 2 * stderr)}"
     return with_error(value, stderr)
 
 
 def power(exponent: int) -> str:
-    """Write a power of ten.
-
-    :param exponent: of ten
-    :return: such as ``10⁻³``; one as ``1``
-    """
+    """Write a power of ten, such as ``10⁻³``; one as ``1``."""
     return f"10{str(exponent).translate(RAISED)}" if exponent else "1"
 
 
 def count(number: int, thing: str) -> str:
-    """Write how many there are.
-
-    :param number: of them
-    :param thing: one of them
-    :return: such as ``1 probe`` or ``2 probes``
-    """
+    """Write how many there are, such as ``1 probe`` or ``2 probes``."""
     return f"{number} {thing}" + "s" * (number != 1)
 
 
 def unit(name: str) -> str:
-    """Write a unit as in print.
-
-    :param name: such as ``eV/A^3``
-    :return: such as ``eV/Å³``
-    """
+    """Write a unit as in print: ``eV/A^3`` as ``eV/Å³``."""
     name = re.sub(r"\bA(ngstrom)?\b", "Å", name)
     return name.replace("^2", "²").replace("^3", "³")
 

@@ -35,7 +35,7 @@ def thumbnails(series: Series) -> dict[str, np.ndarray]:
     """
     spectra = series_spectra(series)
     found: dict[str, np.ndarray] = {}
-    for probe in sorted(spectra.probes, key=lambda probe: not probe.is_output):
+    for probe in sorted(spectra.probes, key=lambda probe: not probe.block):
         # an output rather than the layer of the same name
         if probe.name not in found:
             found[probe.name] = _draw(spectra, probe, tuple(series.epochs))
@@ -45,10 +45,10 @@ def thumbnails(series: Series) -> dict[str, np.ndarray]:
 def _draw(spectra: Spectra, probe: Probe, epochs: tuple[int, ...]) -> np.ndarray:
     pixels = _frame(tuple(spectra.panels), spectra.needed(probe), epochs).copy()
     tops, size = _tops(tuple(spectra.panels)), CELL - SEPARATOR
-    for y, colors in zip(tops, _colors(probe.cells.level), strict=True):
+    for upper, colors in zip(tops, _colors(probe.cells.level), strict=True):
         band = np.repeat(colors, CELL, axis=0)
         band[size::CELL] = 255
-        pixels[y : y + size, LEFT : LEFT + len(band)] = band
+        pixels[upper : upper + size, LEFT : LEFT + len(band)] = band
     for sign, shape in SIGNS.items():
         y, x = np.nonzero(shape)
         row, epoch = np.nonzero(probe.cells.signs == sign)
@@ -72,8 +72,7 @@ def _frame(
     pixels[TOP:bottom, right + 10 : right + 20] = scale[:, None]
     image = Image.fromarray(pixels)
     draw, font = ImageDraw.Draw(image), _font()
-    # σ is not to be seen in the ticks of a panel
-    names = [n if len(p.channels) > 1 else p.ticks[0] for p in panels for n in p.channels]
+    names = [label for panel in panels for label in panel.labels]
     for i, (y, name) in enumerate(zip(tops, names, strict=True)):
         # the irrep that the target needs stands out
         fill = style.PSEUDO if i == needed else style.LINE

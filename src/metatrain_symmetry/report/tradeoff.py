@@ -108,11 +108,10 @@ def _limits(axes: Axes, x: np.ndarray, y: np.ndarray, limit: float) -> None:
     low = min([0.0, *shown])
     high = max([limit, *shown])
     margin = 0.08 * (high - low) or 1.0
-    axes.set_xlim(low - margin, high + 2 * margin)
-    inside = y[np.isfinite(y) & np.isin(x, shown)]
-    bottom, top = min([0.0, *inside]), max([0.0, *inside])
-    margin = 0.12 * (top - bottom) or 1.0
-    axes.set_ylim(bottom - margin, top + margin)
+    inside = [0.0, *y[np.isfinite(y) & np.isin(x, shown)]]
+    above = 0.12 * (max(inside) - min(inside)) or 1.0
+    axes.set(xlim=(low - margin, high + 2 * margin))
+    axes.set(ylim=(min(inside) - above, max(inside) + above))
 
 
 def _with_unit(row: pd.Series, name: str) -> str:
