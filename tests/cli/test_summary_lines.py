@@ -20,7 +20,8 @@ def equivariance(**changes):
     ]
     rows = [
         {
-            "structure": i, "target": target, "o3_lambda": degree, "o3_sigma": 1,
+            "structure": i, "target": target, "detail": "", "o3_lambda": degree,
+            "o3_sigma": 1, "sample_kind": "system", "per_atom": unit != per_atom,
             "A": A, "A_stderr": A / 50, "error": 2 * A, "error_averaged": 3 * A,
             "unit": unit, "A_per_atom": A / n, "error_per_atom": 2 * A / n,
             "error_averaged_per_atom": 3 * A / n, "unit_per_atom": per_atom,
@@ -34,9 +35,10 @@ def equivariance(**changes):
 
 
 DIAGNOSIS = [
-    {"target": "energy", "irrep": "(0,+)", "status": "ok", "text": "energy (0,+): fine."},
-    {"target": "non_conservative_stress", "irrep": "(2,+)", "status": "forced zero",
-     "text": "non_conservative_stress (2,+): zero."},
+    {"target": "energy", "detail": "", "irrep": "(0,+)", "status": "ok",
+     "text": "energy (0,+): fine."},
+    {"target": "non_conservative_stress", "detail": "", "irrep": "(2,+)",
+     "status": "forced zero", "text": "non_conservative_stress (2,+): zero."},
 ]  # fmt: skip
 SUMMARY = {
     "model": "model.ckpt", "architecture": "pet", "n_structures": 2,

@@ -145,7 +145,7 @@ def test_a_failure_while_writing_leaves_the_old_results(files, tmp_path, monkeyp
     def fail(*arguments):
         raise OSError("no space left")
 
-    monkeypatch.setattr("metatrain_symmetry.report.write_page", fail)
+    monkeypatch.setattr("metatrain_symmetry.report.folder.write_page", fail)
     with pytest.raises(OSError, match="no space left"):
         symmetry_report(model, labelled(1), out, overwrite=True, **QUICK)
     assert (out / "summary.json").read_bytes() == before

@@ -6,6 +6,7 @@ import pandas as pd
 from metatrain_symmetry.groups.irreps import Irrep, irreps_up_to
 from metatrain_symmetry.measure.averages import averages
 from metatrain_symmetry.measure.results import Report
+from metatrain_symmetry.measure.tables import with_types
 
 
 # target: irreps, unit, per structure?, median A, median error
@@ -14,6 +15,8 @@ TARGETS = {
     "non_conservative_force": (["(1,+)"], "eV/A", False, 0.03, 0.1),
     "non_conservative_stress": (["(0,+)", "(2,+)"], "eV/A^3", False, 2e-4, 8e-4),
 }
+BLOCKS = [(target, irrep) for target, (irreps, *_) in TARGETS.items() for irrep in irreps]
+OUTPUTS = [f"{target} {irrep}" for target, irrep in BLOCKS]
 # probe: group, weight of the pseudo part
 LAYERS = {
     "gnn_layers.0.edge_embedder": ("GE", 0.0),
@@ -50,8 +53,11 @@ def equivariance(structures, errors, generator):
                     {
                         "structure": structure,
                         "target": target,
+                        "detail": "",
                         "o3_lambda": irrep.o3_lambda,
                         "o3_sigma": irrep.o3_sigma,
+                        "sample_kind": "system",
+                        "per_atom": shared,
                         "A": a,
                         "A_stderr": 0.1 * a,
                         "error": e,
@@ -72,7 +78,7 @@ def equivariance(structures, errors, generator):
     return pd.DataFrame(rows)
 
 
-def spectrum(probe, kind, group, needed, pseudo, generator, lambda_max):
+def spectrum(probe, kind, group, needed, pseudo, generator, lambda_max, target=""):
     weights = {}
     for irrep in irreps_up_to(lambda_max):
         near = min(abs(irrep.o3_lambda - n.o3_lambda) for n in needed)
@@ -91,6 +97,10 @@ def spectrum(probe, kind, group, needed, pseudo, generator, lambda_max):
         "group": group,
         "estimator": "mixed",
         "converged": probe not in NOT_CONVERGED,
+        "target": target,
+        "detail": "",
+        "o3_lambda": needed[0].o3_lambda if target else None,
+        "o3_sigma": needed[0].o3_sigma if target else None,
     }
     rows = []
     for irrep, weight in [*weights.items(), (None, residual)]:
@@ -116,24 +126,26 @@ def characters(layers, generator, lambda_max):
         rows += spectrum(
             probe, "layer", group, [Irrep(0), Irrep(1)], pseudo, generator, lambda_max
         )
-    for target, (irreps, *_) in TARGETS.items():
-        needed = [Irrep.parse(text) for text in irreps]
-        pseudo = 1e-4 if target == "energy" else 0.02
+    for target, irrep in BLOCKS:
         rows += spectrum(
-            target, "output", "predictions", needed, pseudo, generator, lambda_max
-        )
-    return pd.DataFrame(rows)
+            f"{target} {irrep}", "output", "predictions", [Irrep.parse(irrep)],
+            1e-4 if target == "energy" else 0.02, generator, lambda_max, target,
+        )  # fmt: skip
+    return with_types(pd.DataFrame(rows))
 
 
-NOT_CONVERGED = ("gnn_layers.1_edge", "non_conservative_stress")
+NOT_CONVERGED = ("gnn_layers.1_edge", "non_conservative_stress (2,+)")
 DIAGNOSIS = [
-    {"target": "energy", "irrep": "(0,+)", "status": "ok",
-     "text": "energy is 99.9 % (0,+): A is below 10 % of the error."},
-    {"target": "non_conservative_force", "irrep": "(1,+)", "status": "asymmetric",
+    {"target": "energy", "detail": "", "irrep": "(0,+)",
+     "status": "ok", "text": "energy is 99.9 % (0,+): A is below 10 % of the error."},
+    {"target": "non_conservative_force", "detail": "", "irrep": "(1,+)",
+     "status": "asymmetric",
      "text": "2 % of non_conservative_force lies outside (1,+) & most of it is (0,+)."},
-    {"target": "non_conservative_stress", "irrep": "(2,+)", "status": "not learned",
+    {"target": "non_conservative_stress", "detail": "", "irrep": "(2,+)",
+     "status": "not learned",
      "text": "(2,+) of non_conservative_stress first appears in the last layer < head."},
-    {"target": "non_conservative_stress", "irrep": "(0,+)", "status": "cannot",
+    {"target": "non_conservative_stress", "detail": "", "irrep": "(0,+)",
+     "status": "cannot",
      "text": "No layer carries (0,+) of non_conservative_stress above 1 %."},
 ]  # fmt: skip
 
@@ -180,3 +192,15 @@ def make_report(structures=150, errors=True, layers=LAYERS, lambda_max=8, **summ
         },
         diagnosis=[dict(entry) for entry in DIAGNOSIS],
     )  # fmt: skip
+
+
+def make_c3v_report(**summary):
+    """The same with the irreps of C3v, as a report of another group has them."""
+    report = make_report(structures=5, group="C3v", channels=["A1", "A2", "E"], **summary)
+    table = report.characters.drop(columns=["chi_lambda", "chi_sigma"])
+    names = {"(0,+)": "A1", "(1,+)": "E", "(0,-)": "A2"}
+    table = table[table["channel"].isin(names)].assign(
+        channel=lambda rows: rows["channel"].map(names), chi_irrep=lambda rows: rows.channel
+    )
+    report.characters = table
+    return report

@@ -5,6 +5,7 @@ import pandas as pd
 
 from metatrain_symmetry.groups.irreps import Irrep, irreps_up_to
 from metatrain_symmetry.measure.series import COLUMNS, Series
+from metatrain_symmetry.measure.tables import with_types
 
 
 EPOCHS = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -38,6 +39,8 @@ def weights(probe, epoch, lambda_max):
 
 def characters(probe, kind, group, epochs, lambda_max):
     rows = []
+    target = probe.split()[0] if kind == "output" else ""
+    own = Irrep.parse(TARGETS[target][0]) if target else None
     for epoch in epochs:
         found = dict(weights(probe, epoch, lambda_max))
         found[None] = 0.3 * min(found.values())
@@ -53,7 +56,9 @@ def characters(probe, kind, group, epochs, lambda_max):
                     "B": 4 * share, "share": share,
                     "stderr": share * (0.8 if uncertain else 0.1),
                     "channel": "residual" if irrep is None else str(irrep),
-                    "estimator": "mixed", "converged": True,
+                    "estimator": "mixed", "converged": True, "target": target,
+                    "detail": "", "o3_lambda": own and own.o3_lambda,
+                    "o3_sigma": own and own.o3_sigma,
                 }
             )  # fmt: skip
     return rows
@@ -67,7 +72,8 @@ def equivariance(target, epochs, truth):
         A = first * (last / first) ** (t**2)
         rmse = worst * (best / worst) ** t if truth else np.nan
         yield {
-            "epoch": epoch, "target": target, "o3_lambda": irrep.o3_lambda,
+            "epoch": epoch, "target": target, "detail": "", "sample_kind": "system",
+            "per_atom": False, "o3_lambda": irrep.o3_lambda,
             "o3_sigma": irrep.o3_sigma, "unit": unit, "A": A, "A_stderr": 0.15 * A,
             "rmse": rmse, "A_over_rmse": A / rmse, "norm_ratio": t if truth else np.nan,
             "n_structures": 32, "estimator": "icosahedral", "rmse_all": 1.1 * rmse,
@@ -95,7 +101,7 @@ def make_series(epochs=EPOCHS, truth=("energy",), layers=LAYERS, lambda_max=8, *
     table = pd.DataFrame(shares, columns=COLUMNS["characters"])
     return Series(
         pd.DataFrame(errors, columns=COLUMNS["equivariance"]),
-        table.astype({"chi_lambda": "Int64", "chi_sigma": "Int64"}),
+        with_types(table),
         pd.DataFrame(costs, columns=COLUMNS["measurements"]),
         events,
         {"model": "pet-mad-s", "architecture": "experimental.pet_ssh", **summary},

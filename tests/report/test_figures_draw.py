@@ -15,21 +15,22 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
 
-from metatrain_symmetry.groups.irreps import Irrep
-from metatrain_symmetry.report import draw_report, style, write_page
-from metatrain_symmetry.report.blocks import read_blocks
+from metatrain_symmetry.measure.results import Report
+from metatrain_symmetry.report import draw_report, style, text, write_page
 from metatrain_symmetry.report.distribution import draw_distribution
+from metatrain_symmetry.report.errors import report_blocks
 from metatrain_symmetry.report.heatmap import draw_heatmap
+from metatrain_symmetry.report.painter import BELOW, NO_ERROR_BAR
 from metatrain_symmetry.report.predictions import draw_spectrum
-from metatrain_symmetry.report.shares import BELOW, NO_ERROR_BAR
-from metatrain_symmetry.report.spectrum import Channel, needed_irreps, read_spectra
+from metatrain_symmetry.report.probes import report_spectra
+from metatrain_symmetry.report.shares import Cells
 
 
 sys.path.insert(0, str(Path(__file__).parent))
-from synthetic import LAYERS, NOT_CONVERGED, TARGETS, make_report
+from synthetic import LAYERS, NOT_CONVERGED, OUTPUTS, make_c3v_report, make_report
 
 
-PROBES = [*LAYERS, *TARGETS]
+PROBES = [*LAYERS, *OUTPUTS]
 FEW = dict(list(LAYERS.items())[:3])
 
 
@@ -77,14 +78,13 @@ def test_failed_writing_leaves_the_old_file(tmp_path, monkeypatch):
 def test_spectrum():
     report = make_report()
     figure = draw_spectrum(report)
-    assert len(figure.axes) == len(TARGETS)
+    assert len(figure.axes) == len(OUTPUTS)
     assert all(axes.get_yscale() == "log" for axes in figure.axes)
     words = texts(figure)
     assert any("pet-mad-s.pt" in word and "150 structures" in word for word in words)
     assert words.count("not converged") == 1
     assert "> 8" in words
-    for axes, target in zip(figure.axes, TARGETS, strict=True):
-        assert axes.get_title(loc="left").startswith(target)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == OUTPUTS
     legend = [t.get_text() for t in figure.legends[0].get_texts()]
     assert {"proper  σ = +", "pseudo  σ = −", "residual: beyond λmax"} <= set(legend)
 
@@ -92,7 +92,9 @@ def test_spectrum():
 def test_spectrum_draws_the_numbers():
     report = make_report()
     axes = draw_spectrum(report).axes[1]
-    rows = report.characters.query("probe == 'non_conservative_force' and chi_sigma == 1")
+    rows = report.characters.query(
+        "probe == 'non_conservative_force (1,+)' and chi_sigma == 1"
+    )
     proper = axes.containers[0]
     np.testing.assert_allclose(proper[0].get_ydata().astype(float), rows["share"])
     tops = [segment[1, 1] for segment in proper[2][0].get_segments()]
@@ -100,14 +102,19 @@ def test_spectrum_draws_the_numbers():
 
 
 def test_needed_irreps():
-    report = make_report()
-    assert needed_irreps(report, "non_conservative_stress") == {Irrep(0), Irrep(2)}
-    assert needed_irreps(report, "non_conservative_stress (2,+)") == {Irrep(2)}
-    assert needed_irreps(report, "dipole") == set()
+    found = report_spectra(make_report())
+    needed = {p.name: found.needed(p) for p in found.probes}
+    assert [needed[name] for name in OUTPUTS] == [0, 1, 0, 2]
+    assert {needed[name] for name in LAYERS} == {None}
 
 
 def meshes(figure):
-    return [m for m in figure.axes[0].collections if isinstance(m, QuadMesh)]
+    return [
+        mesh
+        for axes in figure.axes[1:4]
+        for mesh in axes.collections
+        if isinstance(mesh, QuadMesh)
+    ]
 
 
 def test_heatmap():
@@ -126,22 +133,24 @@ def test_heatmap():
     cells = meshes(figure)
     assert all(isinstance(m.norm, LogNorm) for m in cells)
     assert (cells[0].norm.vmin, cells[0].norm.vmax) == (1e-10, 1.0)
-    # three panels for each group, the predictions last
-    assert [m.get_array().shape for m in cells[-3:]] == [(3, 9), (3, 9), (3, 1)]
+    # three panels, each with a block for each group, the predictions last
+    groups = len(cells) // 3
+    last = cells[groups - 1 :: groups]
+    assert [m.get_array().shape for m in last] == [(4, 9), (4, 9), (4, 1)]
     assert sum(m.get_array().shape[0] for m in cells) == 3 * len(PROBES)
-    table = report.characters.query("probe == 'energy'")
+    table = report.characters.query("probe == 'energy (0,+)'")
     energy = table.query("chi_sigma == 1")["share"]
-    np.testing.assert_allclose(cells[-3].get_array()[0], energy)
+    np.testing.assert_allclose(last[0].get_array()[0], energy)
     residual = table.query("channel == 'residual'")["share"]
-    np.testing.assert_allclose(cells[-1].get_array()[0], residual)
+    np.testing.assert_allclose(last[2].get_array()[0], residual)
 
 
 def marked(figure, name):
-    """Numbers of strokes and dots of one kind."""
-    found = [c for c in figure.axes[0].collections if c.get_gid() == name]
-    return sum(
-        len(c.get_segments()) if name == BELOW else len(c.get_offsets()) for c in found
-    )
+    """Numbers of hatched cells, or of dots."""
+    found = [
+        a for axes in figure.axes[1:4] for a in axes.get_children() if a.get_gid() == name
+    ]
+    return sum(len(a.get_paths() if name == BELOW else a.get_xdata()) for a in found)
 
 
 def test_cells_say_what_their_numbers_are_worth():
@@ -150,14 +159,14 @@ def test_cells_say_what_their_numbers_are_worth():
     table.loc[table.index[::9], "stderr"] = np.nan
     figure = draw_heatmap(report)
     below = (table["share"] <= 2 * table["stderr"]) & (table["stderr"] > 0)
-    # three strokes in each cell
-    assert marked(figure, BELOW) == 3 * below.sum() > 10
+    assert marked(figure, BELOW) == below.sum() > 10
     assert marked(figure, NO_ERROR_BAR) == table["stderr"].isna().sum() > 10
     assert {BELOW, NO_ERROR_BAR} <= {t.get_text() for t in figure.legends[0].get_texts()}
     # the colour is that of the bound
-    row = table[(table.probe == "energy") & (table.chi_sigma == -1)]
+    row = table[(table.probe == "energy (0,+)") & (table.chi_sigma == -1)]
     shown = np.where(row.share <= 2 * row.stderr, row.share + 2 * row.stderr, row.share)
-    found = np.asarray(meshes(figure)[-2].get_array()[0])
+    last = [m for m in figure.axes[2].collections if isinstance(m, QuadMesh)][-1]
+    found = np.asarray(last.get_array()[0])
     np.testing.assert_allclose(found, np.maximum(shown, 1e-10))
     # a missing error bar is no reason to call a number certain, nor to call it zero
     table["stderr"] = np.nan
@@ -178,43 +187,46 @@ def test_cells_say_what_their_numbers_are_worth():
     ],
 )
 def test_bounds(share, stderr, below, shown):
-    channel = Channel("(1,+)", share, stderr, share)
-    assert channel.below == below
-    assert channel.shown == pytest.approx(shown)
-    assert channel.has_error_bar == (stderr == stderr)
+    cells = Cells(*(np.array([value]) for value in (share, stderr, share)))
+    assert cells.below == [below]
+    assert cells.shown == pytest.approx([shown])
+    assert cells.bare == [stderr != stderr]
+    assert cells.signs == ["<" if below else "" if stderr == stderr else "•"]
+    assert cells.words[0].startswith("below") == below
+    assert f"B = {text.number(share)}" in cells.tips[0]
 
 
 def test_rows_follow_the_network():
     report = make_report()
     report.characters = report.characters.iloc[::-1]
-    groups = [s.group for s in read_spectra(report)]
+    groups = [probe.group for probe in report_spectra(report).probes]
     order = ["GE", "CE", "NE", "EE", "transformer", "GNN", "BBF", "LLF", "predictions"]
     assert list(dict.fromkeys(groups)) == order
 
 
 def report_of(number, lambda_max):
-    """As many probes; the first three are predictions."""
-    layers = {f"layer_{i}": ("transformer", 0.1) for i in range(max(number - 3, 0))}
+    """As many probes; the first four are predictions."""
+    layers = {f"layer_{i}": ("transformer", 0.1) for i in range(max(number - 4, 0))}
     report = make_report(structures=2, layers=layers, lambda_max=lambda_max)
-    if number < 3:
-        report.characters = report.characters.query("probe == 'energy'")
+    if number < 4:
+        report.characters = report.characters.query("probe == 'energy (0,+)'")
     report.characters.loc[report.characters.index[::5], "stderr"] = np.nan
     return report
 
 
 @pytest.mark.parametrize(
-    ("number", "lambda_max"), [(1, 2), (1, 16), (3, 8), (12, 16), (50, 2)]
+    ("number", "lambda_max"), [(1, 2), (1, 16), (4, 8), (12, 16), (50, 2)]
 )
 def test_everything_fits_into_the_heatmap(number, lambda_max):
     figure = draw_heatmap(report_of(number, lambda_max))
     rendered(figure)
     width, height = figure.canvas.get_width_height()
     boxes = {}
-    for text in figure.findobj(Text):
-        if text.get_text().strip() and text.get_visible():
-            box = text.get_window_extent()
+    for item in figure.findobj(Text):
+        if item.get_text().strip() and item.get_visible():
+            box = item.get_window_extent()
             if box.width > 1:  # zero: never drawn
-                boxes[text.get_text(), round(box.x0), round(box.y0)] = box
+                boxes[item.get_text(), round(box.x0), round(box.y0)] = box
     assert all(box.x0 >= 0 and box.x1 <= width for box in boxes.values())
     assert all(box.y0 >= 0 and box.y1 <= height for box in boxes.values())
     # no two texts lie upon each other
@@ -222,12 +234,12 @@ def test_everything_fits_into_the_heatmap(number, lambda_max):
         assert a.x1 <= b.x0 + 1 or b.x1 <= a.x0 + 1 or a.y1 <= b.y0 + 1 or b.y1 <= a.y0 + 1
     names = [name for name, *_ in boxes]
     assert sum(name.startswith("share of the mean square") for name in names) == 1
-    assert sum(name.startswith("layer_") for name in names) == max(number - 3, 0)
+    assert sum(name.startswith("layer_") for name in names) == max(number - 4, 0)
 
 
 @pytest.mark.parametrize("number", [1, 4, 12])
 def test_the_legend_fits_below_the_spectra(number):
-    report = report_of(3, 8)
+    report = report_of(4, 8)
     own = report.characters.query("kind == 'output'")
     rows = [own.assign(probe=own["probe"] + f"_{i}") for i in range(4)]
     table = pd.concat(rows)
@@ -243,7 +255,7 @@ def test_the_legend_fits_below_the_spectra(number):
 def test_spectrum_says_what_its_numbers_are_worth():
     report = make_report()
     table = report.characters
-    own = table.probe == "non_conservative_force"
+    own = table.probe == "non_conservative_force (1,+)"
     rows = table[own & (table.chi_sigma == 1)].index
     table.loc[rows[2], "stderr"] = 10 * table.loc[rows[2], "share"]
     table.loc[rows[3], "stderr"] = np.nan
@@ -274,9 +286,8 @@ def test_shares_that_no_log_axis_can_show():
 
 def test_tables_read_from_files(tmp_path):
     report = make_report(structures=3)
-    for name in ("equivariance", "characters"):
-        getattr(report, name).to_csv(tmp_path / name, index=False)
-        setattr(report, name, pd.read_csv(tmp_path / name))
+    report.save(tmp_path)
+    report = Report.load(tmp_path)
     for draw in (draw_heatmap, draw_spectrum, draw_distribution):
         assert draw(report) is not None
 
@@ -293,7 +304,7 @@ def test_distribution():
     points = np.asarray(tops[0].collections[0].get_offsets())
     np.testing.assert_allclose(points, energy[["error_per_atom", "A_per_atom"]])
     median = 100 * (energy["A"] / energy["error"]).median()
-    assert f"median {style.number(median)} %" in texts(bottoms[0])
+    assert f"median {text.number(median)} %" in texts(bottoms[0])
     # rounding lies far below: a remark rather than a line
     assert any(word.startswith("rounding: ") for word in texts(tops[0]))
     report.equivariance["noise"] = report.equivariance["A"].median()
@@ -386,13 +397,13 @@ def test_zeros_are_counted():
 
 
 def test_extensive_targets_are_per_atom():
-    energy, force, *_ = read_blocks(make_report(structures=5))
+    energy, force, *_ = report_blocks(make_report(structures=5))
     assert (energy.unit, force.unit) == ("eV/atom", "eV/A")
     report = make_report(structures=5)
     report.equivariance[["A", "A_per_atom"]] = 0.0
-    exact, *_ = read_blocks(report)
+    exact, *_ = report_blocks(report)
     assert exact.unit == "eV/atom"
-    assert np.array_equal(exact.norm, energy.norm)
+    assert np.array_equal(exact["norm"], energy["norm"])
 
 
 def test_nothing_measured(tmp_path):
@@ -412,7 +423,7 @@ def test_names_are_not_mathematics():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "shown"),
     [
         (0.0, "0"),
         (float("nan"), "–"),
@@ -424,12 +435,12 @@ def test_names_are_not_mathematics():
         (-2e7, "-2.00×10⁷"),
     ],
 )
-def test_numbers(value, text):
-    assert style.number(value) == text
+def test_numbers(value, shown):
+    assert text.number(value) == shown
 
 
 @pytest.mark.parametrize(
-    ("value", "stderr", "text"),
+    ("value", "stderr", "shown"),
     [
         (0.13216, 0.0104, "0.132 ± 0.010"),
         (0.00219, 8.66e-5, "0.002190 ± 0.000087"),
@@ -441,5 +452,39 @@ def test_numbers(value, text):
         (float("nan"), 0.1, "–"),
     ],
 )
-def test_numbers_with_errors(value, stderr, text):
-    assert style.with_error(value, stderr) == text
+def test_numbers_with_errors(value, stderr, shown):
+    assert text.with_error(value, stderr) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "shown"),
+    [
+        (0.13216, 0.0104, "0.132 ± 0.010"),
+        (0.1, 0.06, "below 0.22"),
+        (-0.1, 0.06, "below 0.12"),
+        (0.1, float("nan"), "0.1, no error bar"),
+        (float("nan"), 0.1, "–"),
+    ],
+)
+def test_numbers_as_far_as_they_are_known(value, stderr, shown):
+    assert text.measured(value, stderr) == shown
+
+
+def test_another_group(tmp_path):
+    """Irreps without a degree: a column for each channel, in the order of the summary."""
+    report = make_c3v_report()
+    figure = draw_heatmap(report)
+    rendered(figure)
+    panel = figure.axes[1]
+    assert [t.get_text() for t in panel.get_xticklabels()] == ["A1", "A2", "E"]
+    assert panel.get_title(loc="left") == "irreps of C3v"
+    rows = report.characters.query("probe == 'energy (0,+)'").set_index("channel")
+    last = [m for m in panel.collections if isinstance(m, QuadMesh)][-1].get_array()[0]
+    np.testing.assert_allclose(last, rows.loc[["A1", "A2", "E"], "share"])
+    figure = draw_spectrum(report)
+    rendered(figure)
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["A1", "A2", "E"]
+    page = write_page(report, tmp_path / "index.html", {}).read_text("utf-8")
+    assert page.count('data-irrep="A2"') == len(PROBES)
+    assert "irreps of C3v" in page
+    assert "residual" not in page.split('id="spectra"')[1].split("</thead>")[0]

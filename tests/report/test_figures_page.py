@@ -13,14 +13,15 @@ from matplotlib.image import imread
 
 from metatrain_symmetry.measure.quantities import QUANTITIES
 from metatrain_symmetry.report import write_page
-from metatrain_symmetry.report.cards import cards
 from metatrain_symmetry.report.page import CAPTIONS, MAIN
 from metatrain_symmetry.report.predictions import draw_spectrum
-from metatrain_symmetry.report.style import save, with_error
+from metatrain_symmetry.report.style import save
+from metatrain_symmetry.report.text import with_error
+from metatrain_symmetry.report.verdicts import verdicts
 
 
 sys.path.insert(0, str(Path(__file__).parent))
-from synthetic import DIAGNOSIS, LAYERS, NOT_CONVERGED, TARGETS, make_report
+from synthetic import DIAGNOSIS, LAYERS, NOT_CONVERGED, OUTPUTS, TARGETS, make_report
 
 
 BROWSER = next(
@@ -121,7 +122,7 @@ def percent(value):
 
 
 def test_cards(page):
-    found = {card["target"]: card for card in cards(make_report())}
+    found = {card["target"]: card for card in verdicts(make_report())}
     assert list(found) == list(TARGETS)
     tones = [card["tone"] for card in found.values()]
     assert tones == ["good", "bad", "bad"]
@@ -149,7 +150,7 @@ def test_cards_of_little():
     for entry in report.summary["averages"]:
         # as it comes back from JSON
         entry.update(A_stderr=None, ratio=None, asymmetric_share=None)
-    (energy, *_) = cards(report)
+    (energy, *_) = verdicts(report)
     (block,) = energy["blocks"]
     assert (block["label"], block["tone"]) == ("of a later version", "neutral")
     ((value, what),) = block["numbers"]
@@ -186,14 +187,14 @@ def test_nothing_is_loaded_from_elsewhere(page):
 def test_every_cell(page):
     reader = Reader(page)
     cells = [a for t, a in reader.tags if t == "td" and "data-irrep" in a]
-    assert len(cells) == (len(LAYERS) + len(TARGETS)) * 19
-    assert all(a["data-share"] and a["data-say"] and a["data-b"] for a in cells)
+    assert len(cells) == (len(LAYERS) + len(OUTPUTS)) * 19
+    assert all(re.match(r"share [^B]*\nB = ", a["data-tip"]) for a in cells)
     table = make_report().characters
     below = (table["share"] <= 2 * table["stderr"]) & (table["stderr"] > 0)
-    marked = [a for a in cells if a.get("class") == "below"]
+    marked = [a for a in cells if "below" in a["class"]]
     assert len(marked) == below.sum() > 10
-    assert all(a["data-say"].startswith("below ") for a in marked)
-    assert all("±" in a["data-say"] for a in cells if a.get("class") != "below")
+    assert all(a["data-tip"].startswith("share below ") for a in marked)
+    assert all("±" in a["data-tip"] for a in cells)
     assert reader.count("span", title="not converged") == len(NOT_CONVERGED)
 
 
@@ -206,7 +207,13 @@ def test_names_are_escaped(tmp_path):
     report.characters["probe"] = evil
     report.characters["group"] = evil
     report.diagnosis = [
-        {"target": evil, "irrep": evil, "status": "missing", "text": evil + "text"}
+        {
+            "target": evil,
+            "detail": "",
+            "irrep": evil,
+            "status": "missing",
+            "text": evil + "text",
+        }
     ]
     page = write(report, tmp_path)
     assert page.count("<script>") == 1
@@ -282,7 +289,7 @@ def test_the_page_lives(folder, page, tmp_path):
     body = next(a for t, a in Reader(dom).tags if t == "body")
     table = make_report().characters
     assert body["data-ready"] == "true"
-    assert int(body["data-rows"]) == len(LAYERS) + len(TARGETS)
+    assert int(body["data-rows"]) == len(LAYERS) + len(OUTPUTS)
     assert int(body["data-shown"]) == sum(group == "LLF" for group, _ in LAYERS.values())
     assert re.match(r"gnn_layers\.0\.edge_embedder\s+\(2,-\):  share ", body["data-tip"])
     assert float(body["data-least"]) == pytest.approx(table["share"].min())
@@ -332,5 +339,5 @@ def test_cells_without_an_error_bar(tmp_path):
     report = make_report(structures=1)
     report.characters["stderr"] = np.nan
     cells = [a for t, a in Reader(write(report, tmp_path)).tags if "data-irrep" in a]
-    assert {a.get("class") for a in cells} == {"loose"}
-    assert all(a["data-say"].endswith(", no error bar") for a in cells)
+    assert {a["class"].split()[0] for a in cells} == {"loose"}
+    assert all(", no error bar\nB" in a["data-tip"] for a in cells)

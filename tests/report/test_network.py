@@ -8,13 +8,13 @@ from common import energy_info
 from common import pet as small_pet
 from matplotlib.collections import QuadMesh
 from matplotlib.text import Text
-from synthetic import TARGETS, make_report
+from synthetic import OUTPUTS, TARGETS, make_c3v_report, make_report
 
 from metatrain_symmetry.models.pet.catalogue import Catalogue
-from metatrain_symmetry.models.pet.probes import GROUPS
-from metatrain_symmetry.report.flow import read_flow
+from metatrain_symmetry.models.pet.probes import GROUPS, group_of
 from metatrain_symmetry.report.network import draw_network
-from metatrain_symmetry.report.spectrum import Spectrum, read_spectra
+from metatrain_symmetry.report.network_flow import columns, read_flow
+from metatrain_symmetry.report.probes import Probe, report_spectra
 
 
 def pet(layers, attention, readouts=1, species=False):
@@ -40,13 +40,11 @@ def pet(layers, attention, readouts=1, species=False):
 
 
 def report_of(probes, lambda_max=4):
-    """Predictions are named by their blocks, as in a report of ours."""
-    report = make_report(structures=2, layers=probes, lambda_max=lambda_max)
-    irreps = {target: own[0][0] for target, own in TARGETS.items()}
-    outputs = report.characters["kind"] == "output"
-    names = report.characters["probe"].map(lambda p: f"{p} {irreps.get(p, '')}")
-    report.characters["probe"] = report.characters["probe"].where(~outputs, names)
-    return report
+    return make_report(structures=2, layers=probes, lambda_max=lambda_max)
+
+
+def flow_of(report):
+    return read_flow(report_spectra(report).probes)
 
 
 def heatmaps(figure):
@@ -65,8 +63,9 @@ def test_every_probe_has_its_place(layers, attention):
     probes = pet(layers, attention, species=True)
     report = report_of(probes)
     figure = draw_network(report)
-    assert len(heatmaps(figure)) == len(probes) + len(TARGETS)
-    assert all(m.get_array().shape == (2, 5) for m in heatmaps(figure))
+    # a row for each parity
+    assert len(heatmaps(figure)) == 2 * (len(probes) + len(OUTPUTS))
+    assert all(m.get_array().shape == (1, 5) for m in heatmaps(figure))
     found = words(figure)
     for i in range(layers):
         assert f"GNN layer {i + 1}" in found
@@ -74,7 +73,7 @@ def test_every_probe_has_its_place(layers, attention):
     assert found.count(f"attention {attention}") == layers
     for title, number in (("CE", 1), ("GE", layers), ("NE", layers), ("EE", layers)):
         assert found.count(title) == number
-    assert {*TARGETS, "BBF", "(0,+)", "messages"} <= set(found)
+    assert {*TARGETS, "BBF", "(0,+)", "(2,+) †", "messages"} <= set(found)
     assert "without a place" not in " ".join(found)
 
 
@@ -99,10 +98,9 @@ def test_nothing_overlaps(layers, attention):
 def test_a_block_shows_its_numbers():
     report = report_of(pet(2, 1))
     table = report.characters
-    flow = read_flow(read_spectra(report))
     # drawn strip by strip and column by column: the last box is the last prediction
-    probe = flow.heads[-1].outputs[-1][1].probe
-    found = np.asarray(heatmaps(draw_network(report))[-1].get_array())
+    probe = flow_of(report).heads[-1].outputs[-1][1].name
+    found = [mesh.get_array()[0] for mesh in heatmaps(draw_network(report))[-2:]]
     for row, sigma in enumerate((1, -1)):
         own = table[(table.probe == probe) & (table.chi_sigma == sigma)]
         own = own.sort_values("chi_lambda")
@@ -113,7 +111,7 @@ def test_a_block_shows_its_numbers():
 
 def test_nodes_lie_above_edges_along_the_flow():
     figure = draw_network(report_of(pet(2, 1)))
-    corners = [m.get_coordinates()[0, 0] for m in heatmaps(figure)]
+    corners = [m.get_coordinates()[0, 0] for m in heatmaps(figure)[::2]]
     edges = ("GE", "EE")
     strip = dict(zip([*edges, "T node", "T edge", "GNN node", "GNN edge"], corners,
                      strict=False))  # fmt: skip
@@ -125,12 +123,12 @@ def test_nodes_lie_above_edges_along_the_flow():
 
 def test_readouts_of_every_layer():
     report = report_of(pet(2, 1, readouts=2))
-    flow = read_flow(read_spectra(report))
-    assert [strip.lanes("BBF") for strip in flow.strips.values()] == [["node", "edge"]] * 2
+    flow = flow_of(report)
+    assert [strip.lanes("BBF") for strip in flow.strips] == [["node", "edge"]] * 2
     found = words(draw_network(report))
     assert {"LLF 1", "LLF 2", "+"} <= set(found)
     # one readout only: behind the last layer
-    (first, last) = read_flow(read_spectra(report_of(pet(2, 1)))).strips.values()
+    (first, last) = flow_of(report_of(pet(2, 1))).strips
     assert (first.lanes("BBF"), last.lanes("BBF")) == ([], ["node", "edge"])
 
 
@@ -155,13 +153,13 @@ def test_what_is_there_is_drawn(names, outputs):
         assert figure is None
         return
     figure.draw_without_rendering()
-    assert len(heatmaps(figure)) == len(names) + len(TARGETS) * outputs
+    assert len(heatmaps(figure)) == 2 * (len(names) + len(OUTPUTS) * outputs)
 
 
 def test_layers_of_another_network():
     layers = {"encoder.0": ("other", 0.1), "encoder.1": ("other", 0.1)}
     figure = draw_network(report_of(layers))
-    assert len(heatmaps(figure)) == len(TARGETS)
+    assert len(heatmaps(figure)) == 2 * len(OUTPUTS)
     assert "without a place in this map: 2 probes" in " ".join(words(figure))
 
 
@@ -170,8 +168,16 @@ def test_a_real_pet(featurizer):
     """Whatever the groups stand for has a place: names are those of metatrain's PET."""
     model = small_pet(energy_info(), num_gnn_layers=2, featurizer_type=featurizer)
     names = Catalogue(model.backend, ["energy"]).expand(GROUPS)
-    flow = read_flow(Spectrum(name, "", "layer", True, {}) for name in names)
-    assert flow.others == []
-    assert len(flow.spectra) == len(names) > 18
-    assert flow.columns == ["GE", "NE", "EE", "attention 1", "GNN", "BBF"]
-    assert len(flow.head_columns) == (1 if featurizer == "feedforward" else 2)
+    flow = read_flow(Probe(name, group_of(name), None, True, None) for name in names)
+    assert flow.others == 0
+    assert len(flow.boxes) == len(names) > 18
+    assert columns(flow.strips) == ["GE", "NE", "EE", "attention 1", "GNN", "BBF"]
+    assert len(columns(flow.heads)) == (1 if featurizer == "feedforward" else 2)
+
+
+def test_another_group():
+    figure = draw_network(make_c3v_report())
+    # one row of three irreps in each box, one of which holds a node without a place
+    assert {m.get_array().shape for m in heatmaps(figure)} == {(1, 3)}
+    assert {"A1", "A2", "E", "irreps", "irrep"} <= set(words(figure))
+    figure.draw_without_rendering()

@@ -14,13 +14,15 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from metatrain_symmetry.measure.series import COLUMNS, Series
-from metatrain_symmetry.report import style
+from metatrain_symmetry.report import style, text
 from metatrain_symmetry.report.epochs import draw_epochs, draw_series
-from metatrain_symmetry.report.heatmap import colormap
-from metatrain_symmetry.report.history import Timeline, read_curves, read_histories
+from metatrain_symmetry.report.errors import series_blocks
+from metatrain_symmetry.report.painter import BELOW
+from metatrain_symmetry.report.probes import series_spectra
 from metatrain_symmetry.report.series_page import write_series_page
-from metatrain_symmetry.report.spectrum import FLOOR
-from metatrain_symmetry.report.thumbnail import CELL, LEFT, TOP, thumbnail
+from metatrain_symmetry.report.shares import COLORMAP, FLOOR
+from metatrain_symmetry.report.thumbnail import CELL, LEFT, TOP, thumbnails
+from metatrain_symmetry.report.timeline import Timeline
 
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -36,6 +38,14 @@ EVIL = "<b>$x_{</b>\"'</script><script>alert(1)</script>"
 def series():
     """Two outputs, the force without true values; one transition; three layers."""
     return make_series()
+
+
+def thumbnail(series, probe):
+    return thumbnails(series)[probe]
+
+
+def probe_of(series, name):
+    return next(p for p in series_spectra(series).probes if p.name == name)
 
 
 def texts(figure):
@@ -85,19 +95,17 @@ def test_one_epoch_has_a_cell():
     assert timeline.ticks(0.01) == [7]
 
 
-def test_histories_follow_the_network(series):
-    found = read_histories(series)
-    assert [h.probe for h in found] == [*LAYERS, *OUTPUTS]
-    force = found[-1]
-    assert force.needed == "(1,+)"
-    assert found[0].needed == ""
-    assert force.channels[0] == "(0,+)"
-    assert force.channels[9] == "(0,-)"
-    assert force.channels[-1] == "residual"
-    np.testing.assert_array_equal(force.shares[1], shares(series, FORCE, "(1,+)"))
-    np.testing.assert_allclose(force.strength, 4 * force.shares)
-    energy, without = read_curves(series)
-    assert (energy.probe, energy.unit) == ("energy (0,+)", "eV")
+def test_probes_follow_the_network(series):
+    found = series_spectra(series)
+    assert [p.name for p in found.probes] == [*LAYERS, *OUTPUTS]
+    force = found.probes[-1]
+    assert found.channels[found.needed(force)] == "(1,+)"
+    assert found.needed(found.probes[0]) is None
+    assert [found.channels[i] for i in (0, 9, -1)] == ["(0,+)", "(0,-)", "residual"]
+    np.testing.assert_array_equal(force.cells.share[1], shares(series, FORCE, "(1,+)"))
+    np.testing.assert_allclose(force.cells.strength, 4 * force.cells.share)
+    energy, without = series_blocks(series)
+    assert (energy.label, energy.unit) == ("energy (0,+)", "eV")
     assert energy.has_errors
     assert not without.has_errors
 
@@ -108,12 +116,12 @@ def test_heatmap_over_epochs(series):
     mesh = cells(top)
     assert mesh.get_array().shape == (19, len(EPOCHS))
     for y, name in ((0, "(0,+)"), (1, "(1,+)"), (9, "(0,-)"), (18, "residual")):
-        history = read_histories(series, FORCE)[0]
-        expected = np.maximum(history.bounds[history.channels.index(name)], FLOOR)
+        force = probe_of(series, FORCE).cells
+        expected = np.maximum(force.shown[y], FLOOR)
         np.testing.assert_array_equal(mesh.get_array()[y], expected)
         # the same as the shares but for those of which only a bound is known
         same = expected == np.maximum(shares(series, FORCE, name), FLOOR)
-        assert np.array_equal(~same, history.below[y] & (expected > FLOOR))
+        assert np.array_equal(~same, force.below[y] & (expected > FLOOR))
     assert (mesh.norm.vmin, mesh.norm.vmax) == (FLOOR, 1.0)
     # cells lie where their epochs are, on both axes
     timeline = Timeline.of(EPOCHS)
@@ -126,23 +134,24 @@ def test_heatmap_over_epochs(series):
     (bold,) = [t for t in top.get_yticklabels() if t.get_fontweight() == "bold"]
     assert bold.get_position()[1] == 1
     # as many hatched cells as have only a bound
-    (hatched,) = [c for c in top.collections if c.get_hatch()]
+    hatched = [c for c in top.collections if c.get_gid() == BELOW]
     table = series.characters.query("probe == @FORCE")
-    assert len(hatched.get_paths()) == (table["share"] < 2 * table["stderr"]).sum() == 9
+    number = sum(len(c.get_paths()) for c in hatched)
+    assert number == (table["share"] < 2 * table["stderr"]).sum() == 9
 
 
 def test_errors_below(series):
     bottom = draw_epochs(series, "energy (0,+)").axes[1]
     assert bottom.get_yscale() == "log"
     assert bottom.get_ylabel() == "error (eV)"
-    found, (energy, _) = lines(bottom), read_curves(series)
+    found, (energy, _) = lines(bottom), series_blocks(series)
     places = Timeline.of(EPOCHS).place(EPOCHS)
-    for label, values in (("RMSE", energy.rmse), ("equivariance error A", energy.A)):
+    for label, values in (("RMSE", energy["error"]), ("equivariance error A", energy["A"])):
         np.testing.assert_allclose(found[label].get_xdata(), places)
         np.testing.assert_allclose(found[label].get_ydata(), values)
     band = bottom.collections[0].get_paths()[0].vertices
-    assert band[:, 1].max() == pytest.approx((energy.A + energy.stderr).max())
-    assert band[:, 1].min() == pytest.approx((energy.A - energy.stderr).min())
+    assert band[:, 1].max() == pytest.approx((energy["A"] + energy["A_stderr"]).max())
+    assert band[:, 1].min() == pytest.approx((energy["A"] - energy["A_stderr"]).min())
 
 
 def test_without_true_values(series):
@@ -275,11 +284,11 @@ def test_names_are_only_names(tmp_path):
     assert sum(EVIL in word for word in words) >= 5
 
 
-def middles(picture, history):
+def middles(picture, cells):
     """Colours of the middles of all cells, ``(channels, epochs, 3)``."""
-    size, half = history.degree + 1, CELL // 2 - 1
+    size, half = len(cells.share) // 2, CELL // 2 - 1
     rows = [TOP + (2 * size - i) * CELL + (2 - i // size) * 5 for i in range(2 * size + 1)]
-    x = LEFT + half + CELL * np.arange(history.shares.shape[1])
+    x = LEFT + half + CELL * np.arange(cells.share.shape[1])
     return np.array([picture[row + half, x] for row in rows])
 
 
@@ -287,14 +296,14 @@ def test_thumbnail_shows_shares(series):
     picture = thumbnail(series, FORCE)
     assert picture.dtype == np.uint8
     assert CELL - 1 >= 12
-    history = read_histories(series, FORCE)[0]
-    found = middles(picture, history)
-    level = 1 - np.log10(np.clip(history.bounds, FLOOR, 1)) / np.log10(FLOOR)
-    expected = 255 * np.asarray(colormap()(level))[..., :3]
+    force = probe_of(series, FORCE).cells
+    found = middles(picture, force)
+    level = 1 - np.log10(np.clip(force.shown, FLOOR, 1)) / np.log10(FLOOR)
+    expected = 255 * np.asarray(COLORMAP(level))[..., :3]
     difference = np.abs(found - expected).max(axis=2)
     # a sign stands in the middle of the others
-    assert difference[~history.below].max() < 3
-    assert (difference[history.below] > 0).any()
+    assert difference[~force.below].max() < 3
+    assert (difference[force.below] > 0).any()
     # a thin white line between cells, and letters beside them
     assert (picture[TOP : TOP + CELL - 1, LEFT + CELL - 1] == 255).all()
     assert picture[:, : LEFT - 5].min() < 100
@@ -304,8 +313,6 @@ def test_thumbnail_shows_shares(series):
 def test_thumbnail_grows_with_epochs():
     widths = [thumbnail(make_series(EPOCHS[:n]), FORCE).shape[1] for n in (1, 2, 9)]
     assert widths == [widths[0], widths[0] + CELL, widths[0] + 8 * CELL]
-    with pytest.raises(KeyError, match="nobody"):
-        thumbnail(make_series(EPOCHS[:1]), "nobody")
 
 
 def test_thumbnail_of_what_was_not_measured(series):
@@ -313,7 +320,7 @@ def test_thumbnail_of_what_was_not_measured(series):
     part = Series(
         series.equivariance, series.characters[rows], series.measurements, series.events
     )
-    found = middles(thumbnail(part, FORCE), read_histories(part, FORCE)[0])
+    found = middles(thumbnail(part, FORCE), probe_of(part, FORCE).cells)
     assert (found[:, EPOCHS.index(8)] == int(style.MISSING[1:3], 16)).all()
 
 
@@ -330,14 +337,15 @@ def test_page_in_order(page, series):
     reader = Reader(page)
     places = [
         reader.text.index(text)
-        for text in ("pet-mad-s", "0.02 ± 0.003 eV equivariance error A", "What happened",
+        for text in ("pet-mad-s", "0.0200 ± 0.0030 eV equivariance error A",
+                     "What happened",
                      series.events["text"].iloc[0], "layers left out, to save time",
                      "Irreps and errors", "The last measurement", "RMSE of all",
-                     "What it cost", "icosahedral", "Settings and versions")
+                     "What it cost", "icosahedral", "settings and versions")
     ]  # fmt: skip
     assert places == sorted(places)
     assert "13.3 % of the RMSE of the same 32 structures" in reader.text
-    assert "It was 0.5 ± 0.075 eV before training" in reader.text
+    assert "It was 0.500 ± 0.075 eV before training" in reader.text
     assert reader.count("select") == len(TARGETS)
     assert reader.count("option") == len(TARGETS) * (len(LAYERS) + len(OUTPUTS))
     assert reader.count("a", href="./characters.csv") == 1
@@ -357,16 +365,15 @@ def test_bounds_and_missing_error_bars(tmp_path):
     table.loc[table.target == "energy", "A_stderr"] = np.nan
     table.loc[table.target == "force", ["A", "A_stderr"]] = 0.1, 0.06
     page = write_series_page(series, tmp_path / "index.html").read_text("utf-8")
-    text = Reader(page).text
-    assert "no error bar eV equivariance error A after epoch 2" in text
-    assert "below 0.22 eV/Å equivariance error A after epoch 2" in text
+    words = Reader(page).text
+    assert "no error bar eV equivariance error A after epoch 2" in words
+    assert "below 0.22 eV/Å equivariance error A after epoch 2" in words
     probe = numbers(page)["probes"][1]
-    row = probe["names"].index("(1,-)")
-    assert probe["stderr"][row] == [None, None, None]
-    assert None not in probe["share"][row]
-    history = read_histories(series, FORCE)[0]
-    assert history.bare[history.channels.index("(1,-)")].all()
-    np.testing.assert_allclose(history.bounds[history.channels.index("(2,-)")], 2e-3)
+    bare, bound = (probe["names"].index(name) for name in ("(1,-)", "(2,-)"))
+    assert probe["signs"][bare] == ["•"] * 3
+    assert all(", no error bar\nB = " in tip for tip in probe["tips"][bare])
+    assert probe["signs"][bound] == ["<"] * 3
+    np.testing.assert_allclose(probe["z"][bound], np.log10(2e-3), atol=1e-3)
     traces = numbers(page)["plots"][1]["data"]
     (A,) = [trace for trace in traces if trace.get("name", "").startswith("A ")]
     assert A["marker"]["symbol"] == ["triangle-down-open"] * 3
@@ -375,7 +382,7 @@ def test_bounds_and_missing_error_bars(tmp_path):
     assert bare["name"] == "A (no error bar)"
     figure = draw_epochs(series, FORCE)
     assert "no error bar" in texts(figure)
-    assert any("below the value of its colour" in text for text in texts(figure))
+    assert BELOW in texts(figure)
     assert thumbnail(series, FORCE).std() > 10
 
 
@@ -423,15 +430,18 @@ def numbers(page):
 def test_numbers_of_every_probe(page, series):
     found = numbers(page)
     assert found["epochs"] == EPOCHS
-    histories = {h.probe: h for h in read_histories(series)}
     for name, probe in zip([*OUTPUTS, *LAYERS], found["probes"], strict=True):
-        for key, values in (("share", "shares"), ("stderr", "stderr"), ("B", "strength")):
-            np.testing.assert_allclose(probe[key], getattr(histories[name], values), 5e-3)
+        cells = probe_of(series, name).cells
+        z = np.log10(np.clip(cells.shown, FLOOR, 1))
+        np.testing.assert_allclose(probe["z"], z, atol=1e-3)
+        assert probe["tips"] == cells.tips.tolist()
+        assert probe["signs"] == cells.signs.tolist()
         assert probe["names"][1] == "(1,+)"
     force = found["probes"][1]
     assert force["marks"]["symbol"] == ["triangle-up"]
     assert force["marks"]["y"] == [1]
     assert force["rows"][1] == "<b>▸ (1,+)</b>"
+    assert (force["rows"][-1], force["names"][-1]) == ("&gt; 8", "&gt; 8")
 
 
 @needs_browser
@@ -456,8 +466,8 @@ def test_the_page_lives(page, series, tmp_path):
       .filter((name) => !name.startsWith("data:") && !name.startsWith("blob:")));
     say("trouble", window.trouble);
     </script></body>"""
-    text = page.replace("<head>", before, 1).replace("</body>\n</html>", clicks)
-    (tmp_path / "clicked.html").write_text(text, encoding="utf-8")
+    clicked = page.replace("<head>", before, 1).replace("</body>\n</html>", clicks)
+    (tmp_path / "clicked.html").write_text(clicked, encoding="utf-8")
     dom = browse((tmp_path / "clicked.html").as_uri(), tmp_path, "--dump-dom")
     body = next(a for t, a in Reader(dom).tags if t == "body" and "data-ready" in a)
     assert json.loads(body["data-trouble"]) == []
@@ -471,12 +481,9 @@ def test_the_page_lives(page, series, tmp_path):
         values = shares(series, name, "(1,+)")
         np.testing.assert_allclose(z[1], np.log10(values), atol=3e-3)
         assert np.min(z) == np.log10(FLOOR)
-        stderr = style.number(0.1 * values[7])
-        share = f"share {style.number(values[7])} ± {stderr}"
-        assert (
-            note
-            == f"<b>(1,+)</b>, epoch 64<br>{share}<br>B = {style.number(4 * values[7])}"
-        )
+        share = f"share {text.with_error(values[7], 0.1 * values[7])}"
+        strength = f"B = {text.number(4 * values[7])}"
+        assert note == f"<b>(1,+)</b>, epoch 64<br>{share}<br>{strength}"
         assert tuple(others) == rest
 
 
@@ -496,3 +503,22 @@ def test_the_page_fits_the_screen(page, tmp_path, width):
     dom = browse((tmp_path / "outer.html").as_uri(), tmp_path, "--dump-dom")
     body = next(a for t, a in Reader(dom).tags if t == "body")
     assert body["data-width"] == f"{width}/{width}"
+
+
+def test_another_group(tmp_path):
+    """Channels without a degree, in every picture of a training."""
+    series = make_series(EPOCHS[:3], group="C3v", channels=["A1", "A2", "E"])
+    names = {"(0,+)": "A1", "(1,+)": "E", "(0,-)": "A2"}
+    table = series.characters.drop(columns=["chi_lambda", "chi_sigma"])
+    table = table[table["channel"].isin(names)]
+    table["channel"] = table["channel"].map(names)
+    series.characters = table.assign(chi_irrep=table["channel"])
+    figure = draw_epochs(series, FORCE)
+    figure.draw_without_rendering()
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["A1", "A2", "E"]
+    assert (
+        thumbnail(series, FORCE).shape[0]
+        < thumbnail(make_series(EPOCHS[:3]), FORCE).shape[0]
+    )
+    page = write_series_page(series, tmp_path / "index.html").read_text("utf-8")
+    assert numbers(page)["probes"][0]["rows"] == ["A1", "A2", "E"]

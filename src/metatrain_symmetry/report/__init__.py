@@ -1,36 +1,7 @@
 """Draws reports: figures and the page. Computes nothing."""
 
-from pathlib import Path
-
-from ..measure.results import Report
-from .distribution import draw_distribution
-from .heatmap import draw_heatmap
-from .network import draw_network
+from .folder import draw_report
 from .page import write_page
-from .predictions import draw_spectrum
-from .style import save
 
 
 __all__ = ["draw_report", "write_page"]
-
-_DRAW = {
-    "network": draw_network,
-    "distribution": draw_distribution,
-    "spectrum": draw_spectrum,
-    "heatmap": draw_heatmap,
-}
-
-
-def draw_report(report: Report, folder: str | Path) -> dict[str, Path]:
-    """Draw every figure that the report has numbers for.
-
-    :param report: what was measured
-    :param folder: the figures go to its subfolder ``figures``, as SVG and as PNG
-    :return: name of each figure and its SVG file; the PNG lies beside it
-    """
-    paths = {}
-    for name, draw in _DRAW.items():
-        figure = draw(report)
-        if figure is not None:
-            paths[name] = save(figure, Path(folder) / "figures" / name)
-    return paths

@@ -10,7 +10,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ..measure.results import Report
 from . import style
-from .blocks import Block, read_blocks
+from .errors import Block, report_blocks
+from .text import number, plain, unit
 
 
 COLUMNS = 4
@@ -26,7 +27,7 @@ def draw_distribution(report: Report) -> Figure | None:
     :param report: what was measured
     :return: the figure; nothing without outputs
     """
-    blocks = read_blocks(report)
+    blocks = report_blocks(report)
     if not blocks:
         return None
     columns = min(len(blocks), COLUMNS)
@@ -42,28 +43,25 @@ def draw_distribution(report: Report) -> Figure | None:
         2 * rows, columns, squeeze=False, gridspec_kw={"height_ratios": [1.35, 1] * rows}
     )
     for i in range(rows * columns):
-        top, bottom = grid[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]
+        pair = grid[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]
         if i < len(blocks):
-            _draw_block(top, bottom, blocks[i])
+            _draw_block(pair[0], pair[1], blocks[i])
         else:
-            top.remove()
-            bottom.remove()
+            for axes in pair:
+                axes.remove()
     style.shared_legend(figure)
     return figure
 
 
 def _draw_block(top: Axes, bottom: Axes, block: Block) -> None:
     """Both panels of one block."""
-    name = style.plain(style.shorten(block.target, 28))
-    top.set_title(f"{name}  {block.irrep}", loc="left", fontweight="bold", fontsize=9.5)
-    if not np.isfinite(block.A).any():
+    title = f"{plain(block.target, 28)}  {block.key.irrep}"
+    top.set_title(title, loc="left", fontweight="bold", fontsize=9.5)
+    if not np.isfinite(block["A"]).any():
         for axes in (top, bottom):
             axes.text(0.5, 0.5, "no values", ha="center", transform=axes.transAxes)
-            axes.set_axis_off()
-        # an axis that is off hides its title too
-        top.set_axis_on()
-        top.set_xticks([])
-        top.set_yticks([])
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
         return
     if block.has_errors:
         _scatter(top, block)
@@ -74,32 +72,29 @@ def _draw_block(top: Axes, bottom: Axes, block: Block) -> None:
 
 def _scatter(axes: Axes, block: Block) -> None:
     """A against the error; a zero sits on the edge as a triangle."""
-    known = np.isfinite(block.A) & np.isfinite(block.error)
-    a, error = block.A[known], block.error[known]
-    floor = _floor(a, block.noise)
-    left = _floor(error, error)
-    seen = (a > 0) & (error > 0)
-    if not seen.all():
-        _note(axes, f"A or error is 0: {np.sum(~seen)} of {len(seen)}")
+    known = np.isfinite(block["A"]) & np.isfinite(block["error"])
+    A, error = block["A"][known], block["error"][known]
+    floor, left = _floor([*A, *block["noise"]]), _floor(error)
+    seen = (A > 0) & (error > 0)
     axes.scatter(
-        error[seen], a[seen], s=16, alpha=0.65, lw=0, color=style.PROPER,
-        rasterized=len(a) > MANY, label="one structure",
+        error[seen], A[seen], s=16, alpha=0.65, lw=0, color=style.PROPER,
+        rasterized=len(A) > MANY, label="one structure",
     )  # fmt: skip
     if not seen.all():
+        note = f"A or error is 0: {np.sum(~seen)} of {len(seen)}"
+        style.say(axes, note, 0.99, 0.98)
         axes.scatter(
-            np.maximum(error[~seen], left), np.maximum(a[~seen], floor), s=26, marker="v",
+            np.maximum(error[~seen], left), np.maximum(A[~seen], floor), s=26, marker="v",
             color=style.PSEUDO, label="A or error is 0: drawn at the edge",
         )  # fmt: skip
-    ends = np.concatenate([np.maximum(error, left), [left]])
+    ends = np.maximum([*error, left], left)
     span = np.array([ends.min() / 2, ends.max() * 2])
     axes.plot(span, span, color=style.LINE, lw=1, label="A = |error|")
     axes.plot(span, span / 10, color=style.LINE, lw=1, ls="--", label="A = 10 % of |error|")
-    _error_bars(axes, error, a, block.stderr[known])
+    _error_bars(axes, error, A, block["A_stderr"][known])
     _noise(axes, block, upright=False)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(*span)
-    style.few_ticks(axes)
+    axes.set(xscale="log", yscale="log", xlim=span)
+    style.few_ticks(axes.xaxis, axes.get_xlim())
     axes.yaxis.set_major_locator(LogLocator(numticks=6))
     axes.set_xlabel(f"|error| of the model{_unit(block)}")
     axes.set_ylabel(f"equivariance error A{_unit(block)}")
@@ -118,19 +113,18 @@ def _error_bars(axes: Axes, x: np.ndarray, A: np.ndarray, stderr: np.ndarray) ->
 
 def _histograms(axes: Axes, block: Block) -> None:
     """Without errors: A beside the size of the prediction."""
-    bins = _bins(np.concatenate([block.A, block.norm]))
+    bins = _bins(np.concatenate([block["A"], block["norm"]]))
     axes.set_xscale("log")
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    for values, color, label in (
-        (block.norm, style.SECOND, "size of the prediction"),
-        (block.A, style.PROPER, "A"),
+    for column, color, label in (
+        ("norm", style.SECOND, "size of the prediction"),
+        ("A", style.PROPER, "A"),
     ):
-        axes.hist(
-            style.positive(values).tolist(), bins, color=color, alpha=0.7, label=label
-        )
-    zeros = int(np.sum(block.A == 0))
+        values = style.positive(block[column])
+        axes.hist(values.tolist(), bins, color=color, alpha=0.7, label=label)
+    zeros = int(np.sum(block["A"] == 0))
     if zeros:
-        _note(axes, f"A is 0, not shown: {zeros} of {len(block.A)}")
+        style.say(axes, f"A is 0, not shown: {zeros} of {len(block['A'])}", 0.99, 0.98)
     _noise(axes, block, upright=True)
     axes.set_xlabel(f"A, root mean square prediction{_unit(block)}")
     axes.set_ylabel("structures")
@@ -147,24 +141,21 @@ def _ratio(axes: Axes, block: Block) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     else:
         axes.plot(np.sort(shown), np.arange(len(shown)) + 1, "o", color=style.PROPER)
-        axes.set_ylim(0, len(shown) + 1)
-        axes.set_yticks([])
-        axes.set_ylabel("structures, sorted")
+        axes.set(ylim=(0, len(shown) + 1), yticks=[], ylabel="structures, sorted")
     below = "|error|" if block.has_errors else "size of the prediction"
     axes.set_xlabel(f"A / {below}  (%)")
     if len(shown):
         # room on both sides, also around a single value
         axes.set_xlim(shown.min() / 1.8, shown.max() * 1.8)
-    style.few_ticks(axes)
-    _write_median(axes, percent, len(shown))
+    style.few_ticks(axes.xaxis, axes.get_xlim())
+    if len(percent):
+        _write_median(axes, percent, len(shown))
 
 
 def _write_median(axes: Axes, percent: np.ndarray, shown: int) -> None:
     """A line at the median, and the number above the panel."""
-    if not len(percent):
-        return
     median = float(np.median(percent))
-    text = "median " * (len(percent) > 1) + f"{style.number(median)} %"
+    text = "median " * (len(percent) > 1) + f"{number(median)} %"
     if shown < len(percent):
         text += f"\n{len(percent) - shown} at 0 or ∞, not shown"
     if math.isfinite(median) and median > 0:
@@ -172,37 +163,24 @@ def _write_median(axes: Axes, percent: np.ndarray, shown: int) -> None:
     axes.set_title(text, loc="left", fontsize=9, color=style.PSEUDO, fontweight="bold")
 
 
-def _note(axes: Axes, text: str) -> None:
-    """A remark in the upper right corner."""
-    axes.text(
-        0.99, 0.98, text, fontsize=8, color=style.PSEUDO, ha="right", va="top",
-        transform=axes.transAxes, bbox={"fc": "white", "ec": "none", "pad": 1.5},
-    )  # fmt: skip
-
-
 def _noise(axes: Axes, block: Block, upright: bool) -> None:
     """The floor of A from rounding: a line if it is near, a remark if it is far below."""
-    known, A = style.positive(block.noise), style.positive(block.A)
+    known, A = style.positive(block["noise"]), style.positive(block["A"])
     if not len(known):
         return
     noise = float(np.median(known))
     if len(A) and noise < A.min() / 30:
         if not upright:
-            unit = style.plain(style.unit(block.unit))
-            axes.text(
-                0.98, 0.02, f"rounding: {style.number(noise)} {unit}", fontsize=7.5,
-                color=style.RESIDUAL, ha="right", va="bottom", transform=axes.transAxes,
-                bbox={"fc": "#FFFFFFC0", "ec": "none", "pad": 1},
-            )  # fmt: skip
+            text = f"rounding: {number(noise)} {plain(unit(block.unit))}"
+            style.say(axes, text, 0.98, 0.02, color=style.RESIDUAL, fontsize=7.5)
         return
     look: Any = {"color": style.RESIDUAL, "lw": 1.2, "ls": ":", "label": "rounding"}
     _ = axes.axvline(noise, **look) if upright else axes.axhline(noise, **look)
 
 
-def _floor(values: np.ndarray, others: np.ndarray) -> float:
+def _floor(values: Any) -> float:
     """Where zeros are drawn: below everything else."""
-    known = np.concatenate([style.positive(values), style.positive(others)])
-    return float(known.min() / 3) if len(known) else 1e-12
+    return float(min(style.positive(values), default=3e-12) / 3)
 
 
 def _bins(values: np.ndarray) -> list[float]:
@@ -210,13 +188,11 @@ def _bins(values: np.ndarray) -> list[float]:
     known = style.positive(values)
     if not len(known):
         return [0.1, 1.0, 10.0]
-    low, high = known.min() / 1.3, known.max() * 1.3
-    number = int(np.clip(2 * math.sqrt(len(known)), 5, 40))
-    return [float(edge) for edge in np.geomspace(low, high, number + 1)]
+    size = int(np.clip(2 * math.sqrt(len(known)), 5, 40))
+    edges = np.geomspace(known.min() / 1.3, known.max() * 1.3, size + 1)
+    return [float(edge) for edge in edges]
 
 
 def _unit(block: Block) -> str:
     """The unit, as the axis shows it."""
-    return (
-        f"  ({style.plain(style.unit(block.unit))})" if block.unit else "  (arbitrary unit)"
-    )
+    return f"  ({plain(unit(block.unit))})" if block.unit else "  (arbitrary unit)"

@@ -4,31 +4,27 @@ import re
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import LogLocator
 
 from ..measure.series import Series
-from . import style
+from . import style, text
 from .curves import draw_errors
-from .heatmap import colormap
-from .history import History, Timeline, curve_of, read_curves, read_histories
-from .spectrum import FLOOR
-from .thumbnail import thumbnail
+from .errors import series_blocks
+from .painter import NEEDED, cell_marks, draw_cells, draw_scale, few
+from .probes import RESIDUAL, Probe, Spectra, series_spectra
+from .timeline import Timeline
 
-
-__all__ = ["draw_epochs", "draw_series", "thumbnail"]
 
 PANELS = 6
+"""Most layers in one figure."""
 WIDTH = 8.5
-HATCH = "#FFFFFFB0"
 
 
 def draw_series(series: Series, folder: str | Path) -> dict[str, Path]:
@@ -38,16 +34,16 @@ def draw_series(series: Series, folder: str | Path) -> dict[str, Path]:
     :param folder: the figures go to its subfolder ``figures``, as SVG and as PNG
     :return: name of each figure and its SVG file; the PNG lies beside it
     """
-    found = read_histories(series)
-    sets = [(h.probe, [h]) for h in found if h.kind == "output"]
-    layers = [h for h in found if h.kind != "output"]
-    for group, members in groupby(layers, key=lambda h: h.group):
+    spectra = series_spectra(series)
+    sets = [(probe.name, [probe]) for probe in spectra.outputs]
+    layers = [probe for probe in spectra.probes if not probe.block]
+    for group, members in groupby(layers, key=lambda probe: probe.group):
         own = list(members)
         sets += [(group, own[i : i + PANELS]) for i in range(0, len(own), PANELS)]
     paths: dict[str, Path] = {}
-    for title, histories in sets:
+    for title, probes in sets:
         name = _file_name(title, paths)
-        figure = _draw(series, histories, title)
+        figure = _draw(series, Spectra(spectra.panels, probes), title)
         paths[name] = style.save(figure, Path(folder) / "figures" / name)
     return paths
 
@@ -59,191 +55,132 @@ def _file_name(title: str, taken: Iterable[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def draw_epochs(
-    series: Series, probe: str, *others: str, title: str | None = None
-) -> Figure | None:
+def draw_epochs(series: Series, *probes: str, title: str | None = None) -> Figure | None:
     """Draw probes: shares of their irreps over epochs, and the errors below.
 
     :param series: what was measured
-    :param probe: an output such as ``energy (0,+)``, or a layer
-    :param others: more of them, to be drawn below it
+    :param probes: outputs such as ``energy (0,+)``, or layers, from above
     :param title: of the figure, in place of the names of the probes
     :return: the figure; nothing if there is none of these probes
     """
-    names = (probe, *others)
-    found = [read_histories(series, name)[-1:] for name in names]
-    # an output rather than the layer of the same name
-    histories = [history for own in found for history in own]
-    return _draw(series, histories, title or ", ".join(names)) if histories else None
+    spectra = series_spectra(series)
+    # an output rather than the layer of the same name, which comes before
+    named = {probe.name: probe for probe in spectra.probes}
+    own = [named[name] for name in probes if name in named]
+    if not own:
+        return None
+    return _draw(series, Spectra(spectra.panels, own), title or ", ".join(probes))
 
 
 @style.context()
-def _draw(series: Series, histories: list[History], title: str) -> Figure:
+def _draw(series: Series, spectra: Spectra, title: str) -> Figure:
     """Heatmaps above each other, the errors below, one time axis."""
-    timeline = Timeline.of(series.epochs)
-    single = len(histories) == 1
-    row = 0.155 if single else 0.072
-    height = max(row * len(histories[0].channels), 1.1)
-    heights = [height] * len(histories) + [1.75]
-    name = style.plain(style.shorten(title, 48))
+    timeline, number = Timeline.of(series.epochs), len(spectra.probes)
+    row = 0.155 if number == 1 else 0.072
+    heights = [max(row * len(spectra.channels), 1.1)] * number + [1.75]
     figure = style.new_figure(
-        WIDTH, sum(heights) + 1.3, f"{name} along the training", _subtitle(series)
+        WIDTH, sum(heights) + 1.3, f"{text.plain(title, 48)} along the training",
+        _subtitle(series),
+    )  # fmt: skip
+    panels = figure.subplots(
+        number + 1, 1, sharex=True, gridspec_kw={"height_ratios": heights}
     )
-    grid = figure.add_gridspec(
-        len(heights), 2, height_ratios=heights, width_ratios=[1, 0.022], wspace=0.03
+    for axes, probe in zip(panels, spectra.probes, strict=False):
+        cells = probe.cells
+        draw_cells(axes, timeline.edges, np.arange(len(cells.share) + 1) - 0.5, cells)
+        _labels(axes, spectra, probe, compact=number > 1)
+        _transitions(axes, spectra, probe, series, timeline)
+        if probe.name != title:
+            axes.set_title(text.plain(probe.name, 70), loc="left")
+    events = series.events[series.events["probe"].isin([p.name for p in spectra.probes])]
+    _errors(panels[-1], series, spectra, timeline)
+    for x in timeline.place(events["epoch"].unique()).tolist():
+        panels[-1].axvline(x, color=style.PSEUDO, lw=0.9, ls=(0, (4, 3)), zorder=0.5)
+    draw_scale(
+        figure, ax=list(panels[:-1]), location="right", pad=0.01, fraction=0.03, aspect=26
     )
-    panels = [figure.add_subplot(grid[i, 0]) for i in range(len(heights))]
-    for axes, history in zip(panels, histories, strict=False):
-        _cells(axes, history, timeline)
-        _labels(axes, history, compact=not single)
-        _transitions(axes, history, series, timeline)
-        if history.probe != title:
-            axes.set_title(style.plain(style.shorten(history.probe, 70)), loc="left")
-    _errors(panels[-1], series, histories, timeline)
-    _share_time(panels, timeline)
-    _colorbar(figure, panels[0], figure.add_subplot(grid[: len(histories), 1]))
-    _legend(figure, series, histories)
+    style.shared_legend(figure, _marks(spectra, bool(len(events))))
     return figure
 
 
-def _share_time(panels: list[Axes], timeline: Timeline) -> None:
-    """The same epochs everywhere, written once."""
+def _errors(axes: Axes, series: Series, spectra: Spectra, timeline: Timeline) -> None:
+    """The panel below: of the output shown, or of all outputs; and the time axis."""
+    blocks, first = series_blocks(series), spectra.probes[0]
+    own = [block for block in blocks if block.key == first.block]
+    draw_errors(axes, own or blocks, bool(own), timeline)
     ticks = timeline.ticks(0.013)
-    for axes in panels:
-        axes.set_xlim(timeline.edges[0], timeline.edges[-1])
-        axes.set_xticks(timeline.place(ticks), [])
-    panels[-1].set_xticklabels([f"{tick}" for tick in ticks])
-    panels[-1].set_xlabel("completed epochs" + " (log scale)" * timeline.logarithmic)
+    axes.set_xlim(timeline.edges[0], timeline.edges[-1])
+    axes.set_xticks(timeline.place(ticks), [str(tick) for tick in ticks])
+    axes.set_xlabel(timeline.title)
 
 
 def _subtitle(series: Series) -> str:
     """Say which model and how much of its training."""
     model = series.summary.get("model") or series.summary.get("architecture")
-    parts = [style.plain(style.shorten(str(model), 60))] if model else []
-    number = len(series.epochs)
-    parts.append(f"{number} measurement" + ("" if number == 1 else "s"))
+    parts = [text.plain(model, 60)] if model else []
+    parts.append(text.count(len(series.epochs), "measurement"))
     counts = series.measurements["n_structures"].dropna()
     if len(counts):
-        number = int(counts.iloc[-1])
-        parts.append(f"{number} structure{'s' * (number != 1)}")
+        parts.append(text.count(int(counts.iloc[-1]), "structure"))
     return "  ·  ".join(parts)
 
 
-def _cells(axes: Axes, history: History, timeline: Timeline) -> None:
-    """One row per channel; shares below the floor look alike."""
-    edges, shares = timeline.edges, history.bounds
-    # a difference of estimates may be negative: the floor is the honest colour
-    shown = np.ma.masked_invalid(np.where(shares < FLOOR, FLOOR, shares))
-    axes.pcolormesh(
-        edges, np.arange(len(shares) + 1) - 0.5, shown, cmap=colormap(),
-        norm=LogNorm(FLOOR, 1.0), edgecolors="white",
-        linewidth=min(0.4, 12 / len(edges)),
-    )  # fmt: skip
-    patches = [
-        Rectangle((edges[x], y - 0.5), edges[x + 1] - edges[x], 1)
-        for y, x in np.argwhere(history.below)
+def _labels(axes: Axes, spectra: Spectra, probe: Probe, compact: bool) -> None:
+    """Channels of every row, and what the blocks are."""
+    size, needed = 7.5 if compact else 8.5, spectra.needed(probe)
+    ticks = [
+        (part.start + place, label)
+        for panel, part in spectra.parts
+        for place, label in few(panel.ticks, 2 if compact else 12)
     ]
-    axes.add_collection(
-        PatchCollection(patches, hatch="////", fc="none", ec=HATCH, lw=0), autolim=False
-    )
-    bare = np.argwhere(history.bare)
-    if len(bare):
-        middles = (edges[:-1] + edges[1:]) / 2
-        axes.plot(middles[bare[:, 1]], bare[:, 0], ls="", marker=".", ms=3, color="#FFFFFF")
-    axes.set_ylim(-0.5, len(shares) - 0.5)
-    axes.tick_params(axis="y", length=0)
+    places, names = zip(*ticks, strict=True)
+    axes.set_yticks(places, names, fontsize=size)
+    for place, label in zip(places, axes.get_yticklabels(), strict=True):
+        if place == needed:
+            label.set_bbox({"fc": style.NEEDED, "ec": "none", "pad": 1.2})
+            label.set_fontweight("bold")
+    axes.set_ylim(-0.5, len(spectra.channels) - 0.5)
+    axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-
-
-def _labels(axes: Axes, history: History, compact: bool) -> None:
-    """λ of every row, and what the blocks are."""
-    size = history.degree + 1
-    degrees = [0, size // 2][: min(size, 2)] if compact else range(0, size, 1 + size // 12)
-    places = [start + d for start in (0, size) for d in degrees]
-    names = [str(d) for d in degrees] * 2
-    if len(history.channels) > 2 * size:
-        places, names = [*places, 2 * size], [*names, f"> {history.degree}"]
-    axes.set_yticks(places, names, fontsize=7.5 if compact else 8.5)
-    for place, text in zip(places, axes.get_yticklabels(), strict=True):
-        if history.channels[place] == history.needed:
-            text.set_bbox({"fc": style.NEEDED, "ec": "none", "pad": 1.2})
-            text.set_fontweight("bold")
-    for start in (size, 2 * size):
-        axes.axhline(start - 0.5, color="white", lw=2 if compact else 3)
-    for start, name in ((0, "proper"), (size, "pseudo")):
-        sign = "+" if name == "proper" else "−"
-        axes.text(
-            -0.065, start + (size - 1) / 2, name if compact else f"{name}  σ = {sign}",
-            transform=axes.get_yaxis_transform(), rotation=90, ha="center", va="center",
-            fontsize=7.5 if compact else 9, fontweight="normal" if compact else "bold",
-        )  # fmt: skip
+    for _, part in spectra.parts[1:]:
+        axes.axhline(part.start - 0.5, color="white", lw=2 if compact else 3)
+    # titles of the blocks stand upright, left of their channels
+    titles = axes.secondary_yaxis(-0.055)
+    shown = [part for part in spectra.parts if part[0].name != RESIDUAL]
+    middles = [(part.start + part.stop - 1) / 2 for _, part in shown]
+    titles.set_yticks(
+        middles, [p.name if compact else p.title for p, _ in shown], rotation=90,
+        va="center", fontsize=size, fontweight="normal" if compact else "bold",
+    )  # fmt: skip
+    titles.tick_params(length=0)
+    titles.spines[:].set_visible(False)
     if not compact:
-        axes.text(
-            -0.105, 0.5, "degree λ of the irrep", transform=axes.transAxes, rotation=90,
-            ha="center", va="center",
-        )  # fmt: skip
+        titles.set_ylabel(f"{shown[0][0].axis} of the irrep".replace("irrep of the ", ""))
 
 
-def _transitions(axes: Axes, history: History, series: Series, timeline: Timeline) -> None:
+def _transitions(
+    axes: Axes, spectra: Spectra, probe: Probe, series: Series, timeline: Timeline
+) -> None:
     """Where a channel jumps: a line over the epochs it took, a triangle up or down."""
-    events = series.events[series.events["probe"] == history.probe]
+    events, channels = series.events, spectra.channels
+    events = events[(events["probe"] == probe.name) & events["channel"].isin(channels)]
     white = [withStroke(linewidth=3.2, foreground="white")]
-    events = events[events["channel"].isin(history.channels)]
-    columns = (events[name] for name in ("channel", "first_epoch", "epoch", "factor"))
-    for channel, first, epoch, factor in zip(*columns, strict=True):
-        y = history.channels.index(channel)
-        ends = timeline.place([first, epoch])
+    for event in events.to_dict("records"):
+        y = channels.index(event["channel"])
+        ends = timeline.place([event["first_epoch"], event["epoch"]])
         axes.plot(ends, [y, y], color=style.PSEUDO, lw=1.4, path_effects=white, zorder=4)
         axes.plot(
-            ends[1], y, ls="", marker="v" if factor < 1 else "^", ms=7.5,
+            ends[1], y, ls="", marker="v" if event["factor"] < 1 else "^", ms=7.5,
             mfc=style.PSEUDO, mec="white", mew=1.0, zorder=5,
         )  # fmt: skip
 
 
-def _errors(
-    axes: Axes, series: Series, histories: list[History], timeline: Timeline
-) -> None:
-    """The panel below: of the output shown, or of all outputs."""
-    own = curve_of(series, histories[0])
-    curves = [own] if own else read_curves(series)
-    draw_errors(axes, curves, own is not None, timeline)
-    shown = series.events["probe"].isin([h.probe for h in histories])
-    for x in timeline.place(series.events["epoch"][shown].unique()).tolist():
-        axes.axvline(x, color=style.PSEUDO, lw=0.9, ls=(0, (4, 3)), zorder=0.5)
-
-
-def _colorbar(figure: Figure, panel: Axes, place: Axes) -> None:
-    """The scale: not taller than needed beside many rows."""
-    place.axis("off")
-    bar = figure.colorbar(
-        panel.collections[0], cax=place.inset_axes((0.0, 0.0, 1.0, 1.0)), extend="min"
-    )
-    bar.locator = LogLocator(numticks=7)
-    bar.update_ticks()
-    bar.set_label("share  B / ⟨|h|²⟩")
-
-
-def _legend(figure: Figure, series: Series, histories: list[History]) -> None:
-    """Lines, and what the marks mean: only those that occur."""
-    handles, names = figure.axes[len(histories)].get_legend_handles_labels()
-    marks: list[Patch | Line2D] = []
-    if any(h.needed in h.channels for h in histories):
-        marks.append(Patch(fc=style.NEEDED, label="irrep of the target"))
-    if series.events["probe"].isin([h.probe for h in histories]).any():
-        marks.append(
-            Line2D([], [], ls="-", marker="^", ms=7.5, color=style.PSEUDO,
-                   label="sudden transition")
-        )  # fmt: skip
-    if any(h.bare.any() for h in histories):
-        marks.append(
-            Line2D([], [], ls="", marker=".", ms=3, color="#FFFFFF", mec=style.LINE,
-                   label="no error bar")
-        )  # fmt: skip
-    if any(h.below.any() for h in histories):
-        label = "below the value of its colour: not above 2 standard errors"
-        dark = colormap()(0.0)
-        marks.append(Patch(fc=dark, ec=HATCH, hatch="////", lw=0, label=label))
-    if any(np.isnan(h.shares).any() for h in histories):
-        marks.append(Patch(fc=style.MISSING, label="not measured"))
-    handles, names = [*handles, *marks], [*names, *(str(m.get_label()) for m in marks)]
-    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 3))
+def _marks(spectra: Spectra, transitions: bool) -> style.Handles:
+    """What the marks mean: only those that occur."""
+    marks = style.Handles()
+    if any(spectra.needed(probe) is not None for probe in spectra.probes):
+        marks[NEEDED] = Patch(fc=style.NEEDED)
+    if transitions:
+        look: Any = {"marker": "^", "ms": 7.5, "color": style.PSEUDO}
+        marks["sudden transition"] = Line2D([], [], **look)
+    return marks | cell_marks(spectra.cells)

@@ -1,55 +1,18 @@
 """The heatmap: which irreps live where in the network."""
 
-import math
-from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.gridspec import GridSpec
 
-from ..groups.irreps import Irrep
 from ..measure.results import Report
 from . import style
-from .shares import NOT_CONVERGED, colormap, draw_cells, draw_scale, marks
-from .spectrum import (
-    RESIDUAL,
-    Channel,
-    Spectrum,
-    largest_degree,
-    needed_irreps,
-    read_spectra,
-)
-
-
-__all__ = ["colormap", "draw_heatmap"]
-
-DAGGER = "†"
-EMPTY = Channel("", math.nan, math.nan, math.nan)
-NEEDED_LABEL = "irrep of the target"
-NARROWEST = 7.2
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where things stand, in inches from the left and from the top.
-
-    :param degree: largest λ
-    :param cell: width and height of a cell
-    :param left: left edges of the panels: proper, pseudo, residual
-    :param width: of the figure
-    :param tops: upper edge of each row
-    :param bottom: lower edge of the last row
-    """
-
-    degree: int
-    cell: tuple[float, float]
-    left: tuple[float, float, float]
-    width: float
-    tops: list[float]
-    bottom: float
+from .painter import DAGGER, draw_cells, draw_scale, frame_cell, probe_marks
+from .probes import RESIDUAL, Panel, Probe, Spectra, report_spectra
+from .text import plain
 
 
 @style.context()
@@ -59,142 +22,107 @@ def draw_heatmap(report: Report) -> Figure | None:
     :param report: what was measured
     :return: the figure; nothing if nothing was probed
     """
-    spectra = read_spectra(report)
-    if not spectra:
+    spectra = report_spectra(report)
+    if not spectra.probes:
         return None
-    layout = _layout(spectra)
-    channels = [c for s in spectra for c in s.channels.values()]
-    expected = 2 * (layout.degree + 1) + 1
-    handles = marks(channels, any(len(s.channels) < expected for s in spectra))
-    needed = [needed_irreps(report, s.probe) if s.kind == "output" else () for s in spectra]
-    handles |= _own_marks(spectra, any(needed))
-    title = "Which irreps live where in the network"
-    figure, axes = style.new_sheet(
-        layout.width,
-        layout.bottom + 1.08 + 0.2 * math.ceil(len(handles) / 2),
-        title,
-        style.describe(report),
+    number = len(spectra.probes)
+    height = 0.3 if number <= 6 else 0.24 if number <= 20 else 0.205
+    tops = _tops(spectra.probes)
+    sizes = [_width(panel) for panel in spectra.panels]
+    names = max(style.width_of(_name(p), 8.5) for p in spectra.probes)
+    groups = max(style.width_of(p.group, 9.5) for p in spectra.probes)
+    handles = probe_marks(spectra)
+    figure = style.new_figure(
+        max(groups + names + sum(sizes) + 0.8, 7.2),
+        height * (tops[-1] + 1) + 1.45 + 0.2 * len(handles),
+        "Which irreps live where in the network", style.describe(report),
+    )  # fmt: skip
+    grid = figure.add_gridspec(
+        1, 1 + len(sizes), width_ratios=[0.05, *sizes], wspace=0.01, left=0.1
     )
-    _cells(axes, spectra, layout)
-    for spectrum, irreps, top in zip(spectra, needed, layout.tops, strict=True):
-        for irrep in irreps:
-            _frame(axes, spectrum, irrep, top, layout)
-    _labels(axes, spectra, layout)
-    _groups(axes, spectra, layout)
-    draw_scale(figure, layout.left[0], layout.bottom + 0.42, min(4.2, layout.width - 3))
-    style.legend_at(figure, handles, layout.bottom + 1.0)
+    _groups(figure.add_subplot(grid[0]), spectra.probes, tops)
+    panels = _panels(figure, grid, spectra, tops)
+    labels = [_name(probe) for probe in spectra.probes]
+    panels[0].set_yticks(tops + 0.5, labels)
+    draw_scale(figure, ax=panels, location="bottom", aspect=40, pad=0.02)
+    style.shared_legend(figure, handles)
     return figure
 
 
-def _name(spectrum: Spectrum) -> str:
+def _name(probe: Probe) -> str:
     """Of a probe, with a mark where it is not converged."""
-    name = style.plain(style.shorten(spectrum.probe, 44))
-    return name if spectrum.converged else f"{name} {DAGGER}"
+    return plain(probe.name, 44) + f" {DAGGER}" * (not probe.converged)
 
 
-def _layout(spectra: list[Spectrum]) -> Layout:
-    """Give every cell a size of its own, whatever the number of rows and columns."""
-    degree, number = largest_degree(spectra), len(spectra)
-    height = 0.3 if number <= 6 else 0.24 if number <= 20 else 0.205
-    width = min(0.4, max(0.25, 4.2 / (degree + 1)))
-    names = max(style.width_of(_name(s), 8.5) for s in spectra)
-    groups = max(style.width_of(style.plain(s.group), 8.5, "bold") for s in spectra)
-    proper = 0.45 + groups + names
-    panel = max(width * (degree + 1), 1.15)
-    pseudo = proper + panel + 0.12
-    tops, y = [], style.HEADER + 0.3
-    for i, spectrum in enumerate(spectra):
-        before = spectra[i - 1] if i else spectrum
-        if before.kind != spectrum.kind:
-            y += 0.24
-        elif before.group != spectrum.group:
-            y += 0.06
-        tops.append(y)
-        y += height
-    total = pseudo + panel + 0.12 + 0.75
-    return Layout(
-        degree,
-        (width, height),
-        (proper, pseudo, pseudo + panel + 0.12),
-        max(total, NARROWEST),
-        tops,
-        y,
-    )
+def _width(panel: Panel) -> float:
+    """Of a panel, in inches; wide enough for its title."""
+    longest = max(style.width_of(tick, 8.5) for tick in panel.ticks)
+    cell = max(min(0.4, max(0.25, 4.2 / len(panel.channels))), longest + 0.03)
+    return max(cell * len(panel.channels), style.width_of(panel.title, 8.0))
 
 
-def _cells(axes: Axes, spectra: list[Spectrum], layout: Layout) -> None:
-    """Three panels, a block for each run of rows without a gap."""
-    names = [[str(Irrep(d, s)) for d in range(layout.degree + 1)] for s in (1, -1)]
-    start = 0
-    for _, members in groupby(spectra, key=lambda s: (s.kind, s.group)):
-        rows = list(members)
-        for columns, left in zip([*names, [RESIDUAL]], layout.left, strict=True):
-            table = [[s.channels.get(name, EMPTY) for name in columns] for s in rows]
-            width = 0.42 if columns == [RESIDUAL] else layout.cell[0]
-            draw_cells(axes, table, (left, layout.tops[start]), (width, layout.cell[1]))
-        start += len(rows)
+def _tops(probes: list[Probe]) -> np.ndarray:
+    """Upper edges of the rows; a gap between groups, a wider one before the outputs."""
+    tops = [0.0]
+    for before, probe in pairwise(probes):
+        wide = bool(probe.block) and not before.block
+        tops.append(tops[-1] + 1 + 0.25 * (before.group != probe.group) + 0.75 * wide)
+    return np.array(tops)
 
 
-def _frame(
-    axes: Axes, spectrum: Spectrum, irrep: Irrep, top: float, layout: Layout
-) -> None:
-    """Outline the cell in which a symmetric prediction has all of its weight."""
-    if str(irrep) in spectrum.channels:
-        left = layout.left[0 if irrep.o3_sigma == 1 else 1]
-        corner = (left + irrep.o3_lambda * layout.cell[0], top)
-        axes.add_patch(
-            Rectangle(corner, *layout.cell, fill=False, ec=style.PSEUDO, lw=1.8, zorder=3)
-        )
+def _panels(
+    figure: Figure, grid: GridSpec, spectra: Spectra, tops: np.ndarray
+) -> list[Axes]:
+    """One panel of cells for each set of channels."""
+    panels: list[Axes] = []
+    cells, needed = spectra.cells, [spectra.needed(probe) for probe in spectra.probes]
+    for i, (panel, part) in enumerate(spectra.parts):
+        axes = figure.add_subplot(grid[1 + i])
+        x = np.arange(len(panel.channels) + 1)
+        for rows in _runs(spectra.probes):
+            y = np.append(tops[rows], tops[rows][-1] + 1)
+            draw_cells(axes, x, y, cells[rows, part])
+        for place, top in zip(needed, tops, strict=True):
+            if place is not None and part.start <= place < part.stop:
+                frame_cell(axes, place - part.start, top, 1, 1)
+        axes.set_title(panel.title, loc="left", fontweight="bold", fontsize=9.5)
+        axes.set_xlabel(panel.axis if panel.name != RESIDUAL else "")
+        axes.set_xticks(x[:-1] + 0.5, panel.ticks)
+        _bare(axes, tops)
+        axes.set_yticks([])
+        panels.append(axes)
+    # wide enough for its title, but the cell as narrow as the others
+    if len(panels) > 1 and spectra.panels[-1].name == RESIDUAL:
+        panels[-1].set_xlim(0, 1.5)
+    return panels
 
 
-def _labels(axes: Axes, spectra: list[Spectrum], layout: Layout) -> None:
-    """Names of the probes, degrees below the columns, titles above."""
-    for spectrum, top in zip(spectra, layout.tops, strict=True):
-        axes.text(
-            layout.left[0] - 0.07, top + layout.cell[1] / 2, _name(spectrum), ha="right",
-            va="center", fontsize=8.5,
-        )  # fmt: skip
-    titles = ("proper  σ = +", "pseudo  σ = −", "residual")
-    below = ("degree λ", "degree λ", "beyond λmax")
-    for left, title, text in zip(layout.left, titles, below, strict=True):
-        top = layout.tops[0] - 0.09
-        axes.text(left, top, title, fontweight="bold", fontsize=9.5, va="baseline")
-        if title == "residual":
-            places, names, middle = [left + 0.21], [f"> {layout.degree}"], left + 0.21
-        else:
-            places = [left + layout.cell[0] * (d + 0.5) for d in range(layout.degree + 1)]
-            names = [str(d) for d in range(layout.degree + 1)]
-            middle = (places[0] + places[-1]) / 2
-            axes.text(middle, layout.bottom + 0.3, text, ha="center", va="center")
-        for place, name in zip(places, names, strict=True):
-            axes.text(
-                place, layout.bottom + 0.11, name, ha="center", va="center", fontsize=8.5
-            )
+def _runs(probes: list[Probe]) -> list[slice]:
+    """Rows without a gap between them."""
+    sizes = [len(list(own)) for _, own in groupby(probes, key=lambda probe: probe.group)]
+    ends = np.cumsum(sizes).tolist()
+    return [slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def _groups(axes: Axes, spectra: list[Spectrum], layout: Layout) -> None:
+def _bare(axes: Axes, tops: np.ndarray) -> None:
+    """Rows from above, and no frame."""
+    axes.set_ylim(tops[-1] + 1, 0)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _groups(axes: Axes, probes: list[Probe], tops: np.ndarray) -> None:
     """Brackets with the names of the groups, at the left edge."""
-    start = 0
-    groups = dict.fromkeys(style.plain(s.group) for s in spectra)
-    x = 0.25 + max(style.width_of(group, 8.5, "bold") for group in groups)
-    for name, members in groupby(s.group for s in spectra):
-        end = start + len(list(members))
-        top, bottom = layout.tops[start], layout.tops[end - 1] + layout.cell[1]
-        axes.plot([x, x], [top + 0.03, bottom - 0.03], color=style.LINE, lw=1.6)
-        axes.text(
-            x - 0.06, (top + bottom) / 2, style.plain(name), ha="right", va="center",
-            fontweight="bold", fontsize=8.5,
-        )  # fmt: skip
-        start = end
-
-
-def _own_marks(spectra: list[Spectrum], needed: bool) -> dict[str, Any]:
-    """Marks that only this figure has."""
-    handles: dict[str, Any] = {}
-    if needed:
-        handles[NEEDED_LABEL] = Patch(fill=False, ec=style.PSEUDO, lw=1.8)
-    if not all(s.converged for s in spectra):
-        handles[NOT_CONVERGED] = Line2D(
-            [], [], ls="", marker=f"${DAGGER}$", ms=8, color=style.LINE
-        )
-    return handles
+    ends = [(tops[rows][0], tops[rows][-1] + 1) for rows in _runs(probes)]
+    names = [plain(probes[rows.start].group) for rows in _runs(probes)]
+    low, high = zip(*ends, strict=True)
+    margin = 0.12
+    axes.vlines(
+        np.zeros(len(ends)), np.array(low) + margin, np.array(high) - margin,
+        color=style.LINE, lw=1.6, clip_on=False,
+    )  # fmt: skip
+    bold: Any = {"fontweight": "bold"}
+    axes.set_yticks((np.array(low) + high) / 2, names, **bold)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([])
+    _bare(axes, tops)

@@ -1,22 +1,22 @@
-"""The page: one file with everything, readable without a network."""
+"""The page of a report: one file with everything, readable without a network."""
 
 import base64
 import math
-import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from matplotlib.colors import to_hex
 
 from ..measure.quantities import SPECTRUM_NOTE, quantities_table
 from ..measure.results import Report
-from . import style
-from .blocks import Block, read_blocks
-from .cards import cards
-from .cells import legend, row, say_share
-from .html import facts, links, write_html
-from .spectrum import Spectrum, largest_degree, read_spectra
+from . import text
+from .errors import Block, report_blocks
+from .html import Entry, facts, write_html
+from .probes import Probe, Spectra, report_spectra
+from .shares import BRIGHT, COLORMAP, FLOOR, FLOOR_EXPONENT
+from .verdicts import verdicts
 
 
 CAPTIONS = {
@@ -62,9 +62,14 @@ TABLES = {
 
 FACTS = (
     "architecture", "state_text", "structures", "n_structures", "plan", "lambda_max",
-    "estimator",
-    "grid_degree", "dtype", "evaluations", "seconds", "created",
+    "estimator", "grid_degree", "dtype", "evaluations", "seconds", "created",
 )  # fmt: skip
+
+MEDIANS = [
+    "target", "irrep", "A", "± A", "error", "averaged error", "A / error (%)", "norm",
+    "rounding", "unit", "structures",
+]  # fmt: skip
+VALUES = ["probe", "group", "irrep", "share", "standard error", "B", "converged"]
 
 
 def write_page(report: Report, path: str | Path, figures: dict[str, Path]) -> Path:
@@ -75,43 +80,39 @@ def write_page(report: Report, path: str | Path, figures: dict[str, Path]) -> Pa
     :param figures: SVG or PNG files by name, as returned by ``draw_report``
     :return: the path
     """
-    path = Path(path)
-    return write_html("report.html.j2", _content(report, path, figures), path)
-
-
-def _content(report: Report, path: Path, figures: dict[str, Path]) -> dict[str, Any]:
-    """Everything that the template shows."""
-    spectra = read_spectra(report)
-    blocks = read_blocks(report)
-    degree = largest_degree(spectra)
-    table = figures.get(LINKED)
-    return {
+    page = Path(path)
+    spectra = report_spectra(report)
+    shown = {name: file for name, file in figures.items() if name != LINKED}
+    content = {
         "model": str(report.summary.get("model") or "model without a name"),
         "subtitle": _subtitle(report),
-        "cards": cards(report),
+        "cards": verdicts(report),
         "convergence": _convergence(report, spectra),
-        "figures": [
-            _figure(name, Path(file), path)
-            for name, file in figures.items()
-            if name != LINKED
-        ],
-        "table_files": _files(Path(table), path) if table else [],
-        "quantities": [
-            [q for q in quantities_table() if (q["name"] in MAIN) == main]
-            for main in (True, False)
-        ],
-        "degrees": range(degree + 1),
-        "groups": list(dict.fromkeys(s.group for s in spectra)),
-        "rows": [row(s, degree) for s in spectra],
-        "scale": legend(),
-        "medians": [_median(block) for block in blocks],
-        "characters": [(s, c) for s in spectra for c in s.channels.values() if c.known],
-        "say_share": say_share,
+        "figures": [_figure(name, Path(file), page) for name, file in shown.items()],
+        "table_files": _files(Path(figures[LINKED]), page) if LINKED in figures else [],
+        "quantities": [_quantities(main) for main in (True, False)],
+        "panels": spectra.panels,
+        "rows": [_row(spectra, probe) for probe in spectra.probes],
+        "scale": _scale(),
+        "medians": (MEDIANS, [_median(block) for block in report_blocks(report)]),
+        "characters": (VALUES, _values(spectra)),
         "facts": facts(report.summary, FACTS),
-        "links": [(to, name, TABLES.get(name, "")) for to, name in links(path)],
-        "number": style.number,
-        "exact": lambda value: "" if math.isnan(value) else repr(float(value)),
+        "descriptions": TABLES,
     }
+    return write_html("report.html.j2", content, page)
+
+
+def _quantities(main: bool) -> tuple[list[str], list[list[Entry]]]:
+    """What the numbers are: those in view, or those folded away."""
+    columns = ("meaning", "components", "per", "average", "unit")
+    rows: list[list[Entry]] = []
+    for quantity in quantities_table():
+        if (quantity["name"] in MAIN) == main:
+            other = quantity["metatrain"]
+            name = quantity["name"] + f"\nmetatrain: {other}" * bool(other)
+            rows.append([name, *(quantity[column] for column in columns)])
+    heads = ["quantity", "what it is", "components", "one value per", "average", "unit"]
+    return heads, rows
 
 
 def _subtitle(report: Report) -> str:
@@ -121,31 +122,77 @@ def _subtitle(report: Report) -> str:
     parts = [str(summary[key]) for key in names if summary.get(key)]
     if summary.get("n_structures") is not None:
         number, done = summary["n_structures"], summary.get("n_measured")
-        text = f"{number} structure" + ("" if number == 1 else "s")
+        words = text.count(number, "structure")
         partly = done is not None and done < number
-        parts.append(f"{done} of {text} in the time given" if partly else text)
+        parts.append(f"{done} of {words} in the time given" if partly else words)
     if summary.get("created"):
         # to the minute, and without the T of ISO 8601
         parts.append(str(summary["created"])[:16].replace("T", " "))
     return " · ".join(parts)
 
 
-def _median(block: Block) -> dict[str, Any]:
+def _convergence(report: Report, spectra: Spectra) -> dict[str, Any] | None:
+    """Whether the spectra are complete, in the words of the summary."""
+    words = report.summary.get("convergence_text")
+    if not words:
+        return None
+    converged = report.summary.get("converged")
+    if converged is None:
+        converged = all(probe.converged for probe in spectra.probes)
+    return {"converged": bool(converged), "text": str(words)}
+
+
+def _row(spectra: Spectra, probe: Probe) -> dict[str, Any]:
+    """A row of the heatmap, as panels of cells."""
+    cells = probe.cells
+    columns = (
+        cells.known,
+        cells.shown,
+        cells.signs,
+        cells.bright,
+        cells.colors,
+        cells.tips,
+    )
+    made = [
+        {"irrep": name, "known": known, "sign": sign, "dark": not bright, "color": color,
+         "tip": tip, "text": "<" * (sign == "<") + _exponent(shown)}
+        for name, known, shown, sign, bright, color, tip in zip(
+            spectra.channels, *columns, strict=True
+        )
+    ]  # fmt: skip
+    return {"probe": probe, "panels": [made[part] for _, part in spectra.parts]}
+
+
+def _exponent(share: float) -> str:
+    """Decade of a share; nothing at or below the floor."""
+    if not share > FLOOR:
+        return ""
+    return str(round(math.log10(share))).replace("-", "−")
+
+
+def _scale() -> list[dict[str, Any]]:
+    """Colour and darkness of each decade, from the floor to one."""
+    levels = {d: 1 - d / FLOOR_EXPONENT for d in range(FLOOR_EXPONENT, 1)}
+    return [
+        {"text": str(decade).replace("-", "−"), "color": to_hex(COLORMAP(level)),
+         "dark": level <= BRIGHT}
+        for decade, level in levels.items()
+    ]  # fmt: skip
+
+
+def _median(block: Block) -> list[Entry]:
     """One row of the table of medians."""
-    ratio = float(np.median(block.ratio)) if len(block.ratio) else math.nan
-    return {
-        "target": block.target,
-        "irrep": str(block.irrep),
-        "A": _middle(block.A),
-        "stderr": _middle(block.stderr),
-        "error": _middle(block.error),
-        "averaged": _middle(block.averaged),
-        "ratio": 100 * ratio if block.has_errors else math.nan,
-        "norm": _middle(block.norm),
-        "noise": _middle(block.noise),
-        "unit": style.unit(block.unit),
-        "number": int(np.isfinite(block.A).sum()),
-    }
+    ratio = 100 * float(np.median(block.ratio)) if len(block.ratio) else math.nan
+    A, stderr, error, averaged, norm, noise = (
+        _middle(block[name])
+        for name in ("A", "A_stderr", "error", "error_averaged", "norm", "noise")
+    )
+    ratio = ratio if block.has_errors else math.nan
+    number, unit = int(np.isfinite(block["A"]).sum()), text.unit(block.unit)
+    return [
+        block.target, str(block.key.irrep), A, stderr, error, averaged, ratio, norm, noise,
+        unit, number,
+    ]  # fmt: skip
 
 
 def _middle(values: np.ndarray) -> float:
@@ -154,15 +201,18 @@ def _middle(values: np.ndarray) -> float:
     return float(np.median(known)) if len(known) else math.nan
 
 
-def _convergence(report: Report, spectra: list[Spectrum]) -> dict[str, Any] | None:
-    """Whether the spectra are complete, in the words of the summary."""
-    text = report.summary.get("convergence_text")
-    if not text:
-        return None
-    converged = report.summary.get("converged")
-    if converged is None:
-        converged = all(s.converged for s in spectra)
-    return {"converged": bool(converged), "text": str(text)}
+def _values(spectra: Spectra) -> list[list[Entry]]:
+    """Everything that was measured of every probe."""
+    return [
+        [p.name, p.group, name, (float(share), words), float(stderr), float(strength),
+         "yes" if p.converged else "no"]
+        for p in spectra.probes
+        for name, share, words, stderr, strength in zip(
+            spectra.channels, p.cells.share, p.cells.words, p.cells.stderr,
+            p.cells.strength, strict=True,
+        )
+        if math.isfinite(share)
+    ]  # fmt: skip
 
 
 def _figure(name: str, file: Path, page: Path) -> dict[str, Any]:
@@ -171,19 +221,17 @@ def _figure(name: str, file: Path, page: Path) -> dict[str, Any]:
     data = base64.b64encode(file.read_bytes()).decode()
     title, caption = CAPTIONS.get(name, (name, ""))
     return {
-        "name": name,
-        "title": title,
-        "caption": caption,
+        "name": name, "title": title, "caption": caption, "files": _files(file, page),
         "address": f"data:image/{kind};base64,{data}",
-        "files": _files(file, page),
-    }
+    }  # fmt: skip
 
 
 def _files(file: Path, page: Path) -> list[tuple[str, str]]:
     """Links to a figure's files, where they lie below the page."""
     found = []
+    folder, file = page.parent.resolve(), file.resolve()
     for path in (file.with_suffix(".svg"), file.with_suffix(".png")):
-        if path.is_file() and path.resolve().is_relative_to(page.parent.resolve()):
-            place = Path(os.path.relpath(path, page.parent)).as_posix()
-            found.append((f"./{quote(place)}", path.suffix[1:].upper()))
+        if path.is_file() and path.is_relative_to(folder):
+            place = quote(path.relative_to(folder).as_posix())
+            found.append((f"./{place}", path.suffix[1:].upper()))
     return found

@@ -8,24 +8,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..groups.irreps import Irrep
 from ..measure.results import Report
 from . import style
-from .shares import NO_ERROR_BAR, NOT_CONVERGED
-from .spectrum import (
-    FLOOR,
-    RESIDUAL,
-    Channel,
-    Spectrum,
-    largest_degree,
-    needed_irreps,
-    read_spectra,
-)
+from .painter import NO_ERROR_BAR, NOT_CONVERGED, few
+from .probes import RESIDUAL, Probe, Spectra, report_spectra
+from .shares import FLOOR, Cells
+from .text import plain
 
 
-OFFSET = {1: -0.13, -1: 0.13}
+# proper and pseudo irreps, or those of another group; filled and open markers
+LOOKS: list[dict[str, Any]] = [
+    {"color": style.PROPER, "marker": "o", "mfc": style.PROPER, "ls": "-"},
+    {"color": style.PSEUDO, "marker": "s", "mfc": "white", "ls": "--"},
+]
 # 7 is an arrow down that stands on the edge
-LABELS: dict[int | str, str] = {
+LABELS: dict[str | int, str] = {
     "v": "below (not above 2 standard errors)",
     "x": NO_ERROR_BAR,
     7: "below the axis",
@@ -39,151 +36,112 @@ def draw_spectrum(report: Report) -> Figure | None:
     :param report: what was measured
     :return: the figure; nothing if no output was probed
     """
-    spectra = [s for s in read_spectra(report) if s.kind == "output"]
-    if not spectra:
+    spectra = report_spectra(report)
+    outputs = spectra.outputs
+    if not outputs:
         return None
-    degree = largest_degree(spectra)
-    columns = _columns(len(spectra))
-    rows = math.ceil(len(spectra) / columns)
-    width = max(2.6, 1.5 + 0.3 * (degree + 2)) if columns > 1 else 4.3
+    number, size = len(outputs), len(spectra.panels[0].channels)
+    columns = 2 if number == 4 else min(number, 3 if number <= 9 else 4 + (number > 24))
+    rows = math.ceil(number / columns)
+    width = max(2.6, 1.5 + 0.3 * (size + 1)) if columns > 1 else 4.3
     figure = style.new_figure(
-        max(width * columns, 7.5),
-        (3.3 if rows < 3 else 2.6) * rows + 0.6,
-        "What the predictions are made of",
-        style.describe(report),
-    )
+        max(width * columns, 7.5), (3.3 if rows < 3 else 2.6) * rows + 0.6,
+        "What the predictions are made of", style.describe(report),
+    )  # fmt: skip
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    bottom = _bottom(spectra)
-    for axes, spectrum in zip(grid, spectra, strict=False):
-        _panel(axes, spectrum, needed_irreps(report, spectrum.probe), degree, bottom)
-    for axes in grid[len(spectra) :]:
+    bottom = _bottom(Spectra(spectra.panels, outputs).cells)
+    for axes, probe in zip(grid, outputs, strict=False):
+        _panel(axes, spectra, probe, bottom)
+    for axes in grid[number:]:
         axes.remove()
-    for first in range(0, len(spectra), columns):
-        grid[first].set_ylabel("share  B / ⟨|h|²⟩")
+    for axes in grid[:number:columns]:
+        axes.set_ylabel("share  B / ⟨|h|²⟩")
     style.shared_legend(figure)
     return figure
 
 
-def _columns(number: int) -> int:
-    """Panels beside each other."""
-    if number == 4:
-        return 2
-    return min(number, 3 if number <= 9 else 4 if number <= 24 else 5)
-
-
-def _bottom(spectra: list[Spectrum]) -> float:
+def _bottom(cells: Cells) -> float:
     """Lower end of the axis: a decade below the smallest number, at most the floor."""
-    shown = [c.shown for s in spectra for c in s.channels.values() if c.shown > FLOOR]
+    shown = cells.shown[cells.shown > FLOOR]
     lowest = math.floor(math.log10(min(shown, default=FLOOR))) - 0.3
     return max(FLOOR / 2, min(10.0**lowest, 1e-3))
 
 
-def _panel(
-    axes: Axes, spectrum: Spectrum, needed: set[Irrep], degree: int, bottom: float
-) -> None:
-    """Both parities, the irreps of the target, the residual."""
+def _panel(axes: Axes, spectra: Spectra, probe: Probe, bottom: float) -> None:
+    """Both parities, the irrep of the target, the residual."""
     axes.set_yscale("log")
     axes.set_ylim(bottom, 4)
     axes.yaxis.set_major_locator(LogLocator(numticks=7))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y")
-    for irrep in sorted(needed):
-        centre = irrep.o3_lambda + OFFSET[irrep.o3_sigma]
-        axes.axvspan(
-            centre - 0.22, centre + 0.22, color=style.NEEDED, alpha=0.55, lw=0,
-            label="irreps of the target",
-        )  # fmt: skip
-    for sigma in (1, -1):
-        _series(axes, spectrum, sigma, bottom)
-    _residual(axes, spectrum, degree, bottom)
-    step = 1 if degree <= 10 else 2
-    axes.set_xticks([*range(0, degree + 1, step), degree + 1.5])
-    axes.set_xticklabels([*map(str, range(0, degree + 1, step)), f"> {degree}"])
-    axes.set_xlim(-0.6, degree + 2.1)
-    axes.set_xlabel("degree λ of the irrep")
-    made = " + ".join(map(str, sorted(needed)))
-    title = style.plain(style.shorten(spectrum.probe, 34))
-    if made and not spectrum.probe.endswith(made):
-        title += f"   {made}"
-    axes.set_title(title, loc="left", fontweight="bold", fontsize=9.5)
-    if not spectrum.converged:
-        axes.text(
-            0.98, 0.98, NOT_CONVERGED, color=style.WARNING, fontweight="bold",
-            ha="right", va="top", transform=axes.transAxes,
-        )  # fmt: skip
+    panels, needed = spectra.irreps, spectra.needed(probe)
+    for i, (panel, part) in enumerate(panels):
+        x = np.arange(len(panel.channels)) + 0.26 * (i - (len(panels) - 1) / 2)
+        if needed is not None and part.start <= needed < part.stop:
+            middle = x[needed - part.start]
+            axes.axvspan(
+                middle - 0.22, middle + 0.22, color=style.NEEDED, alpha=0.55, lw=0,
+                label="irrep of the target",
+            )  # fmt: skip
+        _series(axes, probe.cells[part], x, panel.title, LOOKS[i], bottom)
+    panel = panels[0][0]
+    ticks, size = few(panel.ticks, 11), len(panel.ticks)
+    if spectra.panels[-1].name == RESIDUAL:
+        _residual(axes, probe.cells[-1], size, bottom)
+        ticks = [*ticks, (size + 0.5, spectra.panels[-1].ticks[0])]
+    axes.set_xticks(*zip(*ticks, strict=True))
+    axes.set_xlim(-0.6, ticks[-1][0] + 0.6)
+    axes.set_xlabel(f"{panel.axis} of the irrep" if panel.axis != "irrep" else panel.title)
+    axes.set_title(plain(probe.name, 34), loc="left", fontweight="bold", fontsize=9.5)
+    if not probe.converged:
+        look: Any = {"color": style.WARNING, "fontweight": "bold", "fontsize": 9}
+        style.say(axes, NOT_CONVERGED, 0.98, 0.98, **look)
 
 
-def _series(axes: Axes, spectrum: Spectrum, sigma: int, bottom: float) -> None:
-    """One parity: what is known with an error bar, without one, or only bounded."""
-    color = style.PROPER if sigma == 1 else style.PSEUDO
-    name = "proper  σ = +" if sigma == 1 else "pseudo  σ = −"
-    points = sorted((i, c) for i, c in spectrum.irreps.items() if i.o3_sigma == sigma)
-    seen = [(i.o3_lambda + OFFSET[sigma], c) for i, c in points if c.shown > bottom]
-    line = [(x, c.shown) for x, c in seen]
-    if line:
-        axes.plot(
-            *zip(*line, strict=True), color=color, lw=0.9, ls="-" if sigma == 1 else "--"
-        )
-    exact = [(x, c) for x, c in seen if c.has_error_bar and not c.below]
-    face = color if sigma == 1 else "white"
-    axes.errorbar(
-        [x for x, _ in exact], [c.share for _, c in exact], yerr=_bars(exact, bottom),
-        color=color, marker="o" if sigma == 1 else "s", ms=5.5, mfc=face, ls="",
-        elinewidth=1.3, capsize=2.5, label=name,
-    )  # fmt: skip
-    limits = [(x, c.bound) for x, c in seen if c.below]
-    _marks(axes, limits, color, "v")
-    loose = [(x, c.share) for x, c in seen if not c.has_error_bar]
-    _marks(axes, loose, color, "x")
-    low = [(i.o3_lambda + OFFSET[sigma], bottom) for i, c in points if c.shown <= bottom]
-    _marks(axes, low, color, 7)
-
-
-def _marks(
-    axes: Axes, points: list[tuple[float, float]], color: str, marker: int | str
+def _series(
+    axes: Axes, cells: Cells, x: np.ndarray, name: str, look: dict[str, Any], bottom: float
 ) -> None:
+    """One parity: what is known with an error bar, without one, or only bounded."""
+    color, shown = look["color"], cells.shown
+    seen = shown > bottom
+    axes.plot(x[seen], shown[seen], color=color, lw=0.9, ls=look["ls"])
+    exact = seen & ~cells.bare & ~cells.below
+    axes.errorbar(
+        x[exact], cells.share[exact], yerr=_bars(cells[exact], bottom), label=name, ms=5.5,
+        elinewidth=1.3, capsize=2.5, **(look | {"ls": ""}),
+    )  # fmt: skip
+    _marks(axes, x[seen & cells.below], shown[seen & cells.below], color, "v")
+    _marks(axes, x[seen & cells.bare], shown[seen & cells.bare], color, "x")
+    low = cells.known & ~seen
+    _marks(axes, x[low], np.full(low.sum(), bottom), color, 7)
+
+
+def _marks(axes: Axes, x: np.ndarray, y: np.ndarray, color: str, marker: str | int) -> None:
     """Markers without error bars, in the legend once for both parities."""
-    if points:
-        look: dict[str, Any] = {
-            "ls": "",
-            "marker": marker,
-            "ms": 6,
-            "mew": 1.5,
-            "mfc": "white",
-        }
-        axes.plot(*zip(*points, strict=True), color=color, clip_on=False, **look)
+    if len(x):
+        look: Any = {"ls": "", "marker": marker, "ms": 6, "mew": 1.5, "mfc": "white"}
+        axes.plot(x, y, color=color, clip_on=False, **look)
         axes.plot([], [], color=style.RESIDUAL, label=LABELS[marker], **look)
 
 
-def _bars(points: list[tuple[float, Channel]], bottom: float) -> np.ndarray | None:
+def _bars(cells: Cells, bottom: float) -> np.ndarray:
     """Lengths of error bars; downwards they end at the edge."""
-    if not points:
-        return None
-    return np.array(
-        [
-            [min(c.stderr, c.share - bottom) for _, c in points],
-            [c.stderr for _, c in points],
-        ]
-    )
+    return np.array([np.minimum(cells.stderr, cells.share - bottom), cells.stderr])
 
 
-def _residual(axes: Axes, spectrum: Spectrum, degree: int, bottom: float) -> None:
+def _residual(axes: Axes, cell: Cells, size: int, bottom: float) -> None:
     """What lies beyond the largest degree, as a bar at the right."""
-    axes.axvline(degree + 0.75, color="#BBBBBB", lw=0.8, ls=":")
-    residual = spectrum.channels.get(RESIDUAL)
-    if residual is None or not residual.known:
+    axes.axvline(size - 0.25, color="#BBBBBB", lw=0.8, ls=":")
+    if not cell.known:
         return
-    height = max(residual.shown, bottom)
+    height = max(float(cell.shown), bottom)
     # a bound is drawn as such: an open bar without an error bar
-    certain = residual.has_error_bar and not residual.below and height > bottom
+    certain = not cell.bare and not cell.below and height > bottom
     label = "residual: beyond λmax"
-    if residual.below:
-        label += ", below the bar"
-    elif not residual.has_error_bar:
-        label += f", {NO_ERROR_BAR}"
+    label += ", below the bar" if cell.below else f", {NO_ERROR_BAR}" if cell.bare else ""
     axes.bar(
-        degree + 1.5, height - bottom, bottom=bottom, width=0.7, color="white",
+        size + 0.5, height - bottom, bottom=bottom, width=0.7, color="white",
         edgecolor=style.RESIDUAL, hatch="////", ls="-" if certain else "--", label=label,
-        yerr=_bars([(0.0, residual)], bottom) if certain else None, ecolor=style.LINE,
+        yerr=_bars(cell, bottom)[:, None] if certain else None, ecolor=style.LINE,
         capsize=2.5,
     )  # fmt: skip

@@ -1,17 +1,17 @@
 """The tables of the page of a training: what happened, the end, what it cost."""
 
 import math
-import re
 from typing import Any
 
 import numpy as np
 
 from ..measure.series import Series
-from . import style
-from .history import Curve
+from .errors import Block
+from .html import Entry
+from .text import measured, unit
 
 
-COLUMNS = {
+COSTS = {
     "epoch": "epoch",
     "n_structures": "structures",
     "circles": "circles each",
@@ -21,23 +21,30 @@ COLUMNS = {
 }
 """Columns of what a measurement cost, in words."""
 
-OUTPUT = re.compile(r" \(\d+,[+-]\)$")
+LAST = [
+    "target", "irrep", "epoch", "A", "RMSE", "A / RMSE (%)", "norm ratio", "structures",
+    "RMSE of all", "watched", "unit",
+]  # fmt: skip
 
 
-def happened(series: Series) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
+def happened(
+    series: Series, outputs: set[str]
+) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
     """Sudden transitions, and what the budget made of the measurements.
 
     :param series: what was measured
+    :param outputs: names of the probes that are outputs
     :return: one entry for each epoch with transitions: the sentences about outputs, then
         those about layers; notes with their epochs, a repeated one once
     """
     table = series.events.sort_values("epoch", kind="stable")
     events = []
     for epoch, rows in table.groupby("epoch", sort=True):
-        texts = rows.drop_duplicates("text")
-        outputs = [str(t) for p, t in _pairs(texts) if OUTPUT.search(p)]
-        layers = [str(t) for p, t in _pairs(texts) if not OUTPUT.search(p)]
-        events.append({"epoch": int(str(epoch)), "outputs": outputs, "layers": layers})
+        words = rows.drop_duplicates("text")
+        own = words["probe"].isin(outputs)
+        texts = {"outputs": words["text"][own], "layers": words["text"][~own]}
+        sentences = {key: [str(text) for text in found] for key, found in texts.items()}
+        events.append({"epoch": int(str(epoch)), **sentences})
     rows = series.measurements
     rows = rows[rows["note"].notna() & (rows["note"] != "")]
     rows = rows.drop_duplicates("note").sort_values("epoch", kind="stable")
@@ -45,67 +52,63 @@ def happened(series: Series) -> tuple[list[dict[str, Any]], list[tuple[int, str]
     return events, notes
 
 
-def _pairs(rows: Any) -> list[tuple[str, str]]:
-    return list(zip(rows["probe"].astype(str), rows["text"].astype(str), strict=True))
-
-
-def last(curve: Curve) -> dict[str, Any]:
+def last(block: Block) -> list[Entry]:
     """The last measurement of one output.
 
-    :param curve: of the output
+    :param block: over epochs
     :return: a row of a table
     """
+    epoch, A, stderr, error, ratio, norm, structures, error_all, n_all = (
+        float(block[name][-1])
+        for name in ("epoch", "A", "A_stderr", "error", "A_over_rmse", "norm_ratio",
+                     "n_structures", "rmse_all", "n_all")
+    )  # fmt: skip
+    return [
+        block.target, str(block.key.irrep), (epoch, f"{epoch:g}"),
+        (A, measured(A, stderr)), error, 100 * ratio, norm, structures, error_all, n_all,
+        unit(block.unit),
+    ]  # fmt: skip
+
+
+def card(block: Block) -> dict[str, Any]:
+    """A before and after.
+
+    :param block: over epochs
+    :return: what the template shows
+    """
+    epochs, A, stderr = block["epoch"], block["A"], block["A_stderr"]
     return {
-        "target": curve.target,
-        "irrep": str(curve.irrep),
-        "epoch": int(curve.epochs[-1]),
-        "A": with_error(curve.A[-1], curve.stderr[-1]),
-        "rmse": curve.rmse[-1],
-        "percent": 100 * curve.ratio[-1],
-        "norm_ratio": curve.norm_ratio[-1],
-        "structures": curve.structures[-1],
-        "rmse_all": curve.rmse_all[-1],
-        "n_all": curve.n_all[-1],
-        "unit": style.unit(curve.unit),
+        "title": block.label,
+        "epoch": int(epochs[-1]),
+        "start": int(epochs[0]),
+        "before": measured(A[0], stderr[0]) if len(A) > 1 else "",
+        "A": measured(A[-1], stderr[-1]),
+        "structures": block["n_structures"][-1],
+        "percent": 100 * block["A_over_rmse"][-1],
+        "unit": unit(block.unit),
     }
 
 
-def with_error(value: float, error: float) -> str:
-    """Write a value as far as it is known.
-
-    :param value: not negative
-    :param error: its standard error, NaN if unknown
-    :return: with its error, as an upper bound, or with the remark that it has no error bar
-    """
-    if math.isnan(value):
-        return style.number(value)
-    if not math.isfinite(error):
-        return f"{style.number(value)}, no error bar"
-    if value <= 2 * error:
-        return f"below {style.number(value + 2 * error)}"
-    return f"{style.number(value)} ± {style.number(float(f'{error:.2g}'))}"
-
-
-def costs(series: Series) -> list[dict[str, Any]]:
+def costs(series: Series) -> tuple[list[str], list[list[Entry]]]:
     """What each measurement cost, and all so far beside the whole training.
 
     :param series: what was measured
-    :return: a row for each, of numbers and words
+    :return: heads and rows of a table
     """
     table = series.measurements.sort_values("epoch")
     training = table["training_seconds"].to_numpy(dtype=float, na_value=math.nan)
     spent = np.nancumsum(table["seconds"].to_numpy(dtype=float, na_value=math.nan))
     with np.errstate(divide="ignore", invalid="ignore"):
         percent = np.where(training > 0, 100 * spent / training, math.nan)
-    rows = []
-    for i, row in enumerate(table.to_dict("records")):
-        shown = {name: _shown(row[key]) for key, name in COLUMNS.items()}
-        rows.append(shown | {"so far, % of the training": style.number(percent[i])})
-    return rows
+    rows = [
+        [*(_shown(row[key]) for key in COSTS), float(part)]
+        for row, part in zip(table.to_dict("records"), percent, strict=True)
+    ]
+    return [*COSTS.values(), "so far, % of the training"], rows
 
 
-def _shown(value: Any) -> str:
-    """A number or a word; nothing where there is none."""
+def _shown(value: Any) -> Entry:
+    """A number or a word; NaN where there is none."""
     if isinstance(value, str):
         return value or "none"
-    return "–" if value is None or math.isnan(value) else style.number(float(value))
+    return math.nan if value is None else float(value)

@@ -1,152 +1,112 @@
-"""Shares as coloured cells: one scale, one set of marks, for every heatmap of a report."""
+"""Shares of irreps as cells: value, colour, mark and words, for every painter.
 
-import math
-from collections.abc import Iterable, Sequence
+Painters are :mod:`.painter` (matplotlib), :mod:`.series_plot` (plotly), the table of the
+page (:mod:`.page`) and :mod:`.thumbnail` (pixels).
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.colors import Colormap, LogNorm
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.colors import LogNorm, to_hex
 
-from . import style
-from .spectrum import FLOOR, Channel
+from . import style, text
 
 
-Cell = tuple[Channel, float, float]
-Size = tuple[float, float]
-
+FLOOR_EXPONENT = -10
+FLOOR = 10.0**FLOOR_EXPONENT
+"""Shares at or below it look alike."""
 SCALE = LogNorm(FLOOR, 1.0)
+COLORMAP = colormaps["viridis"].with_extremes(bad=style.MISSING)
+"""The darkest colour is at or below the floor, grey was not measured."""
 BRIGHT = 0.62
 """Position on the scale above which marks and letters are dark."""
 
-BELOW = "below the value of its colour: not above 2 standard errors"
-NO_ERROR_BAR = "no error bar"
-AT_FLOOR = f"at or below {style.power(FLOOR)}"
-NOT_MEASURED = "not measured"
-NOT_CONVERGED = "not converged"
 
+@dataclass(frozen=True)
+class Cells:
+    """What is known of some irreps; arrays of one shape.
 
-def colormap() -> Colormap:
-    """Colours of shares: the darkest is at or below the floor, grey was not measured."""
-    return colormaps[style.HEATMAP].with_extremes(bad=style.MISSING)
-
-
-def level(channel: Channel) -> float:
-    """Position of a channel on the colour scale.
-
-    :param channel: its share, or the bound where only that is known, is taken
-    :return: from 0 (at or below the floor) to 1; NaN if it was not measured
+    :param share: of the mean square, NaN where not measured; as a difference of estimates
+        it may be negative
+    :param stderr: of the share, NaN where there is no error bar
+    :param strength: ``B``, in squared units of the probe
     """
-    if not channel.known:
-        return math.nan
-    return float(SCALE(min(max(channel.shown, FLOOR), 1.0)))
+
+    share: np.ndarray
+    stderr: np.ndarray
+    strength: np.ndarray
+
+    def __getitem__(self, index: Any) -> "Cells":
+        """Some of the cells, as numpy would index them."""
+        return Cells(self.share[index], self.stderr[index], self.strength[index])
+
+    @property
+    def known(self) -> np.ndarray:
+        """Whether it was measured."""
+        return np.isfinite(self.share)
+
+    @property
+    def bare(self) -> np.ndarray:
+        """Whether it was measured but has no error bar, which is then not zero."""
+        return self.known & ~np.isfinite(self.stderr)
+
+    @property
+    def below(self) -> np.ndarray:
+        """Whether it is not above two standard errors: only a bound is known."""
+        return self.known & (self.stderr > 0) & (self.share <= 2 * self.stderr)
+
+    @property
+    def shown(self) -> np.ndarray:
+        """The number to draw: the share, or the bound where only that is known."""
+        bound = np.maximum(self.share, 0.0) + 2 * self.stderr
+        return np.where(self.below, bound, self.share)
+
+    @property
+    def level(self) -> np.ndarray:
+        """Position on the scale, from 0 (at or below the floor) to 1; NaN if unknown."""
+        return 1 - np.log10(np.clip(self.shown, FLOOR, 1.0)) / FLOOR_EXPONENT
+
+    @property
+    def bright(self) -> np.ndarray:
+        """Whether marks and letters are dark."""
+        return self.level > BRIGHT
+
+    @property
+    def colors(self) -> np.ndarray:
+        """Colours as ``#rrggbb``."""
+        rgba = COLORMAP(np.ma.masked_invalid(self.level))
+        flat = [to_hex(color) for color in np.reshape(rgba, (-1, 4))]
+        return np.reshape(np.array(flat, dtype=object), self.share.shape)
+
+    @property
+    def signs(self) -> np.ndarray:
+        """What a number is worth: ``<`` a bound, ``•`` without an error bar."""
+        return np.where(self.below, "<", np.where(self.bare, "•", ""))
+
+    @property
+    def words(self) -> np.ndarray:
+        """Shares with their errors, as a reader is to take them."""
+        return _each(text.measured, self.share, self.stderr)
+
+    @property
+    def tips(self) -> np.ndarray:
+        """Everything that is known, in lines."""
+        return _each(_tip, self.share, self.stderr, self.strength)
 
 
-def draw_cells(
-    axes: Axes,
-    table: Sequence[Sequence[Channel]],
-    corner: tuple[float, float],
-    size: Size,
-    zorder: float = 1,
-) -> None:
-    """Draw a block of cells with their marks.
-
-    :param axes: of a sheet, in inches, y downwards
-    :param table: rows of channels, all of the same length
-    :param corner: left and upper edge of the block, in inches
-    :param size: width and height of one cell, in inches
-    :param zorder: of matplotlib
-    """
-    rows, columns = len(table), len(table[0])
-    x = corner[0] + size[0] * np.arange(columns + 1)
-    y = corner[1] + size[1] * np.arange(rows + 1)
-    # a difference of estimates may be negative: the floor is the honest colour
-    shown = [[max(c.shown, FLOOR) if c.known else math.nan for c in r] for r in table]
-    axes.pcolormesh(
-        x, y, np.ma.masked_invalid(shown), cmap=colormap(), norm=SCALE,
-        edgecolors="white", linewidth=0.4, zorder=zorder,
-    )  # fmt: skip
-    cells = [
-        (channel, x[j], y[i])
-        for i, row in enumerate(table)
-        for j, channel in enumerate(row)
-    ]
-    _strokes(axes, [c for c in cells if c[0].below], size, zorder)
-    _dots(axes, [c for c in cells if c[0].known and not c[0].has_error_bar], size, zorder)
+def _each(function: Any, *arrays: np.ndarray) -> np.ndarray:
+    """A text for each cell."""
+    flat = zip(*(array.ravel().tolist() for array in arrays), strict=True)
+    texts = np.array([function(*values) for values in flat], dtype=object)
+    return texts.reshape(arrays[0].shape)
 
 
-def _ink(channel: Channel) -> str:
-    """Colour of a mark, seen on that of its cell."""
-    return "#1A1A1AB0" if level(channel) > BRIGHT else "#FFFFFFC8"
-
-
-def _strokes(axes: Axes, cells: list[Cell], size: Size, zorder: float) -> None:
-    """Hatch cells of which only a bound is known."""
-    w, h = size
-    parts = [((0.0, 0.5), (0.5, 0.0)), ((0.0, 1.0), (1.0, 0.0)), ((0.5, 1.0), (1.0, 0.5))]
-    lines = [
-        [(x + a * w, y + b * h) for a, b in part] for _, x, y in cells for part in parts
-    ]
-    colors = [_ink(channel) for channel, _, _ in cells for _ in parts]
-    axes.add_collection(
-        LineCollection(lines, colors=colors, lw=0.6, gid=BELOW, zorder=zorder),
-        autolim=False,
-    )
-
-
-def _dots(axes: Axes, cells: list[Cell], size: Size, zorder: float) -> None:
-    """Put a dot into cells without an error bar."""
-    points = [(x + size[0] / 2, y + size[1] / 2) for _, x, y in cells]
-    if points:
-        dots: PathCollection = axes.scatter(
-            *zip(*points, strict=True), s=(14 * min(size)) ** 2, lw=0, zorder=zorder,
-            c=[_ink(channel) for channel, _, _ in cells],
-        )  # fmt: skip
-        dots.set_gid(NO_ERROR_BAR)
-
-
-def draw_scale(figure: Figure, x: float, y: float, width: float) -> None:
-    """Draw the colour scale, horizontally: it fits below any number of rows.
-
-    :param figure: a sheet
-    :param x: left edge in inches
-    :param y: upper edge in inches, from the top
-    :param width: in inches
-    """
-    w, h = figure.get_size_inches()
-    axes = figure.add_axes((x / w, 1 - (y + 0.13) / h, width / w, 0.13 / h))
-    scale = ScalarMappable(SCALE, colormap())
-    bar = figure.colorbar(scale, cax=axes, orientation="horizontal", extend="min")
-    decades = 10.0 ** np.arange(round(math.log10(FLOOR)), 1)
-    # letters rather than mathematics, which is slow
-    bar.set_ticks(list(decades), labels=[style.power(x) for x in decades])
-    bar.minorticks_off()
-    bar.ax.tick_params(length=2.5, pad=2)
-    bar.set_label("share of the mean square  B / ⟨|h|²⟩", labelpad=3)
-
-
-def marks(channels: Iterable[Channel], missing: bool) -> dict[str, Any]:
-    """Legend of the marks that occur.
-
-    :param channels: all that are drawn
-    :param missing: whether cells are drawn of which nothing is known
-    :return: handles by their labels, for :func:`.style.legend_at`
-    """
-    found = list(channels)
-    middle, handles = colormap()(0.45), dict[str, Any]()
-    if any(c.known and c.shown <= FLOOR for c in found):
-        handles[AT_FLOOR] = Patch(fc=colormap()(0.0))
-    if any(c.below for c in found):
-        handles[BELOW] = Patch(fc=middle, ec="#FFFFFFC8", hatch="////", lw=0)
-    if any(c.known and not c.has_error_bar for c in found):
-        dot = Line2D([], [], ls="", marker="o", ms=3.5, color="white")
-        handles[NO_ERROR_BAR] = (Patch(fc=middle), dot)
-    if missing or not all(c.known for c in found):
-        handles[NOT_MEASURED] = Patch(fc=style.MISSING)
-    return handles
+def _tip(share: float, stderr: float, strength: float) -> str:
+    if np.isnan(share):
+        return "not measured"
+    words = text.measured(share, stderr)
+    if words.startswith("below"):
+        words += f"\n({text.number(share)} ± {text.number(stderr)})"
+    return f"share {words}\nB = {text.number(strength)}"

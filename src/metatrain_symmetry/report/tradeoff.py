@@ -8,7 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..measure.labels import irrep_label
 from . import style
+from .text import number, plain, unit
 
 
 COLUMNS = 3
@@ -28,7 +30,7 @@ def draw_tradeoff(curve: pd.DataFrame, summary: dict[str, Any]) -> Figure:
     rows = max(1, math.ceil(len(panels) / columns))
     counts = summary["structures"]
     subtitle = (
-        f"{style.shorten(style.plain(summary['model']), 60)}  ·  {counts['training']} "
+        f"{plain(summary['model'], 60)}  ·  {counts['training']} "
         f"structures solved for, {counts['validation']} held out  ·  grid of degree "
         f"{summary['grid_degree']}"
     )
@@ -50,9 +52,7 @@ def _panel(axes: Axes, key: Any, part: pd.DataFrame, limit: float) -> None:
     state, target, degree, sigma = key
     trained = part[part["alpha"].isna()].iloc[0]
     points = part[part["alpha"].notna()].sort_values("alpha")
-    name = style.shorten(style.plain(target), 34)
-    sign = "+" if sigma == 1 else "-"
-    title = f"{name} ({degree},{sign})\n{style.plain(state)} state"
+    title = f"{plain(target, 34)} {irrep_label(degree, sigma)}\n{plain(state)} state"
     axes.set_title(title, loc="left", fontweight="bold")
     x, y = _percent(points["rmse"], trained["rmse"]), _percent(points["A"], trained["A"])
     axes.axhline(0, color=style.LINE, lw=0.8)
@@ -108,14 +108,12 @@ def _limits(axes: Axes, x: np.ndarray, y: np.ndarray, limit: float) -> None:
     low = min([0.0, *shown])
     high = max([limit, *shown])
     margin = 0.08 * (high - low) or 1.0
-    axes.set_xlim(low - margin, high + 2 * margin)
-    inside = y[np.isfinite(y) & np.isin(x, shown)]
-    bottom, top = min([0.0, *inside]), max([0.0, *inside])
-    margin = 0.12 * (top - bottom) or 1.0
-    axes.set_ylim(bottom - margin, top + margin)
+    inside = [0.0, *y[np.isfinite(y) & np.isin(x, shown)]]
+    above = 0.12 * (max(inside) - min(inside)) or 1.0
+    axes.set(xlim=(low - margin, high + 2 * margin))
+    axes.set(ylim=(min(inside) - above, max(inside) + above))
 
 
 def _with_unit(row: pd.Series, name: str) -> str:
-    unit = row["unit"]
-    text = style.number(row[name])
-    return f"{text} {style.unit(style.plain(unit))}" if isinstance(unit, str) else text
+    known = isinstance(row["unit"], str)
+    return number(row[name]) + (f" {unit(plain(row['unit']))}" if known else "")
