@@ -25,8 +25,9 @@ def folder(first, tmp_path):
 
 
 def test_every_tutorial_is_done():
-    done = {"index", "train_and_watch", "read_a_report", "purify", "upgrade_a_pet"}
-    assert {path.stem for path in TUTORIALS.glob("*.md")} == done | {"exported_model"}
+    done = {"index", "train_and_watch", "read_a_report", "purify", "upgrade_a_pet",
+            "exported_model", "another_group"}  # fmt: skip
+    assert {path.stem for path in TUTORIALS.glob("*.md")} == done
 
 
 def test_train_and_watch(first):
@@ -60,3 +61,11 @@ def test_exported_model(folder):
     names = follow(TUTORIALS / "exported_model.md", folder)
     shares = names["report"].characters
     assert set(shares[shares.share > 1e-6].channel) == {"(0,+)", "(1,+)", "(2,+)"}
+
+
+def test_another_group(folder):
+    names = follow(TUTORIALS / "another_group.md", folder)
+    shares = names["report"].characters
+    assert set(shares.chi_irrep.dropna()) == {"A1", "A2", "E"}
+    assert names["report"].summary["group"] == "C3v"
+    assert set(names["present"].channel) == {"(0,+)", "(1,+)"}
