@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
@@ -148,7 +148,7 @@ def few_ticks(axis: Axis, span: tuple[float, float]) -> None:
         axis.set_major_locator(LogLocator(numticks=7))
         return
     # perhaps no power of ten among them; numbers beside each other need more room
-    across = axis.axis_name == "x"
+    across = isinstance(axis, XAxis)
     subs = [1.0, 3.0] if decades > 1.2 and across else [1.0, 2.0, 5.0]
     subs = subs if decades > 0.7 or across else [1.0, 1.5, 2.0, 3.0, 5.0, 7.0]
     axis.set_major_locator(LogLocator(subs=subs, numticks=8))
