@@ -23,10 +23,10 @@ CAPTIONS = {
     "network": (
         "The network",
         "Every box is one place in the network, from the geometry of the edges to the "
-        "predictions, nodes and edges apart. Its cells are the shares of the irreps: upper "
-        "row proper (λ,+), lower row pseudo (λ,−), λ from left to right. Follow the arrows "
-        "to see where the irrep of a target, outlined at the end, first appears and "
-        "whether the others are filtered out again.",
+        "predictions, nodes and edges apart. Its cells are the shares of the irreps; of "
+        "O(3), the upper row is proper (λ,+), the lower row pseudo (λ,−), λ from left to "
+        "right. Follow the arrows to see where the irrep of a target, outlined at the end, "
+        "first appears and whether the others are filtered out again.",
     ),
     "distribution": (
         "Equivariance errors",
@@ -38,8 +38,8 @@ CAPTIONS = {
     ),
     "spectrum": (
         "Spectrum of the predictions",
-        "Share of every irrep (λ,σ) in the mean square of a prediction, as the structure "
-        "is rotated and inverted. A symmetric model has weight in the yellow bands only. "
+        "Share of every irrep in the mean square of a prediction, as the structure is "
+        "rotated and inverted. A symmetric model has weight in the yellow bands only. "
         f"The hatched bar is the residual, beyond the largest λ. {SPECTRUM_NOTE}",
     ),
     "heatmap": ("Every probe, every irrep", ""),

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
@@ -110,7 +110,7 @@ def describe(report: Report) -> str:
 
 def width_of(label: str, size: float) -> float:
     """Estimate the width of a text in inches, from the size of its letters in points."""
-    return 0.0084 * size * len(label)
+    return 0.0078 * size * len(label)
 
 
 def shared_legend(figure: Figure, extra: Handles | None = None) -> None:
@@ -147,9 +147,10 @@ def few_ticks(axis: Axis, span: tuple[float, float]) -> None:
     if decades >= 2:
         axis.set_major_locator(LogLocator(numticks=7))
         return
-    # perhaps no power of ten among them
-    subs = [1.0, 3.0] if decades > 1.2 else [1.0, 2.0, 5.0]
-    subs = subs if decades > 0.7 else [1.0, 1.5, 2.0, 3.0, 5.0, 7.0]
+    # perhaps no power of ten among them; numbers beside each other need more room
+    across = isinstance(axis, XAxis)
+    subs = [1.0, 3.0] if decades > 1.2 and across else [1.0, 2.0, 5.0]
+    subs = subs if decades > 0.7 or across else [1.0, 1.5, 2.0, 3.0, 5.0, 7.0]
     axis.set_major_locator(LogLocator(subs=subs, numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
 
