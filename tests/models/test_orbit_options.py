@@ -13,7 +13,7 @@ from metatrain.utils.pydantic import MetatrainValidationError
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from metatrain_symmetry.purify.data import read_sets
+from metatrain_symmetry.data.splits import read_sets
 from metatrain_symmetry.purify.options import read_options
 
 

@@ -15,6 +15,7 @@ from metatrain.utils.data.dataset import _train_test_random_split
 from metatrain.utils.io import model_from_checkpoint
 from purify_common import generic, info_of, irreps, rich_info, structures, toy
 
+from metatrain_symmetry.data import GivenStructure
 from metatrain_symmetry.groups import Irrep
 from metatrain_symmetry.purify.choose import Candidate, Score, choose, scan, score
 from metatrain_symmetry.purify.features import FeatureEngine
@@ -125,22 +126,21 @@ class Few:
     def __len__(self):
         return len(self.atoms)
 
-    def get(self, index, length_unit=""):
+    def read(self, index, length_unit=""):
         system = systems_to_torch(self.atoms[index], dtype=torch.float64)
-        return "structure", system, {}, {}
+
+        def zeros(blocks):
+            (block,) = [b for b in blocks if "force" in b.target]
+            return {block: torch.zeros(len(system), 3, 1).double()}
+
+        return GivenStructure("structure", system, zeros)
 
 
-def test_guard_measures_forces_and_restores_the_model(monkeypatch):
+def test_guard_measures_forces_and_restores_the_model():
     model = toy(energy_info(gradients=True))
     engine = FeatureEngine(model, ["energy"])
     (problem,) = find_problems(engine)
     w0 = readout(model, problem)
-
-    def zeros(system, tensors, infos, blocks):
-        (block,) = [b for b in blocks if "force" in b.target]
-        return {block: torch.zeros(len(system), 3, 1).double()}
-
-    monkeypatch.setattr("metatrain_symmetry.purify.gradients.of_tensors", zeros)
     guard = Gradients(model, "energy", Few(engine))
     same, double = candidate(0.5, 1.0), candidate(0.5, 1.0)
     same.readouts, double.readouts = [w0], [2 * w0]

@@ -21,9 +21,9 @@ from training_common import MOLECULES, changed, mtt
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.api.purify_checkpoint import purify_checkpoint
 from metatrain_symmetry.data import read_systems
+from metatrain_symmetry.data.splits import read_sets
 from metatrain_symmetry.purify import files
 from metatrain_symmetry.purify.checkpoint import KEY
-from metatrain_symmetry.purify.data import read_sets
 from metatrain_symmetry.purify.features import FeatureEngine
 from metatrain_symmetry.purify.options import read_options
 from metatrain_symmetry.purify.unknowns import sample_weights
@@ -177,7 +177,7 @@ def test_a_is_that_of_mtt_symmetry(trained, monkeypatch, name):
     monkeypatch.chdir(trained)
     fine = options_with(PURIFY | {"degree": 16, "max_structures": 1})
     _, held_out = read_sets(read_options(fine))
-    systems = [held_out.get(i)[1] for i in range(len(held_out))]
+    systems = [held_out.read(i).system for i in range(len(held_out))]
     report = symmetry_report(
         name, systems, probes=[], lambda_max=2, degree=16, estimator="grid",
         progress=False, budget=None,

@@ -124,29 +124,16 @@ def _prepare(
     """Read the structures and what is known of their targets."""
     import numpy as np
 
-    from ..data import read_systems
-    from ..data import targets as truth
-    from ..data.lazy import LazyStructures
+    from ..data import LazyStructures, read_structures
 
-    options = isinstance(structures, str | Path) and str(structures).endswith(
-        (".yaml", ".yml")
-    )
-    if options:
-        systems, tensors, infos = truth.of_options(Path(structures), engine)
-        pairs = read_systems(systems, engine)
-        truths = [
-            truth.of_tensors(system, parts, infos, engine.blocks)
-            for system, parts in zip(systems, tensors, strict=True)
-        ]
-    else:
-        pairs = read_systems(structures, engine)
-        truths = [truth.of_atoms(atoms, engine.blocks) for atoms, _ in pairs]
-    chosen = np.arange(len(pairs))
-    if limit is not None and limit < len(pairs):
+    found = read_structures(structures, engine)
+    truths = [one.targets(engine.blocks) for one in found]
+    chosen = np.arange(len(found))
+    if limit is not None and limit < len(found):
         random = np.random.default_rng(seed)
-        chosen = np.sort(random.choice(len(pairs), limit, replace=False))
-    systems = [pairs[i][1] for i in chosen]
-    prepared = LazyStructures(engine, systems, [f"structure {i}" for i in chosen])
+        chosen = np.sort(random.choice(len(found), limit, replace=False))
+    systems = [found[i].system for i in chosen]
+    prepared = LazyStructures(engine, systems, [found[i].name for i in chosen])
     return prepared, [truths[i] for i in chosen]
 
 

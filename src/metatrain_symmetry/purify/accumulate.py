@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
+from ..data.splits import StructureSet
 from ..groups import O3Grid
 from ..measure.structure import Representations
 from ..models.sweep import sweep
-from .data import Source
 from .features import FeatureEngine
 from .moments import Moments, OrbitSums
 from .processes import Processes
@@ -42,7 +42,7 @@ class Sweep:
         self.rotated = Representations(grid, engine.device)
         self.weights = grid.weights.to(engine.device)
 
-    def run(self, source: Source, reader: Reader, bar: tqdm) -> list[Moments]:
+    def run(self, source: StructureSet, reader: Reader, bar: tqdm) -> list[Moments]:
         """Sweep over a set.
 
         :param source: the structures

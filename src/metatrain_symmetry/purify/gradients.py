@@ -13,12 +13,11 @@ from metatrain.pet import PET
 from scipy.spatial.transform import Rotation
 
 from ..data.labelled import subject
-from ..data.targets import of_tensors
+from ..data.splits import StructureSet
 from ..groups import representation
 from ..models import PETEngine, open_engine
 from ..models.live_or_exported import length_unit
 from .choose import Candidate
-from .data import Source
 from .unknowns import Problem
 from .weights import add_to_readout, readout
 
@@ -55,7 +54,7 @@ class Gradients:
     :param source: the validation set
     """
 
-    def __init__(self, model: PET, target: str, source: Source) -> None:
+    def __init__(self, model: PET, target: str, source: StructureSet) -> None:
         device = next(model.backend.parameters()).device
         engine = open_engine(model, [target], device=device)
         assert isinstance(engine, PETEngine)
@@ -68,11 +67,12 @@ class Gradients:
         if not self.blocks:
             return
         for index in range(min(len(source), MOST)):
-            name, system, tensors, infos = source.get(index, length_unit(model))
-            truth = of_tensors(system, tensors, infos, self.blocks)
+            given = source.read(index, length_unit(model))
+            truth = given.targets(self.blocks)
             truth = {b: v for b, v in truth.items() if v.isfinite().all()}
             if truth:
-                self.subjects.append(subject(engine, engine.prepare(system, name), truth))
+                prepared = engine.prepare(given.system, given.name)
+                self.subjects.append(subject(engine, prepared, truth))
         self.trained = self._mean_squares() if self.subjects else {}
 
     @property

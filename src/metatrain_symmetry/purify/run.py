@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from ..data.splits import read_sets
 from ..versions import versions
 from .checkpoint import (
     Checkpoint,
@@ -19,7 +20,6 @@ from .checkpoint import (
     with_weights,
 )
 from .choose import PartResult
-from .data import read_sets
 from .options import read_options
 from .processes import Processes, joined, local_device
 from .state import StateRun

@@ -8,11 +8,10 @@ from metatomic.torch import System
 
 from ..data import read_systems
 from ..data.labelled import subject
-from ..data.targets import of_tensors
+from ..data.splits import StructureSet
 from ..models import open_engine
 from ..models.engine import Block, Engine, Prepared
 from ..models.live_or_exported import length_unit
-from .data import Source
 from .features import FeatureEngine
 from .unknowns import Problem, blocks_of, counts_per_atom
 
@@ -50,7 +49,7 @@ class Reader:
             )
         self.exact: Engine = exact
 
-    def read(self, source: Source, index: int) -> Sample:
+    def read(self, source: StructureSet, index: int) -> Sample:
         """Read a structure.
 
         :param source: the set
@@ -58,10 +57,11 @@ class Reader:
         :raises ValueError: if the model cannot take it, or if a label is not finite
         :return: the structure, with the targets that it has
         """
-        name, system, tensors, infos = source.get(index, self.length_unit)
+        given = source.read(index, self.length_unit)
+        name, system = given.name, given.system
         self._check(system, name)
         try:
-            raw = of_tensors(system, tensors, infos, self.blocks)
+            raw = given.targets(self.blocks)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         truth = {block: part for block, part in raw.items() if _labelled(block, part, name)}

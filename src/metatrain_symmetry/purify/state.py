@@ -8,12 +8,12 @@ import pandas as pd
 from metatrain.pet import PET
 from tqdm import tqdm
 
-from ..data.targets import check_targets
+from ..data.agreement import check_targets
+from ..data.splits import StructureSet
 from ..groups import O3Grid
 from ..messages import did_you_mean
 from .accumulate import Sweep
 from .choose import Candidate, PartResult, choose, scan, score
-from .data import Source
 from .features import FeatureEngine
 from .gradients import Gradients
 from .moments import Moments
@@ -103,8 +103,8 @@ class StateRun:
     def __init__(
         self,
         model: PET,
-        train: Source,
-        held_out: Source,
+        train: StructureSet,
+        held_out: StructureSet,
         options: dict[str, Any],
         per_structure: Iterable[str] = (),
         processes: Processes | None = None,

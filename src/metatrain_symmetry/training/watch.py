@@ -11,7 +11,7 @@ import torch
 from metatrain.pet import PET
 from metatrain.utils.logging import ROOT_LOGGER
 
-from ..data.labelled import Subject, raw_values, subject
+from ..data.labelled import Subject, raw_values
 from ..measure.plan import Orbits, Plan
 from ..measure.series import FOLDER, append
 from ..measure.snapshot import measure_snapshot
@@ -21,7 +21,7 @@ from ..models.pet.probes import group_of
 from . import report
 from .budget import Budget, ladder, work
 from .continuation import begin_series
-from .held_out import HeldOut, find_structures
+from .held_out import find_structures
 from .isolation import refresh, replica
 from .options import SymmetryHypers
 from .schedule import epochs_to_measure
@@ -57,9 +57,7 @@ class Watch:
         self.start, self.last = start, last
         self.orbits = Orbits(options["lambda_max"], options["seed"])
         engine = self._engine()  # finds wrong layers before hours have passed
-        self.held_out: list[HeldOut] = find_structures(
-            options, engine, val_datasets, checkpoint_dir
-        )
+        self.held_out = find_structures(options, engine, val_datasets, checkpoint_dir)
         self.folder = checkpoint_dir / FOLDER
         self.series = begin_series(self.folder, start, report.summary(options, engine))
         schedule = epochs_to_measure(start, last, options["interval"], options["points"])
@@ -127,10 +125,7 @@ class Watch:
         if self.engine is None:  # the hook failed, or the model was never called
             self.engine = self._engine()
         engine = self.engine
-        self.subjects = [
-            subject(engine, engine.prepare(one.system, one.name), one.truth(engine.blocks))
-            for one in self.held_out
-        ]
+        self.subjects = [one.labelled(engine) for one in self.held_out]
         trial = Plan(1)
         try:
             self._timed(trial, errors_of_all=False)  # what is done once only

@@ -8,18 +8,20 @@ import random
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
-from metatomic.torch import System
 from metatrain.utils.omegaconf import check_units
 from omegaconf import OmegaConf
 
-from ..data.datasets import DataSet, Infos, open_sets, read_indices
 from ..messages import reason
+from .datasets import DataSet, Infos, open_sets, read_indices
+from .given import GivenStructure
+from .targets_of_tensors import of_tensors
 
 
-class Source:
+class StructureSet:
     """A set of structures, read when they are asked for.
 
     :param name: how messages call it
@@ -45,23 +47,23 @@ class Source:
         """What the targets of each data set are."""
         return [one.infos for one in self.datasets]
 
-    def get(
-        self, index: int, length_unit: str = ""
-    ) -> tuple[str, System, dict[str, Any], Infos]:
+    def read(self, index: int, length_unit: str = "") -> GivenStructure:
         """Read a structure.
 
         :param index: in this set
         :param length_unit: of the model; empty for that of the file
-        :return: how messages call it, the structure, its targets, what they are
+        :return: the structure
         """
         number, position = self.chosen[index]
         where = f"structure {position}"
         if len(self.datasets) > 1:
             where += f" of data set {number}"
-        system, tensors = self.datasets[number].sample(position, length_unit)
-        return f"{where} ({self.name} set)", system, tensors, self.datasets[number].infos
+        one = self.datasets[number]
+        system, tensors = one.sample(position, length_unit)
+        targets = partial(of_tensors, system, tensors, one.infos)
+        return GivenStructure(f"{where} ({self.name} set)", system, targets)
 
-    def limited(self, count: int | None, seed: int) -> "Source":
+    def limited(self, count: int | None, seed: int) -> "StructureSet":
         """Some of the structures, at random.
 
         :param count: how many, None for all
@@ -72,13 +74,13 @@ class Source:
             return self
         picked = np.random.default_rng(seed).permutation(len(self))[:count]
         chosen = [self.chosen[i] for i in sorted(picked)]
-        return Source(self.name, self.datasets, chosen)
+        return StructureSet(self.name, self.datasets, chosen)
 
 
-def read_sets(options: Mapping[str, Any]) -> tuple[Source, Source]:
+def read_sets(options: Mapping[str, Any]) -> tuple[StructureSet, StructureSet]:
     """Read training and validation set.
 
-    :param options: complete, see :func:`~metatrain_symmetry.purify.options.read_options`
+    :param options: complete, see
     :raises ValueError: if a section cannot be read, or if a set is empty
     :return: training and validation set
     """
@@ -105,7 +107,7 @@ def _seeded(seed: int) -> Iterator[None]:
         random.setstate(states[1])
 
 
-def _split(options: Mapping[str, Any]) -> tuple[Source, Source]:
+def _split(options: Mapping[str, Any]) -> tuple[StructureSet, StructureSet]:
     datasets, section = open_sets(options["training_set"], "training_set")
     _check_agreement(datasets)
     chosen = [(n, i) for n, one in enumerate(datasets) for i in one.indices]
@@ -115,12 +117,12 @@ def _split(options: Mapping[str, Any]) -> tuple[Source, Source]:
         share = float(validation)
         rest -= share
         chosen, held_out = _divide(chosen, rest, share)
-        kept = Source("validation", datasets, held_out)
+        kept = StructureSet("validation", datasets, held_out)
     else:
         kept = _named(validation, datasets, section)
     if isinstance(test, int | float) and test > 0:
         chosen, _ = _divide(chosen, rest - float(test), float(test))
-    return Source("training", datasets, chosen), kept
+    return StructureSet("training", datasets, chosen), kept
 
 
 def _check_agreement(datasets: list[DataSet]) -> None:
@@ -135,7 +137,7 @@ def _check_agreement(datasets: list[DataSet]) -> None:
                 )
 
 
-def _named(validation: Any, datasets: list[DataSet], section: Any) -> Source:
+def _named(validation: Any, datasets: list[DataSet], section: Any) -> StructureSet:
     """A validation set that is no share of the training set."""
     if OmegaConf.is_dict(validation) and "systems" not in validation:
         if len(datasets) > 1:
@@ -145,7 +147,7 @@ def _named(validation: Any, datasets: list[DataSet], section: Any) -> Source:
             )
         size = len(datasets[0].data)
         indices = read_indices(validation["indices"], size, "validation_set")
-        return Source("validation", datasets, [(0, i) for i in indices])
+        return StructureSet("validation", datasets, [(0, i) for i in indices])
     found, completed = open_sets(validation, "validation_set")
     if len(found) != len(datasets):
         raise ValueError(
@@ -157,7 +159,7 @@ def _named(validation: Any, datasets: list[DataSet], section: Any) -> Source:
     except ValueError as error:
         raise ValueError(f"validation_set and training_set: {reason(error)}") from error
     chosen = [(n, i) for n, one in enumerate(found) for i in one.indices]
-    return Source("validation", found, chosen)
+    return StructureSet("validation", found, chosen)
 
 
 def _divide(
