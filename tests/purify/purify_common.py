@@ -11,14 +11,14 @@ from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
 
 from metatrain_symmetry.data import read_systems
+from metatrain_symmetry.data.labelled import Subject
 from metatrain_symmetry.groups import O3Grid
 from metatrain_symmetry.purify.accumulate import Sweep
 from metatrain_symmetry.purify.features import FeatureEngine
-from metatrain_symmetry.purify.samples import Sample
-from metatrain_symmetry.purify.unknowns import find_problems
+from metatrain_symmetry.purify.problems import find_problems
 
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "orbit"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
 from orbit_common import generic, irreps, rich_info  # noqa: F401
 
 
@@ -82,7 +82,7 @@ def samples(engine, atoms, seed=0):
             block: torch.from_numpy(random.normal(size=part.shape[1:]))
             for block, part in values.items()
         }
-        found.append(Sample(prepared, truth))
+        found.append(Subject(prepared, truth))
     return found
 
 

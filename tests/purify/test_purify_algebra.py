@@ -21,10 +21,10 @@ from purify_common import (
 from metatrain_symmetry.groups import Irrep, O3Grid, representation
 from metatrain_symmetry.models.metatomic import MetatomicEngine
 from metatrain_symmetry.purify.features import FeatureEngine
+from metatrain_symmetry.purify.labels import targets_of
 from metatrain_symmetry.purify.moments import Moments, OrbitSums
-from metatrain_symmetry.purify.samples import targets_of
+from metatrain_symmetry.purify.problems import find_problems, sample_weights
 from metatrain_symmetry.purify.solve import Path, matrix, whitening
-from metatrain_symmetry.purify.unknowns import find_problems, sample_weights
 from metatrain_symmetry.purify.weights import add_to_readout, readout
 
 

@@ -17,14 +17,14 @@ from purify_common import generic, info_of, irreps, rich_info, structures, toy
 
 from metatrain_symmetry.data import GivenStructure
 from metatrain_symmetry.groups import Irrep
+from metatrain_symmetry.purify.checks import check_memory, grid_degree
 from metatrain_symmetry.purify.choose import Candidate, Score, choose, scan, score
 from metatrain_symmetry.purify.features import FeatureEngine
 from metatrain_symmetry.purify.gradients import Gradients, replaced
 from metatrain_symmetry.purify.moments import Moments
 from metatrain_symmetry.purify.options import complete, read_options
-from metatrain_symmetry.purify.state import check_memory, grid_degree
+from metatrain_symmetry.purify.problems import find_problems
 from metatrain_symmetry.purify.tables import CURVE
-from metatrain_symmetry.purify.unknowns import find_problems
 from metatrain_symmetry.purify.weights import add_to_readout, changed_parameters, readout
 from metatrain_symmetry.report.tradeoff import draw_tradeoff
 
@@ -141,7 +141,7 @@ def test_guard_measures_forces_and_restores_the_model():
     engine = FeatureEngine(model, ["energy"])
     (problem,) = find_problems(engine)
     w0 = readout(model, problem)
-    guard = Gradients(model, "energy", Few(engine))
+    guard = Gradients.of(model, "energy", Few(engine))
     same, double = candidate(0.5, 1.0), candidate(0.5, 1.0)
     same.readouts, double.readouts = [w0], [2 * w0]
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -6,8 +6,9 @@ the same as there. ``test_set`` is never looked at.
 
 import random
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -77,15 +78,31 @@ class StructureSet:
         return StructureSet(self.name, self.datasets, chosen)
 
 
-def read_sets(options: Mapping[str, Any]) -> tuple[StructureSet, StructureSet]:
+@dataclass(frozen=True)
+class Sections:
+    """Data sets of an options file, checked by metatrain.
+
+    :param training_set: in any form that metatrain takes
+    :param validation_set: a share of the training set, indices, or a section
+    :param test_set: a share, or a section, which is never looked at
+    :param seed: of the split
+    """
+
+    training_set: Any
+    validation_set: Any
+    test_set: Any = 0.0
+    seed: int = 0
+
+
+def read_sets(sections: Sections) -> tuple[StructureSet, StructureSet]:
     """Read training and validation set.
 
-    :param options: complete, see
+    :param sections: of the options file
     :raises ValueError: if a section cannot be read, or if a set is empty
     :return: training and validation set
     """
-    with _seeded(options["seed"]):
-        train, held_out = _split(options)
+    with _seeded(sections.seed):
+        train, held_out = _split(sections)
     for source in (train, held_out):
         if not len(source):
             raise ValueError(
@@ -107,11 +124,11 @@ def _seeded(seed: int) -> Iterator[None]:
         random.setstate(states[1])
 
 
-def _split(options: Mapping[str, Any]) -> tuple[StructureSet, StructureSet]:
-    datasets, section = open_sets(options["training_set"], "training_set")
+def _split(sections: Sections) -> tuple[StructureSet, StructureSet]:
+    datasets, section = open_sets(sections.training_set, "training_set")
     _check_agreement(datasets)
     chosen = [(n, i) for n, one in enumerate(datasets) for i in one.indices]
-    validation, test = options["validation_set"], options["test_set"]
+    validation, test = sections.validation_set, sections.test_set
     share, rest = 0.0, 1.0
     if isinstance(validation, int | float):
         share = float(validation)

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
+from ..data.labelled import Subject
 from ..data.splits import StructureSet
 from ..groups import O3Grid
 from ..measure.structure import Representations
 from ..models.sweep import sweep
 from .features import FeatureEngine
+from .labels import Reader, targets_of
 from .moments import Moments, OrbitSums
+from .problems import Problem, sample_weights
 from .processes import Processes
-from .samples import Reader, Sample, targets_of
-from .unknowns import Problem, sample_weights
 
 
 class Sweep:
@@ -65,7 +66,7 @@ class Sweep:
         self.processes.add_up(tensor for one in found for tensor in one.tensors)
         return found
 
-    def add(self, moments: list[Moments], sample: Sample, bar: tqdm | None = None) -> None:
+    def add(self, moments: list[Moments], sample: Subject, bar: tqdm | None = None) -> None:
         """Take one structure.
 
         :param moments: of each problem
@@ -88,7 +89,7 @@ class Sweep:
             )
 
     def _orbit(
-        self, sample: Sample, atoms: dict[int, torch.Tensor], bar: tqdm | None
+        self, sample: Subject, atoms: dict[int, torch.Tensor], bar: tqdm | None
     ) -> dict[int, tuple[OrbitSums, int]]:
         """Sums of one orbit, shared where features and irrep are the same."""
         groups: dict[object, list[int]] = {}
@@ -128,7 +129,7 @@ class Sweep:
         irrep = self.problems[i].part.irrep
         return next(j for j in members if self.problems[j].part.irrep == irrep)
 
-    def _atom_weights(self, sample: Sample, problem: Problem) -> torch.Tensor:
+    def _atom_weights(self, sample: Subject, problem: Problem) -> torch.Tensor:
         whole = problem.part.target in self.whole
         return sample_weights(problem, sample.prepared, whole).to(self.engine.device)
 

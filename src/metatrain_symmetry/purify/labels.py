@@ -1,34 +1,18 @@
-"""Structures with their targets, ready for the sweep."""
+"""Labels of the sweep: read, checked, and sorted as the normal equations take them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from metatomic.torch import System
 
 from ..data import read_systems
-from ..data.labelled import subject
+from ..data.labelled import Subject, subject
 from ..data.splits import StructureSet
 from ..models import open_engine
-from ..models.engine import Block, Engine, Prepared
+from ..models.engine import Block, Engine
 from ..models.live_or_exported import length_unit
 from .features import FeatureEngine
-from .unknowns import Problem, blocks_of, counts_per_atom
-
-
-Truth = dict[Block, torch.Tensor]
-
-
-@dataclass
-class Sample:
-    """A structure and its targets.
-
-    :param prepared: by the engine
-    :param truth: targets without composition, ``(samples, 2 λ + 1, properties)``, float64
-    """
-
-    prepared: Prepared
-    truth: Truth
+from .problems import Problem, blocks_of, counts_per_atom
 
 
 class Reader:
@@ -49,7 +33,7 @@ class Reader:
             )
         self.exact: Engine = exact
 
-    def read(self, source: StructureSet, index: int) -> Sample:
+    def read(self, source: StructureSet, index: int) -> Subject:
         """Read a structure.
 
         :param source: the set
@@ -66,12 +50,11 @@ class Reader:
             raise ValueError(f"{name}: {error}") from error
         truth = {block: part for block, part in raw.items() if _labelled(block, part, name)}
         if not truth:
-            return Sample(self.engine.prepare(system, name), {})
+            return Subject(self.engine.prepare(system, name), {})
         exact = subject(self.exact, self.exact.prepare(system, name), truth)
-        prepared = exact.prepared
-        if self.exact is not self.engine:
-            prepared = self.engine.prepare(system, name)
-        return Sample(prepared, exact.truth)
+        if self.exact is self.engine:
+            return exact
+        return Subject(self.engine.prepare(system, name), exact.truth)
 
     def _check(self, system: System, name: str) -> None:
         try:
@@ -93,7 +76,7 @@ def _labelled(block: Block, values: torch.Tensor, name: str) -> bool:
 
 
 def targets_of(
-    engine: FeatureEngine, sample: Sample, problem: Problem, whole: bool
+    engine: FeatureEngine, sample: Subject, problem: Problem, whole: bool
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Targets of a problem, as its normal equations take them.
 
