@@ -19,7 +19,7 @@ from metatrain_symmetry.purify.problems import find_problems
 
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
-from orbit_common import generic, irreps, rich_info  # noqa: F401
+from models_common import generic, irreps, rich_info  # noqa: F401
 
 
 TINY = {"d_head": 4, "d_pet": 8, "d_node": 8, "d_feedforward": 8, "num_heads": 2}

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,20 @@ from ..models.pet.probes import group_of
 from .budget import work
 from .isolation import refresh, replica
 from .options import SymmetryHypers
+
+
+@dataclass
+class Snapshot:
+    """One measurement.
+
+    :param tables: ``equivariance`` and ``characters``
+    :param evaluations: how many it took
+    :param seconds: how long it took
+    """
+
+    tables: dict[str, pd.DataFrame]
+    evaluations: int
+    seconds: float
 
 
 class Snapshots:
@@ -73,23 +88,20 @@ class Snapshots:
         self.subjects = [one.labelled(self.engine) for one in structures]
         try:
             self.measure(Plan(1), errors_of_all=False)  # what is done once only
-            _, seconds = self.measure(Plan(1), errors_of_all=False)
+            return self.measure(Plan(1), errors_of_all=False).seconds
         except Exception:
             self.subjects = []  # nothing is prepared: to be tried again
             raise
-        return seconds
 
-    def measure(
-        self, plan: Plan, errors_of_all: bool
-    ) -> tuple[tuple[dict[str, pd.DataFrame], int], float]:
+    def measure(self, plan: Plan, errors_of_all: bool) -> Snapshot:
         """Measure the copy.
 
         :param plan: which structures, and how they are rotated
         :param errors_of_all: whether errors are taken from all structures
-        :return: tables by name and number of evaluations; seconds
+        :return: what was found
         """
         started = time.perf_counter()
-        found = measure_snapshot(
+        tables, evaluations = measure_snapshot(
             self.engine,
             self.subjects,
             plan,
@@ -98,7 +110,7 @@ class Snapshots:
             errors_of_all=errors_of_all,
             group_of=group_of,
         )
-        return found, time.perf_counter() - started
+        return Snapshot(tables, evaluations, time.perf_counter() - started)
 
     def seconds_of_errors(self) -> float:
         """How long the errors of all structures take, from those of the first."""

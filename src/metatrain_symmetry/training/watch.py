@@ -163,31 +163,25 @@ class Watch:
         assert plan is not None
         self.done = plan
         started = time.perf_counter()
-        (tables, evaluations), seconds = self.snapshots.measure(
-            plan, bool(self.errors_of_all)
-        )
+        found = self.snapshots.measure(plan, bool(self.errors_of_all))
         skipped, self.skipped = self.skipped, 0
         row = {
-            "evaluations": evaluations,
-            "seconds": round(seconds, 3),
+            "evaluations": found.evaluations,
+            "seconds": round(found.seconds, 3),
             "training_seconds": round(training, 3),
             "n_structures": plan.n_structures,
             "circles": plan.circles,
             "design": plan.design,
             "note": log_lines.note(plan, before, skipped, len(self.held_out)),
         }
-        tables["measurements"] = pd.DataFrame([row])
-        self.recorder.keep(tables, completed)
+        measurements = pd.DataFrame([row])
+        self.recorder.keep({**found.tables, "measurements": measurements}, completed)
         self.measured += 1
         self.recorder.tell(completed)
-        self._learn(plan, seconds, time.perf_counter() - started - seconds)
-
-    def _learn(self, plan: Plan, seconds: float, rest: float) -> None:
-        """Take note of what a measurement took, and its files, pictures and logs."""
-        self.budget.learn(
-            self.snapshots.work(plan), max(seconds - self.beside, 0.1 * seconds)
-        )
-        self.budget.apart += rest
+        counted = max(found.seconds - self.beside, 0.1 * found.seconds)
+        self.budget.learn(self.snapshots.work(plan), counted)
+        # files, pictures and logs
+        self.budget.apart += time.perf_counter() - started - found.seconds
 
     def close(self, finished: bool) -> None:
         """Measure the end, if metatrain did not log it.

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from orbit_common import rotations
+from models_common import rotations
 
 from metatrain_symmetry.groups.irreps import Irrep
 from metatrain_symmetry.models import Block, Engine, FunctionEngine, Prepared, sweep

@@ -5,7 +5,7 @@ import torch
 from common import TYPES, energy_info, pet, pet_ssh
 from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
-from orbit_common import generic, rich_info
+from models_common import generic, rich_info
 
 from metatrain_symmetry.models import GROUPS, group_of
 from metatrain_symmetry.models.pet.catalogue import Catalogue
