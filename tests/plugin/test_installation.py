@@ -180,7 +180,7 @@ def test_wheel(wheel: Path) -> None:
     shim = "metatrain_symmetry/plugin/shims/pet_ssh"
     for module in ("__init__", "model", "trainer", "documentation", "checkpoints"):
         assert f"{shim}/{module}.py" in names
-    assert "metatrain_symmetry/figures/templates/report.html.j2" in names
+    assert "metatrain_symmetry/report/templates/report.html.j2" in names
     folders = {name.split("/")[0] for name in names}
     assert all(folder.startswith("metatrain_symmetry") for folder in folders), folders
 
