@@ -22,14 +22,14 @@ from metatrain.utils.data.target_info import (
 from benchmarks._results import peak
 from benchmarks._timing import interleaved, own_process, timed
 from metatrain_symmetry.data import read_systems
+from metatrain_symmetry.data.labelled import LabelledStructure
 from metatrain_symmetry.groups import O3Grid
 from metatrain_symmetry.models import open_engine, sweep
 from metatrain_symmetry.purify.accumulate import Sweep
 from metatrain_symmetry.purify.features import FeatureEngine
 from metatrain_symmetry.purify.moments import Moments
-from metatrain_symmetry.purify.samples import Sample
+from metatrain_symmetry.purify.problems import find_problems
 from metatrain_symmetry.purify.solve import Path as SolvePath
-from metatrain_symmetry.purify.unknowns import find_problems
 
 
 DATA = Path(__file__).parent.parent / "data" / "xtb_molecules.xyz"
@@ -57,7 +57,7 @@ def build(width: int, o3_lambda: int, dtype: torch.dtype) -> PET:
     return PET(hypers, info).to(dtype).eval()
 
 
-def samples(engine: FeatureEngine, count: int) -> list[Sample]:
+def samples(engine: FeatureEngine, count: int) -> list[LabelledStructure]:
     """Molecules with random labels."""
     pool = ase.io.read(DATA, ":")
     chosen = np.random.default_rng(0).permutation(len(pool))[:count]
@@ -69,7 +69,7 @@ def samples(engine: FeatureEngine, count: int) -> list[Sample]:
         truth = {
             b: torch.randn(v.shape[1:], dtype=torch.float64) for b, v in values.items()
         }
-        found.append(Sample(prepared, truth))
+        found.append(LabelledStructure(prepared, bare_targets=truth))
     return found
 
 
@@ -100,7 +100,7 @@ def compare(
 
     def inference() -> None:
         for sample in chosen:
-            steps = sweep(bare, sample.prepared, grid.matrices, bare.blocks, [], MEMORY)
+            steps = sweep(bare, sample.structure, grid.matrices, bare.blocks, [], MEMORY)
             for _ in steps:
                 pass
 

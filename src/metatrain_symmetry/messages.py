@@ -65,4 +65,4 @@ def of_validation(error: Mapping[str, Any], place: str, known: Iterable[str] = (
     elif place not in text:
         text = f"'{place}': {text[:1].lower()}{text[1:]}"
     given = quoted(error.get("input"))
-    return text if given in text else f"{text}, not {given}"
+    return text if given in str(error["msg"]) else f"{text}, not {given}"

@@ -14,7 +14,7 @@ import torch
 
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.cli import symmetry
-from metatrain_symmetry.data.targets import of_atoms
+from metatrain_symmetry.data.targets_of_atoms import of_atoms
 from metatrain_symmetry.models import open_engine
 from metatrain_symmetry.report.folder import write
 

@@ -12,7 +12,8 @@ from metatrain.utils.data.target_info import get_generic_target_info
 
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.data import read_systems
-from metatrain_symmetry.data.targets import of_atoms, of_options, of_tensors
+from metatrain_symmetry.data.read import of_options
+from metatrain_symmetry.data.targets_of_atoms import of_atoms
 from metatrain_symmetry.groups import Irrep
 from metatrain_symmetry.models import Block, open_engine
 
@@ -64,9 +65,7 @@ def write_options(folder, structures, energy="{unit: eV}", direct="eV", more="")
 
 def truths(path, engine):
     """What an options file says of each structure."""
-    systems, tensors, infos = of_options(path, engine)
-    blocks = engine.blocks
-    return [of_tensors(s, t, infos, blocks) for s, t in zip(systems, tensors, strict=True)]
+    return [one.targets(engine.blocks) for one in of_options(path, engine)]
 
 
 def close(found, expected):
@@ -126,8 +125,8 @@ def test_all_datasets_of_a_file(model, tmp_path):
     one = path.read_text().splitlines()
     item = "\n".join(["- " + one[0], *("  " + line for line in one[1:])])
     path.write_text(item + "\n" + item)
-    _, tensors, _ = of_options(path, engine)
-    energies = [part["energy"].block().values.item() for part in tensors]
+    (block,) = [block for block in engine.blocks if block.target == "energy"]
+    energies = [part[block].item() for part in truths(path, engine)]
     assert energies == [-3.0, -3.0]
 
 

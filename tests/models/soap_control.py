@@ -12,7 +12,7 @@ from metatrain.soap_bpnn import SoapBpnn
 from metatrain.utils.architectures import get_default_hypers
 from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
-from orbit_common import generic, irreps
+from models_common import generic, irreps
 
 from metatrain_symmetry.data import read_systems
 from metatrain_symmetry.groups import O3Grid

@@ -11,15 +11,15 @@ from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
 
 from metatrain_symmetry.data import read_systems
+from metatrain_symmetry.data.labelled import LabelledStructure
 from metatrain_symmetry.groups import O3Grid
 from metatrain_symmetry.purify.accumulate import Sweep
 from metatrain_symmetry.purify.features import FeatureEngine
-from metatrain_symmetry.purify.samples import Sample
-from metatrain_symmetry.purify.unknowns import find_problems
+from metatrain_symmetry.purify.problems import find_problems
 
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "orbit"))
-from orbit_common import generic, irreps, rich_info  # noqa: F401
+sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
+from models_common import generic, irreps, rich_info  # noqa: F401
 
 
 TINY = {"d_head": 4, "d_pet": 8, "d_node": 8, "d_feedforward": 8, "num_heads": 2}
@@ -82,7 +82,7 @@ def samples(engine, atoms, seed=0):
             block: torch.from_numpy(random.normal(size=part.shape[1:]))
             for block, part in values.items()
         }
-        found.append(Sample(prepared, truth))
+        found.append(LabelledStructure(prepared, bare_targets=truth))
     return found
 
 

@@ -21,10 +21,10 @@ from purify_common import (
 from metatrain_symmetry.groups import Irrep, O3Grid, representation
 from metatrain_symmetry.models.metatomic import MetatomicEngine
 from metatrain_symmetry.purify.features import FeatureEngine
+from metatrain_symmetry.purify.labels import targets_of
 from metatrain_symmetry.purify.moments import Moments, OrbitSums
-from metatrain_symmetry.purify.samples import targets_of
+from metatrain_symmetry.purify.problems import find_problems, sample_weights
 from metatrain_symmetry.purify.solve import Path, matrix, whitening
-from metatrain_symmetry.purify.unknowns import find_problems, sample_weights
 from metatrain_symmetry.purify.weights import add_to_readout, readout
 
 
@@ -34,9 +34,9 @@ GRID = O3Grid(4)
 
 def physical(engine, sample, problem, matrices):
     """Predictions W Φ of rotated copies in physical units, ``(n, samples, d, P)``."""
-    features = engine.evaluate(sample.prepared, matrices, [], [problem.part.target])
+    features = engine.evaluate(sample.structure, matrices, [], [problem.part.target])
     values = features.layers[problem.part.target]
-    values = values * sample_weights(problem, sample.prepared, False)[:, None]
+    values = values * sample_weights(problem, sample.structure, False)[:, None]
     if problem.part.kind == "system":
         values = values.sum(1, keepdim=True)
     else:
@@ -52,7 +52,7 @@ def whole_model(engine, sample, problem, matrices):
     part = problem.part
     generic_engine = MetatomicEngine(engine.model, [part.target], dtype=torch.float64)
     (block,) = [b for b in generic_engine.blocks if b.irrep == part.irrep]
-    prepared = generic_engine.prepare(sample.prepared.system)
+    prepared = generic_engine.prepare(sample.structure.system)
     found = generic_engine.evaluate(prepared, matrices, [block], []).targets[block]
     per_atom = "/atom" in part.unit
     return found[..., list(problem.properties)] / (prepared.n_atoms if per_atom else 1)
@@ -81,8 +81,8 @@ def fast_model(engine, sample, problem, matrices):
     (block,) = [
         b for b in engine.blocks if (b.target, b.irrep) == (part.target, part.irrep)
     ]
-    found = engine.evaluate(sample.prepared, matrices, [block], []).targets[block]
-    scale = sample.prepared.n_atoms if "/atom" in part.unit else 1
+    found = engine.evaluate(sample.structure, matrices, [block], []).targets[block]
+    scale = sample.structure.n_atoms if "/atom" in part.unit else 1
     return found[..., list(problem.properties)] / scale
 
 
@@ -198,7 +198,7 @@ def test_sums_are_those_of_predictions(forces):
     found = moments.errors(w0)
     assert math.isclose(float(found[0].sum()), error, rel_tol=1e-10)
     assert math.isclose(float(found[1].sum()), unsymmetric, rel_tol=1e-10)
-    assert moments.samples == sum(sample.prepared.n_atoms for sample in chosen)
+    assert moments.samples == sum(sample.structure.n_atoms for sample in chosen)
     assert moments.structures == len(chosen)
 
 
@@ -355,7 +355,7 @@ def test_atomic_basis_sums_are_those_of_predictions():
         toy(atomic_basis()), ["mtt::basis"], [molecule()], GRID
     )
     (sample,) = chosen
-    values = engine.evaluate(sample.prepared, GRID.matrices, engine.blocks, []).targets
+    values = engine.evaluate(sample.structure, GRID.matrices, engine.blocks, []).targets
     for irrep in (Irrep(0), Irrep(2)):
         error = unsymmetric = count = 0.0
         inverse = representation(irrep, GRID.matrices).transpose(1, 2)
@@ -363,7 +363,7 @@ def test_atomic_basis_sums_are_those_of_predictions():
             back = torch.einsum("gmn,gsnp->gsmp", inverse, values[block])
             weights = GRID.weights[:, None, None, None]
             mean = (weights * back).sum(0)
-            error += float((weights * (back - sample.truth[block]).square()).sum())
+            error += float((weights * (back - sample.bare_targets[block]).square()).sum())
             unsymmetric += float((weights * (back - mean).square()).sum())
             count += mean.numel()
         own = [i for i, p in enumerate(problems) if p.part.irrep == irrep]

@@ -15,15 +15,16 @@ from metatrain.utils.data.dataset import _train_test_random_split
 from metatrain.utils.io import model_from_checkpoint
 from purify_common import generic, info_of, irreps, rich_info, structures, toy
 
+from metatrain_symmetry.data import GivenStructure
 from metatrain_symmetry.groups import Irrep
+from metatrain_symmetry.purify.checks import check_memory, grid_degree
 from metatrain_symmetry.purify.choose import Candidate, Score, choose, scan, score
 from metatrain_symmetry.purify.features import FeatureEngine
 from metatrain_symmetry.purify.gradients import Gradients, replaced
 from metatrain_symmetry.purify.moments import Moments
 from metatrain_symmetry.purify.options import complete, read_options
-from metatrain_symmetry.purify.state import check_memory, grid_degree
+from metatrain_symmetry.purify.problems import find_problems
 from metatrain_symmetry.purify.tables import CURVE
-from metatrain_symmetry.purify.unknowns import find_problems
 from metatrain_symmetry.purify.weights import add_to_readout, changed_parameters, readout
 from metatrain_symmetry.report.tradeoff import draw_tradeoff
 
@@ -125,23 +126,22 @@ class Few:
     def __len__(self):
         return len(self.atoms)
 
-    def get(self, index, length_unit=""):
+    def read(self, index, length_unit=""):
         system = systems_to_torch(self.atoms[index], dtype=torch.float64)
-        return "structure", system, {}, {}
+
+        def zeros(blocks):
+            (block,) = [b for b in blocks if "force" in b.target]
+            return {block: torch.zeros(len(system), 3, 1).double()}
+
+        return GivenStructure("structure", system, zeros)
 
 
-def test_guard_measures_forces_and_restores_the_model(monkeypatch):
+def test_guard_measures_forces_and_restores_the_model():
     model = toy(energy_info(gradients=True))
     engine = FeatureEngine(model, ["energy"])
     (problem,) = find_problems(engine)
     w0 = readout(model, problem)
-
-    def zeros(system, tensors, infos, blocks):
-        (block,) = [b for b in blocks if "force" in b.target]
-        return {block: torch.zeros(len(system), 3, 1).double()}
-
-    monkeypatch.setattr("metatrain_symmetry.purify.gradients.of_tensors", zeros)
-    guard = Gradients(model, "energy", Few(engine))
+    guard = Gradients.of(model, "energy", Few(engine))
     same, double = candidate(0.5, 1.0), candidate(0.5, 1.0)
     same.readouts, double.readouts = [w0], [2 * w0]
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -21,12 +21,12 @@ from training_common import MOLECULES, changed, mtt
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.api.purify_checkpoint import purify_checkpoint
 from metatrain_symmetry.data import read_systems
+from metatrain_symmetry.data.splits import read_sets
 from metatrain_symmetry.purify import files
 from metatrain_symmetry.purify.checkpoint import KEY
-from metatrain_symmetry.purify.data import read_sets
 from metatrain_symmetry.purify.features import FeatureEngine
 from metatrain_symmetry.purify.options import read_options
-from metatrain_symmetry.purify.unknowns import sample_weights
+from metatrain_symmetry.purify.problems import sample_weights
 
 
 OPTIONS = changed(
@@ -176,8 +176,8 @@ def test_a_is_that_of_mtt_symmetry(trained, monkeypatch, name):
     """
     monkeypatch.chdir(trained)
     fine = options_with(PURIFY | {"degree": 16, "max_structures": 1})
-    _, held_out = read_sets(read_options(fine))
-    systems = [held_out.get(i)[1] for i in range(len(held_out))]
+    _, held_out = read_sets(read_options(fine).sections)
+    systems = [held_out.read(i).system for i in range(len(held_out))]
     report = symmetry_report(
         name, systems, probes=[], lambda_max=2, degree=16, estimator="grid",
         progress=False, budget=None,
@@ -196,7 +196,7 @@ def test_a_is_that_of_mtt_symmetry(trained, monkeypatch, name):
 
 def test_the_split_is_that_of_the_training(trained, monkeypatch):
     monkeypatch.chdir(trained)
-    sets = read_sets(read_options(options_with()))
+    sets = read_sets(read_options(options_with()).sections)
     for source, name in zip(sets, ("training", "validation"), strict=True):
         (file,) = Path("outputs").glob(f"*/*/indices/{name}.txt")
         indices = np.loadtxt(file, dtype=int)
@@ -204,7 +204,7 @@ def test_the_split_is_that_of_the_training(trained, monkeypatch):
     listed = options_with()
     listed["training_set"]["indices"] = [0, 1, 2]
     listed["validation_set"] = {"indices": [3, 4]}
-    train, held_out = read_sets(read_options(listed))
+    train, held_out = read_sets(read_options(listed).sections)
     assert sorted(i for _, i in train.chosen) == [0, 1, 2]
     assert sorted(i for _, i in held_out.chosen) == [3, 4]
 

@@ -168,29 +168,17 @@ def _read(
     """Read the structures and what is known of their targets."""
     import numpy as np
 
-    from ..data import LazyStructures, read_systems
-    from ..data import targets as reading
+    from ..data import LazyStructures, read_structures
 
-    options = isinstance(structures, str | Path) and str(structures).endswith(
-        (".yaml", ".yml")
-    )
-    if options:
-        systems, tensors, infos = reading.of_options(Path(structures), engine)
-        pairs = read_systems(systems, engine)
-        known = [
-            reading.of_tensors(system, parts, infos, engine.blocks)
-            for system, parts in zip(systems, tensors, strict=True)
-        ]
-    else:
-        pairs = read_systems(structures, engine)
-        known = [reading.of_atoms(atoms, engine.blocks) for atoms, _ in pairs]
-    chosen = np.arange(len(pairs))
-    if limit is not None and limit < len(pairs):
+    found = read_structures(structures, engine)
+    # all labels are looked at before anything is measured
+    targets = [one.targets(engine.blocks) for one in found]
+    chosen = np.arange(len(found))
+    if limit is not None and limit < len(found):
         random = np.random.default_rng(seed)
-        chosen = np.sort(random.choice(len(pairs), limit, replace=False))
-    systems = [pairs[i][1] for i in chosen]
-    names = [f"structure {i}" for i in chosen]
-    return LazyStructures(engine, systems, names, [known[i] for i in chosen])
+        chosen = np.sort(random.choice(len(found), limit, replace=False))
+    systems, names = [found[i].system for i in chosen], [found[i].name for i in chosen]
+    return LazyStructures(engine, systems, names, [targets[i] for i in chosen])
 
 
 def _facts(engine: Any, model: Any, architecture: str) -> "ModelFacts":

@@ -18,7 +18,8 @@ from ..models.engine import Engine
 from ..models.lengths import ASE, length_factor, scaled_system
 from ..models.live_or_exported import atomic_types, length_unit
 from ..places import input_file
-from .targets import check_sizes, of_atoms
+from .agreement import check_sizes
+from .targets_of_atoms import of_atoms
 
 
 FARTHEST = 1e6

@@ -6,12 +6,11 @@ are plain PET checkpoints.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from metatrain.pet import PET, Trainer
 
+from ..models.checkpoints import Checkpoint
 
-Checkpoint = dict[str, Any]
 
 _OWN = 100
 MODEL_VERSION = 1 * _OWN + PET.__checkpoint_version__

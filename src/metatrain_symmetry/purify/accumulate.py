@@ -5,15 +5,16 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
+from ..data.labelled import LabelledStructure
+from ..data.splits import StructureSet
 from ..groups import O3, O3Grid
 from ..measure.structure import Representations
 from ..models.sweep import sweep
-from .data import Source
 from .features import FeatureEngine
+from .labels import Reader, targets_of
 from .moments import Moments, OrbitSums
+from .problems import Problem, sample_weights
 from .processes import Processes
-from .samples import Reader, Sample, targets_of
-from .unknowns import Problem, sample_weights
 
 
 class Sweep:
@@ -42,7 +43,7 @@ class Sweep:
         self.rotated = Representations(O3(), grid, engine.device)
         self.weights = grid.weights.to(engine.device)
 
-    def run(self, source: Source, reader: Reader, bar: tqdm) -> list[Moments]:
+    def run(self, source: StructureSet, reader: Reader, bar: tqdm) -> list[Moments]:
         """Sweep over a set.
 
         :param source: the structures
@@ -65,7 +66,9 @@ class Sweep:
         self.processes.add_up(tensor for one in found for tensor in one.tensors)
         return found
 
-    def add(self, moments: list[Moments], sample: Sample, bar: tqdm | None = None) -> None:
+    def add(
+        self, moments: list[Moments], sample: LabelledStructure, bar: tqdm | None = None
+    ) -> None:
         """Take one structure.
 
         :param moments: of each problem
@@ -88,7 +91,7 @@ class Sweep:
             )
 
     def _orbit(
-        self, sample: Sample, atoms: dict[int, torch.Tensor], bar: tqdm | None
+        self, sample: LabelledStructure, atoms: dict[int, torch.Tensor], bar: tqdm | None
     ) -> dict[int, tuple[OrbitSums, int]]:
         """Sums of one orbit, shared where features and irrep are the same."""
         groups: dict[object, list[int]] = {}
@@ -105,7 +108,7 @@ class Sweep:
         }
         targets = list(dict.fromkeys(self.problems[i].part.target for i in atoms))
         steps = sweep(
-            self.engine, sample.prepared, self.grid.matrices, [], targets, self.memory
+            self.engine, sample.structure, self.grid.matrices, [], targets, self.memory
         )
         for start, values in steps:
             n = len(values.layers[targets[0]])
@@ -128,9 +131,9 @@ class Sweep:
         irrep = self.problems[i].part.irrep
         return next(j for j in members if self.problems[j].part.irrep == irrep)
 
-    def _atom_weights(self, sample: Sample, problem: Problem) -> torch.Tensor:
+    def _atom_weights(self, sample: LabelledStructure, problem: Problem) -> torch.Tensor:
         whole = problem.part.target in self.whole
-        return sample_weights(problem, sample.prepared, whole).to(self.engine.device)
+        return sample_weights(problem, sample.structure, whole).to(self.engine.device)
 
     def _features(
         self,

@@ -14,12 +14,11 @@ from metatrain.utils.io import model_from_checkpoint
 from metatrain.utils.metadata import merge_metadata
 
 from ..models.checkpoints import Checkpoint, read_checkpoint
+from ..models.states import STATES
 
 
 ARCHITECTURES = ("pet", "pet_ssh")
 KEY = "purification"
-STATES = {"best": "best_model_state_dict", "latest": "model_state_dict"}
-"""What is exported and fine-tuned, and what a restart continues with."""
 
 
 def read_pet(path: str | Path) -> Checkpoint:

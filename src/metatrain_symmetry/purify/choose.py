@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 
 from .moments import Moments
+from .problems import Part, Problem
 from .solve import Path
-from .unknowns import Part, Problem
 
 
 # a smaller share of A is not worth a new checkpoint

@@ -48,7 +48,7 @@ class FeatureEngine(PETEngine):
         """Names of the targets."""
         return list(self.targets)
 
-    @cached_property
+    @property
     def bases(self) -> Mapping[str, torch.Tensor]:
         """None: features fill their space."""
         return {}

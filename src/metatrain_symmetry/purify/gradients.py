@@ -7,19 +7,19 @@ rotations, always the same, since each candidate needs another evaluation.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 import torch
 from metatrain.pet import PET
 from scipy.spatial.transform import Rotation
 
-from ..data.labelled import labelled
-from ..data.targets import of_tensors
+from ..data.labelled import LabelledStructure, labelled
+from ..data.splits import StructureSet
 from ..groups import representation
 from ..models import PETEngine, open_engine
 from ..models.live_or_exported import length_unit
 from .choose import Candidate
-from .data import Source
-from .unknowns import Problem
+from .problems import Problem
 from .weights import add_to_readout, readout
 
 
@@ -48,37 +48,49 @@ def replaced(
 
 
 class Gradients:
-    """Errors of the gradients of one energy target.
+    """Errors of the gradients of one energy target; see :meth:`of`.
 
-    :param model: PET, or what inherits from it
-    :param target: name of the energy
-    :param source: the validation set
+    :param engine: of the model
+    :param subjects: structures with labels of the gradients
     """
 
-    def __init__(self, model: PET, target: str, source: Source) -> None:
+    def __init__(self, engine: PETEngine, subjects: list[LabelledStructure]) -> None:
+        self.engine, self.subjects = engine, subjects
+        self.matrices = torch.from_numpy(Rotation.random(ROTATIONS, rng=0).as_matrix())
+        self.matrices[::2] *= -1
+
+    @classmethod
+    def of(cls, model: PET, target: str, source: StructureSet) -> "Gradients":
+        """Find structures with labels.
+
+        :param model: PET, or what inherits from it
+        :param target: name of the energy
+        :param source: the validation set
+        :return: without structures where there are no labels
+        """
         device = next(model.backend.parameters()).device
         engine = open_engine(model, [target], device=device)
         assert isinstance(engine, PETEngine)
-        self.engine, self.model = engine, model
-        self.blocks = list(engine.generic.gradient_kinds)
-        random = Rotation.random(ROTATIONS, rng=0).as_matrix()
-        self.matrices = torch.from_numpy(random)
-        self.matrices[::2] *= -1
-        self.subjects = []
-        if not self.blocks:
-            return
-        for index in range(min(len(source), MOST)):
-            name, system, tensors, infos = source.get(index, length_unit(model))
-            truth = of_tensors(system, tensors, infos, self.blocks)
+        blocks = list(engine.generic.gradient_kinds)
+        subjects = []
+        for index in range(min(len(source), MOST) if blocks else 0):
+            given = source.read(index, length_unit(model))
+            truth = given.targets(blocks)
             truth = {b: v for b, v in truth.items() if v.isfinite().all()}
             if truth:
-                self.subjects.append(labelled(engine, engine.prepare(system, name), truth))
-        self.trained = self._mean_squares() if self.subjects else {}
+                prepared = engine.prepare(given.system, given.name)
+                subjects.append(labelled(engine, prepared, truth))
+        return cls(engine, subjects)
 
     @property
     def known(self) -> bool:
         """Whether there are gradients with labels."""
         return bool(self.subjects)
+
+    @cached_property
+    def trained(self) -> dict[str, float]:
+        """Errors of the trained model."""
+        return self._mean_squares()
 
     def _mean_squares(self) -> dict[str, float]:
         """Sums of squared errors and equivariance errors of forces and of stress."""
@@ -104,7 +116,8 @@ class Gradients:
         """
         if not self.known:
             return float("nan")
-        with replaced(self.model, problems, candidate.readouts):
+        trained = self.trained
+        with replaced(self.engine.model, problems, candidate.readouts):
             found = self._mean_squares()
-        ratios = [(found[name] / max(self.trained[name], 1e-300)) ** 0.5 for name in found]
+        ratios = [(found[name] / max(trained[name], 1e-300)) ** 0.5 for name in found]
         return max(ratios)

@@ -14,6 +14,7 @@ seed that stands there the validation set is that of the training::
       max_structures: 500
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from omegaconf import OmegaConf
@@ -21,6 +22,7 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from ..data.options_files import Source, load, training
+from ..data.splits import Sections
 from ..messages import did_you_mean, quoted
 from ..options import checked
 
@@ -65,28 +67,47 @@ class PurifyHypers(TypedDict):
     """Budget for the matrices of the solve, and for one evaluation, each, in MiB."""
 
 
-def read_options(source: Source) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PurifyOptions:
+    """What an options file says.
+
+    :param sections: data sets, and the seed of their split
+    :param hypers: section ``purify``
+    :param device: where to evaluate, None for a GPU if there is one
+    :param base_precision: 32 or 64, None for that of the model
+    """
+
+    sections: Sections
+    hypers: PurifyHypers
+    device: str | None
+    base_precision: int | None
+
+
+def read_options(source: Source) -> PurifyOptions:
     """Read an options file.
 
     :param source: path of a YAML file, or its content
     :raises ValueError: if it cannot be read, or if an option is unknown or out of range
-    :return: its sections; ``purify`` complete, the sets as OmegaConf containers
+    :return: its sections, complete
     """
     options = training(_checked(source))
-    given = options.get("purify")
-    found: dict[str, Any] = {name: options.get(name) for name in SHARED}
-    section = {} if given is None else given
+    section = {} if options.get("purify") is None else options.purify
     if OmegaConf.is_config(section):
         section = OmegaConf.to_container(section, resolve=True)
-    found["purify"] = complete(section)
-    found["seed"] = 0 if found["seed"] is None else found["seed"]
-    found["test_set"] = 0.0 if found["test_set"] is None else found["test_set"]
-    if found["base_precision"] not in (None, 32, 64):
+    precision = options.get("base_precision")
+    if precision not in (None, 32, 64):
         raise ValueError(
-            f"base_precision is {found['base_precision']}: PET takes 32 and 64, so write "
-            "one of them"
+            f"base_precision is {precision}: PET takes 32 and 64, so write one of them"
         )
-    return found
+    hypers = complete(section)
+    seed, test = options.get("seed"), options.get("test_set")
+    sections = Sections(
+        options.training_set,
+        options.validation_set,
+        0.0 if test is None else test,
+        0 if seed is None else seed,
+    )
+    return PurifyOptions(sections, hypers, options.get("device"), precision)
 
 
 def _checked(source: Source) -> Any:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 import torch
+from metatrain.pet import PET
 
+from ..data.splits import StructureSet, read_sets
 from ..versions import versions
 from .checkpoint import (
     Checkpoint,
@@ -19,10 +21,9 @@ from .checkpoint import (
     with_weights,
 )
 from .choose import PartResult
-from .data import read_sets
-from .options import read_options
-from .processes import Processes, joined, local_device
-from .state import StateRun
+from .options import PurifyOptions, read_options
+from .processes import joined, local_device
+from .purification import Purification
 from .tables import accuracy_table, curve_table
 
 
@@ -80,81 +81,104 @@ def purify(
     """
     read = read_options(options)
     default = "cuda" if torch.cuda.is_available() else "cpu"
-    where = local_device(device or read["device"] or default)
+    where = local_device(device or read.device or default)
     checkpoint = read_pet(model)
     with joined(where) as processes:
-        return _purify(checkpoint, read, where, processes, dry_run, progress, str(model))
+        train, held_out = _limited(read)
+        per_structure = checkpoint.get("train_hypers", {}).get("per_structure_targets", ())
+        states: dict[str, _State] = {}
+        for name, keys in distinct_states(checkpoint).items():
+            net = _in_precision(build_model(checkpoint, keys[0]), read.base_precision)
+            work = Purification.of(
+                net.to(where), train, held_out, read.hypers, per_structure, processes
+            )
+            work.sweep(progress, name)
+            if processes.first:
+                old = {key: checkpoint[key] for key in keys}
+                states[name] = _solved(work, name, old, dry_run)
+        return _collected(checkpoint, read, Path(model).name, states) if states else None
 
 
-def _purify(
-    checkpoint: Checkpoint,
-    options: dict[str, Any],
-    device: torch.device,
-    processes: Processes,
-    dry_run: bool,
-    progress: bool,
-    name: str,
-) -> Purified | None:
-    train, held_out = read_sets(options)
-    settings, seed = options["purify"], options["seed"]
-    train = train.limited(settings["max_structures"], seed)
-    held_out = held_out.limited(settings["max_validation_structures"], seed)
-    per_structure = checkpoint.get("train_hypers", {}).get("per_structure_targets", ())
-    results: dict[str, list[PartResult]] = {}
-    spectra: list[pd.DataFrame] = []
-    changed = dict(checkpoint)
-    for state, keys in distinct_states(checkpoint).items():
-        net = build_model(checkpoint, keys[0]).to(device)
-        if options["base_precision"] is not None:
-            net = net.to(getattr(torch, f"float{options['base_precision']}"))
-        run = StateRun(net, train, held_out, settings, per_structure, processes)
-        run.sweep(progress, state)
-        if not processes.first:
-            continue
-        results[state] = run.solve()
-        if dry_run:
-            continue
-        spectra.append(run.spectra().assign(state=state, when="before"))
-        names = run.apply(results[state])
-        if names:
-            spectra.append(run.spectra().assign(state=state, when="after"))
-        for key in keys:
-            changed[key] = with_weights(checkpoint[key], net, names)
-    if not processes.first:
-        return None
+@dataclass
+class _State:
+    """What was found for one model state.
+
+    :param results: part by part
+    :param spectra: of the outputs, before and after
+    :param weights: states of the checkpoint under their keys, with the new readouts
+    :param how: what a summary says of the sweep
+    """
+
+    results: list[PartResult]
+    spectra: list[pd.DataFrame]
+    weights: dict[str, dict[str, Any]]
+    how: dict[str, Any]
+
+
+def _limited(options: PurifyOptions) -> tuple[StructureSet, StructureSet]:
+    """Training and validation set, as large as was asked for."""
+    train, held_out = read_sets(options.sections)
+    hypers, seed = options.hypers, options.sections.seed
+    return (
+        train.limited(hypers["max_structures"], seed),
+        held_out.limited(hypers["max_validation_structures"], seed),
+    )
+
+
+def _in_precision(model: PET, bits: int | None) -> PET:
+    return model if bits is None else model.to(getattr(torch, f"float{bits}"))
+
+
+def _solved(
+    work: Purification, name: str, old: dict[str, dict[str, Any]], dry_run: bool
+) -> _State:
+    """Solve, and change the readouts unless nothing is to be written."""
+    results, spectra = work.solve(), []
+    if not dry_run:
+        spectra.append(work.spectra().assign(state=name, when="before"))
+        changed = work.apply(results)
+        if changed:
+            spectra.append(work.spectra().assign(state=name, when="after"))
+        old = {key: with_weights(state, work.model, changed) for key, state in old.items()}
+    how = {
+        "grid_degree": work.grid.degree,
+        "rotations": len(work.grid.matrices),
+        "dtype": str(work.engine.dtype).removeprefix("torch."),
+        "structures": {"training": len(work.train), "validation": len(work.held_out)},
+    }
+    return _State(results, spectra, old, how)
+
+
+def _collected(
+    checkpoint: Checkpoint, options: PurifyOptions, name: str, states: dict[str, _State]
+) -> Purified:
+    """Checkpoint and tables of all states."""
+    results = {state: one.results for state, one in states.items()}
+    spectra = [table for one in states.values() for table in one.spectra]
     accuracy = accuracy_table(results)
-    counts = {"training": len(train), "validation": len(held_out)}
-    summary = _summary(name, options, counts, accuracy, len(run.grid.matrices), run)
-    characters = pd.concat(spectra, ignore_index=True) if spectra else pd.DataFrame()
+    summary = _summary(name, options, accuracy, [*states.values()][-1].how)
+    weights = {key: new for one in states.values() for key, new in one.weights.items()}
     return Purified(
-        with_record(changed, summary),
+        with_record({**checkpoint, **weights}, summary),
         curve_table(results),
         accuracy,
-        characters,
+        pd.concat(spectra, ignore_index=True) if spectra else pd.DataFrame(),
         summary,
         results,
     )
 
 
 def _summary(
-    name: str,
-    options: dict[str, Any],
-    counts: dict[str, int],
-    accuracy: pd.DataFrame,
-    rotations: int,
-    run: StateRun,
+    name: str, options: PurifyOptions, accuracy: pd.DataFrame, how: dict[str, Any]
 ) -> dict[str, Any]:
     """What was done, as it stands in the checkpoint and in the report."""
     rows = accuracy.astype(object).where(accuracy.notna(), None).to_dict("records")
-    settings = {key: _plain(value) for key, value in options["purify"].items()}
+    settings = {key: _plain(value) for key, value in options.hypers.items()}
     return {
-        "model": Path(name).name,
+        "model": name,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "settings": {**settings, "seed": options["seed"]},
-        "grid_degree": run.grid.degree,
-        "rotations": rotations,
-        "dtype": str(run.engine.dtype).removeprefix("torch."),
-        "structures": counts,
+        "settings": {**settings, "seed": options.sections.seed},
+        **how,
         "units": "as the user reads them, per atom for per-structure targets but stresses",
         "versions": versions(),
         "parts": [{str(k): _plain(v) for k, v in row.items()} for row in rows],

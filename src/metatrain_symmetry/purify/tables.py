@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from .choose import Candidate, PartResult
-from .unknowns import Part
+from .problems import Part
 
 
 CURVE = [

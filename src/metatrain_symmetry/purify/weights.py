@@ -3,7 +3,7 @@
 import torch
 from metatrain.pet import PET
 
-from .unknowns import Problem
+from .problems import Problem
 
 
 def readout(model: PET, problem: Problem) -> torch.Tensor:

@@ -150,17 +150,13 @@ class Budget:
         """
         return self.share * max(training, SHORTEST)
 
-    def cost(
-        self, plan: Plan, subjects: Sequence[LabelledStructure], orbits: Orbits
-    ) -> float:
+    def cost(self, size: float) -> float:
         """Estimate how long a measurement takes.
 
-        :param plan: of the measurement
-        :param subjects: the structures
-        :param orbits: how they are rotated
+        :param size: of its work, as from :func:`work`
         :return: seconds
         """
-        return self.fixed + self.rate * work(plan, subjects, orbits)
+        return self.fixed + self.rate * size
 
     def learn(self, size: float, seconds: float) -> None:
         """Take note of what a measurement has cost.

@@ -84,7 +84,7 @@ class Monitor(AbstractContextManager["Monitor"]):
 
     def _open(self) -> None:
         assert self.options is not None
-        self.watch = Watch(
+        self.watch = Watch.open(
             self.options,
             self.model,
             self.val_datasets,

@@ -1,6 +1,5 @@
-"""What is done at each epoch: decide, measure, write down, log."""
+"""What is done at each epoch: decide whether to measure, and how much."""
 
-import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,24 +7,18 @@ from typing import Any
 
 import pandas as pd
 import torch
-from metatrain.pet import PET
-from metatrain.utils.logging import ROOT_LOGGER
 
-from ..data.labelled import LabelledStructure, labelled, raw_values
-from ..measure.plan import Orbits, Plan
-from ..measure.series import FOLDER, append
-from ..measure.snapshot import measure_snapshot
-from ..measure.transitions import transitions
-from ..models import Engine, open_engine
-from ..models.pet.probes import group_of
-from . import report
-from .budget import Budget, ladder, work
+from ..data import GivenStructure
+from ..measure.plan import Plan
+from ..measure.series import FOLDER
+from . import log_lines
+from .budget import Budget, ladder
 from .continuation import begin_series
-from .held_out import HeldOut, find_structures
-from .isolation import refresh, replica
+from .held_out import find_structures
 from .options import SymmetryHypers
+from .recorder import Recorder, summary
 from .schedule import epochs_to_measure
-from .wandb_sink import WandbSink, find_run
+from .snapshots import Snapshots
 
 
 BESIDE = 0.1
@@ -33,60 +26,69 @@ BESIDE = 0.1
 
 
 class Watch:
-    """Measurements of one training.
+    """Measurements of one training; see :meth:`open`.
 
     :param options: complete options ``training.symmetry``
-    :param model: the model in training
-    :param val_datasets: validation sets as given to the trainer
-    :param checkpoint_dir: folder of the run
+    :param snapshots: measure the model
+    :param held_out: structures that are watched
+    :param recorder: writes down what was measured
     :param start: epochs completed before
     :param last: epochs completed at the end
-    :raises ValueError: if there are no structures, or no such layers
     """
 
     def __init__(
         self,
+        options: SymmetryHypers,
+        snapshots: Snapshots,
+        held_out: list[GivenStructure],
+        recorder: Recorder,
+        start: int,
+        last: int,
+    ) -> None:
+        self.snapshots, self.held_out, self.recorder = snapshots, held_out, recorder
+        self.start, self.last = start, last
+        schedule = epochs_to_measure(start, last, options["interval"], options["points"])
+        self.due = [epoch for epoch in schedule if epoch not in recorder.series.epochs]
+        self.credit, self.skipped = 1.0, 0
+        self.plans = ladder(len(held_out), options["estimator"])
+        self.plan: Plan | None = None
+        self.done: Plan | None = None
+        self.errors_of_all: bool | None = None
+        self.budget = Budget(options["max_overhead"], options["interval"] is not None)
+        self.measured, self.warned = 0, False
+        self.beside = 0.0
+
+    @classmethod
+    def open(
+        cls,
         options: SymmetryHypers,
         model: torch.nn.Module,
         val_datasets: Sequence[Any],
         checkpoint_dir: Path,
         start: int,
         last: int,
-    ) -> None:
-        self.options, self.model = options, model
-        self.start, self.last = start, last
-        self.orbits = Orbits(options["lambda_max"], options["seed"])
-        engine = self._engine()  # finds wrong layers before hours have passed
-        self.held_out: list[HeldOut] = find_structures(
-            options, engine, val_datasets, checkpoint_dir
-        )
-        self.folder = checkpoint_dir / FOLDER
-        self.series = begin_series(self.folder, start, report.summary(options, engine))
-        schedule = epochs_to_measure(start, last, options["interval"], options["points"])
-        self.due = [epoch for epoch in schedule if epoch not in self.series.epochs]
-        self.credit, self.skipped = 1.0, 0
-        self.plans = ladder(len(self.held_out), options["estimator"])
-        self.plan: Plan | None = None
-        self.done: Plan | None = None
-        self.errors_of_all: bool | None = None
-        fixed = options["interval"] is not None
-        self.budget = Budget(options["max_overhead"], fixed)
-        run = find_run(ROOT_LOGGER.handlers)
-        self.sink = WandbSink(run) if run is not None else None
-        self.engine: Engine | None = None
-        self.subjects: list[LabelledStructure] = []
-        self.measured, self.warned = 0, False
-        self.beside = 0.0
+    ) -> "Watch":
+        """Find layers and structures, and begin or continue the series.
 
-    def _engine(self) -> Engine:
-        twin = replica(self.model)
-        weight = next(twin.parameters())
-        probes = self.options["probes"] if isinstance(twin, PET) else []
-        return open_engine(twin, None, probes, device=weight.device)
+        :param options: complete options ``training.symmetry``
+        :param model: the model in training
+        :param val_datasets: validation sets as given to the trainer
+        :param checkpoint_dir: folder of the run
+        :param start: epochs completed before
+        :param last: epochs completed at the end
+        :raises ValueError: if there are no structures, or no such layers
+        :return: before anything is measured
+        """
+        snapshots = Snapshots(model, options)
+        engine = snapshots.open()  # finds wrong layers before hours have passed
+        held_out = find_structures(options, engine, val_datasets, checkpoint_dir)
+        folder = checkpoint_dir / FOLDER
+        series = begin_series(folder, start, summary(options, engine))
+        return cls(options, snapshots, held_out, Recorder(series, folder), start, last)
 
     def begin(self) -> None:
         """Keep the model as it is before its first step; it is measured later."""
-        self.engine = self._engine()
+        self.snapshots.keep()
         self.budget.restart()
 
     def epoch_done(self, epoch: int) -> None:
@@ -94,16 +96,14 @@ class Watch:
 
         :param epoch: as in metatrain's log, where the first one is 0
         """
-        completed = epoch + 1
         try:
-            self._measure_due(completed)
+            self._measure_due(epoch + 1)
         finally:
-            if self.sink is not None:
-                self.sink.log_next(epoch)
+            self.recorder.step(epoch)
 
     def _measure_due(self, completed: int) -> None:
         training = self._training(completed)
-        if self.engine is None or not self.subjects:
+        if not self.snapshots.ready:
             self._prepare()
             if self.start in self.due:
                 self._choose(training)
@@ -114,7 +114,7 @@ class Watch:
             # even if it fails: what is wrong now may be right at the next one
             self.due = [due for due in self.due if due > completed]
             if worth_it:
-                self._update()
+                self.snapshots.update()
                 self._measure(completed, training)
 
     def _training(self, completed: int) -> float:
@@ -123,48 +123,14 @@ class Watch:
         return self.budget.training / share
 
     def _prepare(self) -> None:
-        """Do once what does not change: neighbour lists, baselines, how fast we are."""
-        if self.engine is None:  # the hook failed, or the model was never called
-            self.engine = self._engine()
-        engine = self.engine
-        self.subjects = [
-            labelled(engine, engine.prepare(one.system, one.name), one.truth(engine.blocks))
-            for one in self.held_out
-        ]
-        trial = Plan(1)
-        try:
-            self._timed(trial, errors_of_all=False)  # what is done once only
-            _, seconds = self._timed(trial, errors_of_all=False)
-        except Exception:
-            self.subjects = []  # nothing is prepared: to be tried again
-            raise
-        self.budget.learn(work(trial, self.subjects, self.orbits), seconds)
-
-    def _timed(
-        self, plan: Plan, errors_of_all: bool
-    ) -> tuple[tuple[dict[str, pd.DataFrame], int], float]:
-        assert self.engine is not None
-        started = time.perf_counter()
-        found = measure_snapshot(
-            self.engine,
-            self.subjects,
-            plan,
-            self.orbits,
-            memory=int(self.options["memory_mib"] * 2**20),
-            errors_of_all=errors_of_all,
-            group_of=group_of,
-        )
-        return found, time.perf_counter() - started
-
-    def _update(self) -> None:
-        assert self.engine is not None
-        twin: Any = self.engine
-        refresh(twin.model, self.model)
+        """Prepare the structures, and see how fast we are."""
+        seconds = self.snapshots.prepare(self.held_out)
+        self.budget.learn(self.snapshots.work(Plan(1)), seconds)
 
     def _choose(self, training: float) -> bool:
         """Choose a plan; say whether this due epoch is measured."""
         budget, left = self.budget, len(self.due)
-        costs = [budget.cost(p, self.subjects, self.orbits) for p in self.plans]
+        costs = [budget.cost(self.snapshots.work(plan)) for plan in self.plans]
         choice = budget.choose(self.plans, costs, training, left, self.measured, self.plan)
         self.plan = choice.plan
         if self.errors_of_all is None:
@@ -172,7 +138,7 @@ class Watch:
         if choice.short and not self.warned:
             self.warned = True
             cost, allowed = costs[self.plans.index(choice.plan)], budget.allowed(training)
-            report.warn_short(
+            log_lines.warn_short(
                 choice, cost, budget.measuring, allowed, budget.fixed_schedule
             )
         # the measured ones are spread evenly over the due ones
@@ -186,10 +152,7 @@ class Watch:
 
     def _decide_about_errors(self, each: float) -> None:
         """Whether errors of the structures without A are worth their time."""
-        assert self.engine is not None
-        started = time.perf_counter()
-        raw_values(self.engine, self.subjects[0].structure, self.engine.blocks)
-        seconds = (time.perf_counter() - started) * len(self.subjects)
+        seconds = self.snapshots.seconds_of_errors()
         self.errors_of_all = self.budget.fixed_schedule or seconds <= BESIDE * each
         if self.errors_of_all:
             self.beside = self.budget.fixed = seconds
@@ -200,58 +163,44 @@ class Watch:
         assert plan is not None
         self.done = plan
         started = time.perf_counter()
-        (tables, evaluations), seconds = self._timed(plan, bool(self.errors_of_all))
+        found = self.snapshots.measure(plan, bool(self.errors_of_all))
         skipped, self.skipped = self.skipped, 0
         row = {
-            "evaluations": evaluations,
-            "seconds": round(seconds, 3),
+            "evaluations": found.evaluations,
+            "seconds": round(found.seconds, 3),
             "training_seconds": round(training, 3),
             "n_structures": plan.n_structures,
             "circles": plan.circles,
             "design": plan.design,
-            "note": report.note(plan, before, skipped, len(self.held_out)),
+            "note": log_lines.note(plan, before, skipped, len(self.held_out)),
         }
-        tables["measurements"] = pd.DataFrame([row])
-        self._keep(tables, completed)
+        measurements = pd.DataFrame([row])
+        self.recorder.keep({**found.tables, "measurements": measurements}, completed)
         self.measured += 1
-        logging.info(report.line(self.series, completed))
-        if self.sink is not None:
-            self.sink.add(self.series, completed)
-        self._learn(plan, seconds, time.perf_counter() - started - seconds)
-
-    def _learn(self, plan: Plan, seconds: float, rest: float) -> None:
-        """Take note of what a measurement took, and its files, pictures and logs."""
-        size = work(plan, self.subjects, self.orbits)
-        self.budget.learn(size, max(seconds - self.beside, 0.1 * seconds))
-        self.budget.apart += rest
-
-    def _keep(self, tables: dict[str, pd.DataFrame], completed: int) -> None:
-        """Append to the series in memory and in the files."""
-        for table in tables.values():
-            table.insert(0, "epoch", completed)
-        series = self.series
-        series.characters = _joined(series.characters, tables["characters"])
-        tables["events"] = transitions(series.characters, series.events)
-        for name in ("equivariance", "measurements", "events"):
-            setattr(series, name, _joined(getattr(series, name), tables[name]))
-        append(self.folder, tables)
-        for text in report.headlines(tables["events"]):
-            logging.info(f"Sudden transition: {text}")
+        self.recorder.tell(completed)
+        counted = max(found.seconds - self.beside, 0.1 * found.seconds)
+        self.budget.learn(self.snapshots.work(plan), counted)
+        # files, pictures and logs
+        self.budget.apart += time.perf_counter() - started - found.seconds
 
     def close(self, finished: bool) -> None:
         """Measure the end, if metatrain did not log it.
 
         :param finished: whether the training came to its end
         """
-        if not finished or self.last <= self.start or self.last in self.series.epochs:
+        if (
+            not finished
+            or self.last <= self.start
+            or self.last in self.recorder.series.epochs
+        ):
             return
-        if self.engine is None or not self.subjects:
+        if not self.snapshots.ready:
             self._prepare()
         training = self._training(self.last)
         if self.plan is None:
             self.due = [self.last]
             self._choose(training)
-        self._update()
+        self.snapshots.update()
         self._measure(self.last, training)
 
     def finish(self, finished: bool) -> None:
@@ -259,21 +208,5 @@ class Watch:
 
         :param finished: whether the training came to its end
         """
-        page = None
-        try:
-            if finished and self.last > self.start and self.series.epochs:
-                budget = self.budget
-                started = time.perf_counter()
-                page = report.draw(self.series, self.folder)
-                seconds = time.perf_counter() - started
-                logging.info(report.closing(self.series, page, budget, seconds))
-        finally:
-            if self.sink is not None:
-                self.sink.close(self.last, self.series, page)
-
-
-def _joined(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Rows of both, without pandas' complaint about empty tables."""
-    if not len(new):
-        return old
-    return pd.concat([old, new], ignore_index=True) if len(old) else new.copy()
+        drawn = finished and self.last > self.start and self.recorder.series.epochs
+        self.recorder.finish(self.last, self.budget if drawn else None)

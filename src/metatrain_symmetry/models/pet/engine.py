@@ -80,9 +80,12 @@ class PETEngine:
         """
         return self.catalogue.expand(self._asked)
 
-    @cached_property
+    @property
     def bases(self) -> Mapping[str, torch.Tensor]:
-        """Subspaces that layers fill, see :meth:`Catalogue.bases`."""
+        """Subspaces that layers fill, see :meth:`Catalogue.bases`.
+
+        Looked up each time: they follow the weights, which a training changes.
+        """
         return self.catalogue.bases(self.model.backend, self.probes)
 
     def prepare(self, system: System, name: str = "structure") -> PETStructure:

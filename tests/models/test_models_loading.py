@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from common import energy_info, molecule, pet, pet_ssh
-from orbit_common import rich_info, rotations
+from models_common import rich_info, rotations
 
 from metatrain_symmetry.data import read_systems
 from metatrain_symmetry.models import PETEngine, open_engine

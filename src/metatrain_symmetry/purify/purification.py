@@ -1,130 +1,112 @@
 """One model state: sweep, solve, choose, and change its readouts."""
 
 import logging
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import pandas as pd
+import torch
 from metatrain.pet import PET
 from tqdm import tqdm
 
-from ..data.targets import check_targets
+from ..data.agreement import check_targets
+from ..data.splits import StructureSet
 from ..groups import O3Grid
-from ..messages import did_you_mean
 from .accumulate import Sweep
+from .checks import check_memory, choose_targets, grid_degree
 from .choose import Candidate, PartResult, choose, scan, score
-from .data import Source
 from .features import FeatureEngine
 from .gradients import Gradients
+from .labels import Reader, labelled_blocks
 from .moments import Moments
+from .options import PurifyHypers
+from .problems import Part, Problem, find_problems
 from .processes import Processes
-from .samples import Reader, labelled_blocks
 from .solve import whitening
 from .spectra import output_spectra
-from .unknowns import Part, Problem, find_problems
 from .weights import add_to_readout, changed_parameters, readout
 
 
-def choose_targets(
-    model: PET, available: Iterable[str], asked: list[str] | None
-) -> list[str]:
-    """Targets to purify.
+@dataclass
+class Purification:
+    """Purification of one model state; see :meth:`of`.
 
-    :param model: PET, or what inherits from it
-    :param available: those in the data
-    :param asked: for by the user, None for all
-    :raises ValueError: if one is not in the model or not in the data, or if none is left
-    :return: their names
-    """
-    known, given = list(model.dataset_info.targets), sorted(available)
-    for name in asked or []:
-        for names, where in ((known, "the model has"), (given, "the data set has")):
-            if name not in names:
-                raise ValueError(f"{where} no target '{name}': {did_you_mean(name, names)}")
-    found = [name for name in known if name in (asked or given)]
-    if not found:
-        raise ValueError(
-            f"the data set has no target of the model: it has {', '.join(given)}, the "
-            f"model {', '.join(known)}"
-        )
-    return found
-
-
-def grid_degree(problems: list[Problem], degree: int | None) -> int:
-    """Degree of the grid.
-
-    :param problems: of the model
-    :param degree: asked for by the user, if any
-    :raises ValueError: if it cannot integrate the equivariance error of a target
-    :return: at least twice the largest λ
-    """
-    needed = 2 * max(p.part.irrep.o3_lambda for p in problems)
-    if degree is None:
-        return max(8, needed)
-    if degree < needed:
-        raise ValueError(
-            f"purify.degree: a target of λ = {needed // 2} needs a grid of degree {needed} "
-            f"or more, not {degree}"
-        )
-    return degree
-
-
-def check_memory(problems: list[Problem], width: int, budget: int) -> None:
-    """Make sure, before the sweep, that the matrices of all problems fit.
-
-    :param problems: of the model
-    :param width: number of features
-    :param budget: in bytes
-    :raises MemoryError: if they do not
-    """
-    sizes = [p.part.irrep.dimension * width for p in problems]
-    # two sets at once, then the working space of the largest solve, as measured
-    total = sum(2 * 8 * size**2 for size in sizes) + 8 * 8 * max(sizes) ** 2
-    if total > budget:
-        largest = max(zip(sizes, map(str, (p.part for p in problems)), strict=True))
-        raise MemoryError(
-            f"{len(sizes)} systems of equations, the largest with {largest[0]} unknowns "
-            f"for {largest[1]}, take {total / 2**20:.0f} MiB: raise purify.memory_mib "
-            "above that, or name fewer purify.targets"
-        )
-
-
-class StateRun:
-    """Purification of one model state.
-
-    :param model: of the state; its readouts are changed by :meth:`apply`
+    :param engine: of the model, whose readouts are changed by :meth:`apply`
+    :param problems: all that is solved
+    :param trained: for each its readout ``(P, d K)``
+    :param grid: the orbit of the sweep
     :param train: training set
     :param held_out: validation set
-    :param options: section ``purify``, complete
-    :param per_structure: per-structure targets that do not count per atom
+    :param hypers: section ``purify``
+    :param whole: per-structure targets that do not count per atom
     :param processes: which share the sweep
     """
 
-    def __init__(
-        self,
+    engine: FeatureEngine
+    problems: list[Problem]
+    trained: list[torch.Tensor]
+    grid: O3Grid
+    train: StructureSet
+    held_out: StructureSet
+    hypers: PurifyHypers
+    whole: frozenset[str]
+    processes: Processes
+    moments: list[Moments] = field(default_factory=list, init=False)
+    held_out_moments: list[Moments] = field(default_factory=list, init=False)
+
+    @classmethod
+    def of(
+        cls,
         model: PET,
-        train: Source,
-        held_out: Source,
-        options: dict[str, Any],
+        train: StructureSet,
+        held_out: StructureSet,
+        hypers: PurifyHypers,
         per_structure: Iterable[str] = (),
         processes: Processes | None = None,
-    ) -> None:
-        self.model, self.options = model, options
-        self.train, self.held_out = train, held_out
-        self.whole = frozenset(per_structure)
-        self.processes = processes or Processes()
+    ) -> "Purification":
+        """Find out what is to be solved, and that it can be.
+
+        :param model: of the state
+        :param train: training set
+        :param held_out: validation set
+        :param hypers: section ``purify``
+        :param per_structure: per-structure targets that do not count per atom
+        :param processes: which share the sweep
+        :raises ValueError: if targets or grid do not suit the model
+        :raises MemoryError: if the matrices of the solve do not fit the budget
+        :return: before any work
+        """
         available = train.targets & held_out.targets
-        targets = choose_targets(model, available, options["targets"])
-        self.engine = FeatureEngine(model, targets)
+        engine = FeatureEngine(model, choose_targets(model, available, hypers["targets"]))
         for infos in (*train.infos, *held_out.infos):
-            check_targets(self.engine, infos)
-        self.problems = find_problems(self.engine, self.whole)
+            check_targets(engine, infos)
+        whole = frozenset(per_structure)
+        problems = find_problems(engine, whole)
         # before any work: a last layer may have been replaced
-        self.trained = [readout(model, problem) for problem in self.problems]
-        self.memory = int(options["memory_mib"] * 2**20)
-        check_memory(self.problems, self.engine.width, self.memory)
-        self.grid = O3Grid(grid_degree(self.problems, options["degree"]))
-        self.reader = Reader(self.engine, labelled_blocks(self.engine))
+        trained = [readout(model, problem) for problem in problems]
+        check_memory(problems, engine.width, _bytes(hypers))
+        return cls(
+            engine,
+            problems,
+            trained,
+            O3Grid(grid_degree(problems, hypers["degree"])),
+            train,
+            held_out,
+            hypers,
+            whole,
+            processes or Processes(),
+        )
+
+    @property
+    def model(self) -> PET:
+        """The model whose readouts are changed."""
+        return self.engine.model
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Reads structures and labels of both sets."""
+        return Reader(self.engine, labelled_blocks(self.engine))
 
     def sweep(self, progress: bool = True, name: str = "") -> None:
         """Evaluate both sets along the grid, and keep the moments.
@@ -132,8 +114,9 @@ class StateRun:
         :param progress: whether to show a progress bar
         :param name: of the state, for the bar
         """
+        memory = _bytes(self.hypers)
         run = Sweep(
-            self.engine, self.problems, self.grid, self.memory, self.whole, self.processes
+            self.engine, self.problems, self.grid, memory, self.whole, self.processes
         )
         counts = [len(self.processes.mine(len(s))) for s in (self.train, self.held_out)]
         total = sum(counts) * len(self.grid.matrices)
@@ -173,10 +156,10 @@ class StateRun:
             score(training, trained), trained,
         )  # fmt: skip
         candidates = scan(
-            training, held_out, trained, self.options["alpha"], self.options["ridge"]
+            training, held_out, trained, self.hypers["alpha"], self.hypers["ridge"]
         )
         chosen, reason = choose(
-            before, candidates, self.options["max_rmse_increase"],
+            before, candidates, self.hypers["max_rmse_increase"],
             self._gradients(part, problems),
         )  # fmt: skip
         return PartResult(
@@ -201,21 +184,23 @@ class StateRun:
                 "these structures show: the weights change no more than they must"
             )
 
-    def _gradients(self, part: Part, problems: list[Problem]) -> Any:
+    def _gradients(
+        self, part: Part, problems: list[Problem]
+    ) -> Callable[[Candidate], float] | None:
         """Watch the gradients of an energy that was trained on them."""
         if not self.model.dataset_info.targets[part.target].gradients:
             return None
-        guard = Gradients(self.model, part.target, self.held_out)
+        guard = Gradients.of(self.model, part.target, self.held_out)
         if not guard.known:
             return None
         return lambda candidate: guard.ratio(problems, candidate)
 
     def spectra(self) -> pd.DataFrame:
         """Spectra of the outputs on some validation structures."""
-        count = min(self.options["report_structures"], len(self.held_out))
-        samples = [self.reader.read(self.held_out, i).prepared for i in range(count)]
+        count = min(self.hypers["report_structures"], len(self.held_out))
+        samples = [self.reader.read(self.held_out, i).structure for i in range(count)]
         wanted = labelled_blocks(self.engine)
-        return output_spectra(self.engine, samples, wanted, self.grid, self.memory)
+        return output_spectra(self.engine, samples, wanted, self.grid, _bytes(self.hypers))
 
     def apply(self, results: list[PartResult]) -> set[str]:
         """Give the model the chosen readouts.
@@ -239,3 +224,8 @@ class StateRun:
 def _counts(moments: list[Moments]) -> tuple[int, int]:
     """Samples and structures of the problem that has most."""
     return max((one.samples, one.structures) for one in moments)
+
+
+def _bytes(hypers: PurifyHypers) -> int:
+    """Memory that matrices and evaluations may take, each."""
+    return int(hypers["memory_mib"] * 2**20)

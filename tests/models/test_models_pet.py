@@ -11,7 +11,7 @@ from metatomic.torch import ModelOutput
 from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
 from metatrain.utils.evaluate_model import evaluate_model
-from orbit_common import STRUCTURES, generic, rich_info, rotations
+from models_common import STRUCTURES, generic, rich_info, rotations
 
 from metatrain_symmetry.data import read_systems
 from metatrain_symmetry.groups.irreps import Irrep

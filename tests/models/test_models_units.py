@@ -8,7 +8,7 @@ from common import TYPES, molecule, pet
 from metatomic.torch import unit_conversion_factor
 from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
-from orbit_common import generic
+from models_common import generic
 
 from metatrain_symmetry.data import read_systems
 from metatrain_symmetry.groups import Irrep

@@ -1,35 +1,18 @@
-"""Structures with their targets, ready for the sweep."""
+"""Labels of the sweep: read, checked, and sorted as the normal equations take them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from metatomic.torch import System
 
 from ..data import read_systems
-from ..data.labelled import labelled
-from ..data.targets import of_tensors
+from ..data.labelled import LabelledStructure, labelled
+from ..data.splits import StructureSet
 from ..models import open_engine
-from ..models.engine import Block, Engine, Prepared
+from ..models.engine import Block, Engine
 from ..models.live_or_exported import length_unit
-from .data import Source
 from .features import FeatureEngine
-from .unknowns import Problem, blocks_of, counts_per_atom
-
-
-Truth = dict[Block, torch.Tensor]
-
-
-@dataclass
-class Sample:
-    """A structure and its targets.
-
-    :param prepared: by the engine
-    :param truth: targets without composition, ``(samples, 2 λ + 1, properties)``, float64
-    """
-
-    prepared: Prepared
-    truth: Truth
+from .problems import Problem, blocks_of, counts_per_atom
 
 
 class Reader:
@@ -50,7 +33,7 @@ class Reader:
             )
         self.exact: Engine = exact
 
-    def read(self, source: Source, index: int) -> Sample:
+    def read(self, source: StructureSet, index: int) -> LabelledStructure:
         """Read a structure.
 
         :param source: the set
@@ -58,20 +41,22 @@ class Reader:
         :raises ValueError: if the model cannot take it, or if a label is not finite
         :return: the structure, with the targets that it has
         """
-        name, system, tensors, infos = source.get(index, self.length_unit)
+        given = source.read(index, self.length_unit)
+        name, system = given.name, given.system
         self._check(system, name)
         try:
-            raw = of_tensors(system, tensors, infos, self.blocks)
+            raw = given.targets(self.blocks)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         truth = {block: part for block, part in raw.items() if _labelled(block, part, name)}
         if not truth:
-            return Sample(self.engine.prepare(system, name), {})
+            return LabelledStructure(self.engine.prepare(system, name))
         exact = labelled(self.exact, self.exact.prepare(system, name), truth)
-        prepared = exact.structure
-        if self.exact is not self.engine:
-            prepared = self.engine.prepare(system, name)
-        return Sample(prepared, exact.bare_targets)
+        if self.exact is self.engine:
+            return exact
+        return LabelledStructure(
+            self.engine.prepare(system, name), bare_targets=exact.bare_targets
+        )
 
     def _check(self, system: System, name: str) -> None:
         try:
@@ -93,7 +78,7 @@ def _labelled(block: Block, values: torch.Tensor, name: str) -> bool:
 
 
 def targets_of(
-    engine: FeatureEngine, sample: Sample, problem: Problem, whole: bool
+    engine: FeatureEngine, sample: LabelledStructure, problem: Problem, whole: bool
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Targets of a problem, as its normal equations take them.
 
@@ -104,7 +89,7 @@ def targets_of(
     :return: atoms that are samples (of per-structure targets all) and ``(samples, d, P)``;
         None if the structure has none, or not all
     """
-    part, prepared = problem.part, sample.prepared
+    part, prepared = problem.part, sample.structure
     types = prepared.system.types.tolist()
     atoms = torch.tensor([i for i, t in enumerate(types) if problem.scales[t] > 0])
     if not len(atoms):
@@ -115,9 +100,9 @@ def targets_of(
     for place, block in blocks_of(engine, prepared, part.target):
         if place.dense != problem.dense or block.irrep != part.irrep:
             continue
-        if block not in sample.truth:
+        if block not in sample.bare_targets:
             continue
-        values = sample.truth[block]
+        values = sample.bare_targets[block]
         if place.atoms is None:
             found[:] = values
         else:

@@ -13,7 +13,7 @@ from metatrain.utils.pydantic import MetatrainValidationError
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from metatrain_symmetry.purify.data import read_sets
+from metatrain_symmetry.data.splits import read_sets
 from metatrain_symmetry.purify.options import read_options
 
 
@@ -138,7 +138,7 @@ def written(path, value):
 def test_what_metatrain_reads_we_read_alike(metatrain, path, value):
     options = written(path, value)
     opened, (_, validation) = metatrain(copy.deepcopy(options))
-    train_set, held_out = read_sets(read_options(options))
+    train_set, held_out = read_sets(read_options(options).sections)
     for one, (dataset, infos) in zip(train_set.datasets, opened, strict=False):
         assert dict(one.infos) == dict(infos)
         _, tensors = one.sample(2)
@@ -162,7 +162,7 @@ def test_what_metatrain_refuses_we_refuse(folder, monkeypatch, path, value):
     with pytest.raises(expected):
         train.train_model(OmegaConf.create(copy.deepcopy(options)))
     with pytest.raises(ValueError, match=r".") as error:
-        read_sets(read_options(options))
+        read_sets(read_options(options).sections)
     assert len(str(error.value).splitlines()) == 1
 
 
@@ -174,4 +174,4 @@ def test_parts_of_a_training_set_must_agree(folder, monkeypatch):
     other = edited(other, f"targets/{FORCE}/num_subtargets", 3)
     options = written(SET, [eval_options(), other])
     with pytest.raises(ValueError, match=f"{FORCE}.* differs between"):
-        read_sets(read_options(options))
+        read_sets(read_options(options).sections)

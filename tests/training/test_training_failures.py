@@ -28,7 +28,7 @@ from metatrain_symmetry import io
 from metatrain_symmetry.measure.series import Series
 from metatrain_symmetry.models import open_engine
 from metatrain_symmetry.pet_ssh import Trainer
-from metatrain_symmetry.training import Monitor, complete, watch
+from metatrain_symmetry.training import Monitor, complete, recorder, snapshots
 from metatrain_symmetry.training import monitor as monitor_module
 from metatrain_symmetry.training.budget import GUARANTEED
 from metatrain_symmetry.training.isolation import refresh, replica, undisturbed
@@ -123,7 +123,7 @@ def test_an_error_is_reported_once(data, unwatched, tmp_path, monkeypatch, caplo
         torch.rand(3)  # even then the random numbers of the training stay
         raise RuntimeError("the stars\nare wrong")
 
-    monkeypatch.setattr(watch, "measure_snapshot", fail)
+    monkeypatch.setattr(snapshots, "measure_snapshot", fail)
     assert_same(run(data, tmp_path, SYMMETRY), unwatched)
     assert warnings_of(caplog) == [
         "Symmetry is not measured this time: the stars are wrong"
@@ -134,7 +134,7 @@ def test_an_error_is_reported_once(data, unwatched, tmp_path, monkeypatch, caplo
 
 
 def test_a_full_disk(data, unwatched, tmp_path, monkeypatch, caplog):
-    original, calls = watch.append, []
+    original, calls = recorder.append, []
 
     def full(*arguments):
         calls.append(1)
@@ -142,7 +142,7 @@ def test_a_full_disk(data, unwatched, tmp_path, monkeypatch, caplog):
             raise OSError(28, "No space left on device")
         original(*arguments)
 
-    monkeypatch.setattr(watch, "append", full)
+    monkeypatch.setattr(recorder, "append", full)
     assert_same(run(data, tmp_path, SYMMETRY), unwatched)
     assert len(warnings_of(caplog)) == 1
     assert "No space left on device" in warnings_of(caplog)[0]

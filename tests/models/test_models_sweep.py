@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from orbit_common import rotations
+from models_common import rotations
 
 from metatrain_symmetry.groups.irreps import Irrep
-from metatrain_symmetry.models import Block, Engine, FunctionEngine, sweep
+from metatrain_symmetry.models import Block, Engine, FunctionEngine, Prepared, sweep
 from metatrain_symmetry.models.sweep import chunk_size
 
 
@@ -106,3 +106,10 @@ def test_functions():
 def test_name_of_a_block():
     assert BLOCK.name == "dipole"
     assert Block("a", Irrep(0), detail="atom_type=6").name == "a[atom_type=6]"
+
+
+def test_a_structure_of_another_engine_is_refused():
+    engine = FunctionEngine()
+    system = engine.prepare(POINTS).system
+    with pytest.raises(TypeError, match="prepare the structure with the engine"):
+        engine.evaluate(Prepared("structure", system, 1, 0), torch.eye(3)[None], [], [])

@@ -1,4 +1,4 @@
-"""Models, structures and references for the tests of the orbit room."""
+"""Models, structures and references for the tests of the models."""
 
 import ase
 import torch

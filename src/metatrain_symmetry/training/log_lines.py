@@ -1,44 +1,21 @@
-"""What is said about a series: a line in the log, notes, the summary, the page."""
+"""What is said about a series: lines in the log, and notes of what the budget did."""
 
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ..measure.plan import Plan
-from ..measure.series import FORMAT, Series
-from ..models import Engine
-from ..versions import versions
+from ..measure.series import Series
 from .budget import Budget, Choice
-from .options import SymmetryHypers
 
 
 OUTPUT = re.compile(r" \(\d+,[+-]\)$")
 """How the name of an output's probe ends, and that of a layer does not."""
-
-
-def summary(options: SymmetryHypers, engine: Engine) -> dict[str, Any]:
-    """What does not change during a training.
-
-    :param options: complete options ``training.symmetry``
-    :param engine: of the model
-    :return: can be written as JSON
-    """
-    model: Any = getattr(engine, "model", None)
-    return {
-        "format": FORMAT,
-        "model": f"{type(model).__name__} in training",
-        "settings": dict(options),
-        "versions": versions(),
-        "probes": list(engine.probes),
-        "outputs": [f"{block.name} {block.irrep}" for block in engine.blocks],
-        "dtype": str(engine.dtype).removeprefix("torch."),
-        "epochs": "completed passes over the training set; 0 is the untrained model",
-    }
 
 
 def note(plan: Plan, before: Plan | None, skipped: int, structures: int) -> str:
@@ -118,7 +95,7 @@ def line(series: Series, epoch: int) -> str:
     return f"{text} | {cost.note}" if cost.note else text
 
 
-def _errors(row: Mapping[Any, Any]) -> str:
+def _errors(row: Mapping[Hashable, Any]) -> str:
     """A of one output, and beside it the error over the same structures."""
     sign = "+" if row["o3_sigma"] == 1 else "-"
     unit = f" {row['unit']}" if row["unit"] else ""
@@ -153,16 +130,3 @@ def closing(series: Series, page: Path, budget: Budget, drawing: float) -> str:
         f"{budget.apart:.1f} s. Page (drawn in {drawing:.1f} s): '{page}'. Figures: "
         f"`mtt symmetry {page.parent.parent}`"
     )
-
-
-def draw(series: Series, folder: Path) -> Path:
-    """Write the page of a series; other figures are drawn by ``mtt symmetry RUN_DIR``.
-
-    :param series: what was measured
-    :param folder: where to
-    :return: the page
-    """
-    # takes a moment to import
-    from ..report.series_page import write_series_page
-
-    return write_series_page(series, folder / "index.html")

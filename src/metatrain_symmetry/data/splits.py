@@ -6,20 +6,23 @@ the same as there. ``test_set`` is never looked at.
 
 import random
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from metatomic.torch import System
 from metatrain.utils.omegaconf import check_units
 from omegaconf import OmegaConf
 
-from ..data.datasets import DataSet, Infos, open_sets, read_indices
 from ..messages import reason
+from .datasets import DataSet, Infos, open_sets, read_indices
+from .given import GivenStructure
+from .targets_of_tensors import of_tensors
 
 
-class Source:
+class StructureSet:
     """A set of structures, read when they are asked for.
 
     :param name: how messages call it
@@ -45,23 +48,23 @@ class Source:
         """What the targets of each data set are."""
         return [one.infos for one in self.datasets]
 
-    def get(
-        self, index: int, length_unit: str = ""
-    ) -> tuple[str, System, dict[str, Any], Infos]:
+    def read(self, index: int, length_unit: str = "") -> GivenStructure:
         """Read a structure.
 
         :param index: in this set
         :param length_unit: of the model; empty for that of the file
-        :return: how messages call it, the structure, its targets, what they are
+        :return: the structure
         """
         number, position = self.chosen[index]
         where = f"structure {position}"
         if len(self.datasets) > 1:
             where += f" of data set {number}"
-        system, tensors = self.datasets[number].sample(position, length_unit)
-        return f"{where} ({self.name} set)", system, tensors, self.datasets[number].infos
+        one = self.datasets[number]
+        system, tensors = one.sample(position, length_unit)
+        targets = partial(of_tensors, system, tensors, one.infos)
+        return GivenStructure(f"{where} ({self.name} set)", system, targets)
 
-    def limited(self, count: int | None, seed: int) -> "Source":
+    def limited(self, count: int | None, seed: int) -> "StructureSet":
         """Some of the structures, at random.
 
         :param count: how many, None for all
@@ -72,18 +75,34 @@ class Source:
             return self
         picked = np.random.default_rng(seed).permutation(len(self))[:count]
         chosen = [self.chosen[i] for i in sorted(picked)]
-        return Source(self.name, self.datasets, chosen)
+        return StructureSet(self.name, self.datasets, chosen)
 
 
-def read_sets(options: Mapping[str, Any]) -> tuple[Source, Source]:
+@dataclass(frozen=True)
+class Sections:
+    """Data sets of an options file, checked by metatrain.
+
+    :param training_set: in any form that metatrain takes
+    :param validation_set: a share of the training set, indices, or a section
+    :param test_set: a share, or a section, which is never looked at
+    :param seed: of the split
+    """
+
+    training_set: Any
+    validation_set: Any
+    test_set: Any = 0.0
+    seed: int = 0
+
+
+def read_sets(sections: Sections) -> tuple[StructureSet, StructureSet]:
     """Read training and validation set.
 
-    :param options: complete, see :func:`~metatrain_symmetry.purify.options.read_options`
+    :param sections: of the options file
     :raises ValueError: if a section cannot be read, or if a set is empty
     :return: training and validation set
     """
-    with _seeded(options["seed"]):
-        train, held_out = _split(options)
+    with _seeded(sections.seed):
+        train, held_out = _split(sections)
     for source in (train, held_out):
         if not len(source):
             raise ValueError(
@@ -105,22 +124,22 @@ def _seeded(seed: int) -> Iterator[None]:
         random.setstate(states[1])
 
 
-def _split(options: Mapping[str, Any]) -> tuple[Source, Source]:
-    datasets, section = open_sets(options["training_set"], "training_set")
+def _split(sections: Sections) -> tuple[StructureSet, StructureSet]:
+    datasets, section = open_sets(sections.training_set, "training_set")
     _check_agreement(datasets)
     chosen = [(n, i) for n, one in enumerate(datasets) for i in one.indices]
-    validation, test = options["validation_set"], options["test_set"]
+    validation, test = sections.validation_set, sections.test_set
     share, rest = 0.0, 1.0
     if isinstance(validation, int | float):
         share = float(validation)
         rest -= share
         chosen, held_out = _divide(chosen, rest, share)
-        kept = Source("validation", datasets, held_out)
+        kept = StructureSet("validation", datasets, held_out)
     else:
         kept = _named(validation, datasets, section)
     if isinstance(test, int | float) and test > 0:
         chosen, _ = _divide(chosen, rest - float(test), float(test))
-    return Source("training", datasets, chosen), kept
+    return StructureSet("training", datasets, chosen), kept
 
 
 def _check_agreement(datasets: list[DataSet]) -> None:
@@ -135,7 +154,7 @@ def _check_agreement(datasets: list[DataSet]) -> None:
                 )
 
 
-def _named(validation: Any, datasets: list[DataSet], section: Any) -> Source:
+def _named(validation: Any, datasets: list[DataSet], section: Any) -> StructureSet:
     """A validation set that is no share of the training set."""
     if OmegaConf.is_dict(validation) and "systems" not in validation:
         if len(datasets) > 1:
@@ -145,7 +164,7 @@ def _named(validation: Any, datasets: list[DataSet], section: Any) -> Source:
             )
         size = len(datasets[0].data)
         indices = read_indices(validation["indices"], size, "validation_set")
-        return Source("validation", datasets, [(0, i) for i in indices])
+        return StructureSet("validation", datasets, [(0, i) for i in indices])
     found, completed = open_sets(validation, "validation_set")
     if len(found) != len(datasets):
         raise ValueError(
@@ -157,7 +176,7 @@ def _named(validation: Any, datasets: list[DataSet], section: Any) -> Source:
     except ValueError as error:
         raise ValueError(f"validation_set and training_set: {reason(error)}") from error
     chosen = [(n, i) for n, one in enumerate(found) for i in one.indices]
-    return Source("validation", found, chosen)
+    return StructureSet("validation", found, chosen)
 
 
 def _divide(

@@ -5,9 +5,9 @@ import torch
 from common import TYPES, energy_info, pet, pet_ssh
 from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
-from orbit_common import generic, rich_info
+from models_common import generic, rich_info
 
-from metatrain_symmetry.models import GROUPS, group_of
+from metatrain_symmetry.models import GROUPS, group_of, open_engine
 from metatrain_symmetry.models.pet.catalogue import Catalogue
 
 
@@ -152,3 +152,14 @@ def test_backend_is_left_alone():
         raise RuntimeError("stop")
     assert all(not module._forward_hooks for module in backend.modules())
     assert all(map(torch.equal, before, backend.parameters()))
+
+
+def test_subspaces_follow_the_weights():
+    """A monitor opens an engine once, and the weights of its copy change."""
+    engine = open_engine(pet(energy_info()), probes=["GE"])
+    name = "gnn_layers.0.edge_embedder"
+    layer = engine.model.backend.get_submodule(name)
+    with torch.no_grad():
+        layer.weight.normal_()
+    image, basis = layer.weight.detach().double(), engine.bases[name]
+    torch.testing.assert_close(basis @ (basis.T @ image), image)

@@ -13,7 +13,7 @@ from metatomic.torch.o3 import O3Transformations
 from metatomic.torch.o3._decompose import decompose_quantity
 from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
-from orbit_common import STRUCTURES, generic, rich_info, rotations
+from models_common import STRUCTURES, generic, rich_info, rotations
 
 from metatrain_symmetry.data import read_systems
 from metatrain_symmetry.models import irrep_blocks, open_engine
