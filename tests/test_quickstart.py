@@ -1,6 +1,7 @@
 """``make quickstart``, on a configuration small enough for a test."""
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -11,18 +12,22 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from synthetic import make_report
 
-from metatrain_symmetry.cli.before_after import compare
-from metatrain_symmetry.cli.quickstart import (
-    Stopped,
-    error_message,
-    prepare,
-    with_absolute_paths,
-)
 from metatrain_symmetry.cli.quiet import quiet
 from metatrain_symmetry.measure.results import Report
 
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from examples.quickstart.before_after import compare  # noqa: E402
+from examples.quickstart.run import (  # noqa: E402
+    Stopped,
+    error_message,
+    prepare,
+    with_absolute_paths,
+)
+
+
 # one line of the table: a name with its unit, then the errors of the three parts
 ROW = re.compile(r"^(.+, meV/(?:Å|atom)) +(\S+) +(\S+) +(\S+)$", re.MULTILINE)
 # a line of the second table: A, error and share, before and after
@@ -44,11 +49,12 @@ def config(tmp_path) -> DictConfig:
 
 def quickstart(config: DictConfig, folder: Path) -> subprocess.CompletedProcess:
     OmegaConf.save(config, folder / "small.yaml")
-    command = ["-m", "metatrain_symmetry.cli.quickstart"]
+    command = ["-m", "examples.quickstart.run"]
     command += ["--config", "small.yaml", "--output-dir", "run"]
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -181,7 +187,6 @@ def test_before_and_after_are_of_the_same_structures():
 
 NOISY = """
 import os, sys, warnings
-from metatrain_symmetry.cli.before_after import compare
 from metatrain_symmetry.cli.quiet import quiet
 with quiet():
     os.write(2, b"[W1 model.cpp:3] Warning: output 'energy' has an empty unit. Consider\\n")

@@ -2,7 +2,9 @@
 
 Nothing here that ``mtt train`` does not do: this module runs it as a child process,
 shows how far it is, evaluates the exported model on the three parts of the data,
-measures the symmetry of the checkpoint, and purifies it.
+measures the symmetry of the checkpoint, and purifies it. From the root of a checkout::
+
+    python -m examples.quickstart.run
 """
 
 import argparse
@@ -16,9 +18,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ..progress import progress
-from .names import PARTS, ROWS
-from .quiet import quiet
+from examples.quickstart.names import PARTS, ROWS
+from metatrain_symmetry.cli.quiet import quiet
+from metatrain_symmetry.progress import progress
 
 
 EPOCH = re.compile(r"Epoch:\s*(\d+)")
@@ -212,8 +214,8 @@ def analyse(run: Path, outputs: Path, options: dict[str, Any]) -> None:
     :param options: of the training
     """
     # importing torch takes seconds: not before training has started
-    from .before_after import measure, purify_and_compare
-    from .errors import evaluate
+    from examples.quickstart.before_after import measure, purify_and_compare
+    from examples.quickstart.errors import evaluate
 
     print("\n2. Errors of the model", flush=True)
     print("\n" + table(evaluate(run, outputs)) + "\n")

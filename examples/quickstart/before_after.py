@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from ..measure.results import Report
+    from metatrain_symmetry.measure.results import Report
 
 PURIFY = {
     "targets": ["non_conservative_force"],
@@ -42,7 +42,7 @@ def measure(model: Path, outputs: Path, options: dict[str, Any], folder: Path) -
     :param folder: of the report
     :return: the report
     """
-    from ..api.symmetry_report import symmetry_report
+    from metatrain_symmetry import symmetry_report
 
     frames = _test_structures(outputs, options)[:LAYER_STRUCTURES]
     return symmetry_report(model, frames, folder, overwrite=True, **LAYERS)
@@ -60,8 +60,8 @@ def purify_and_compare(
     :param folder: of the report on it
     :return: table of both
     """
-    from ..api.symmetry_report import symmetry_report
-    from .purify import purify_checkpoint
+    from metatrain_symmetry import symmetry_report
+    from metatrain_symmetry.cli.purify import purify_checkpoint
 
     sections = ("seed", "training_set", "validation_set", "test_set")
     content = {name: options[name] for name in sections if name in options}
@@ -92,7 +92,7 @@ def compare(before: "Report", after: "Report") -> str:
     :param after: of the purified one
     :return: two lines of heads and one line per target and irrep; energies per atom
     """
-    from ..measure.averages import averages
+    from metatrain_symmetry.measure.averages import averages
 
     # whatever was left out of one of them
     common = set(before.equivariance.structure) & set(after.equivariance.structure)

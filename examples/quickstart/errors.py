@@ -18,8 +18,8 @@ from metatrain.utils.per_atom import average_by_num_atoms
 from metatrain.utils.transfer import batch_to
 from omegaconf import OmegaConf
 
-from ..progress import progress
-from .names import PARTS, ROWS
+from examples.quickstart.names import PARTS, ROWS
+from metatrain_symmetry.progress import progress
 
 
 def evaluate(run: Path, outputs: Path) -> dict[str, dict[str, float]]:
