@@ -2,9 +2,10 @@
 
 Two tasks, cheap enough for one core: ``xtb`` (energies with conservative forces of
 small molecules, where the embedding must do no harm) and ``lambda8`` (a target of
-angular momentum 8, where PET predicts zero). Run from the root of the repository, once
-``python -m benchmarks.lambda8_data`` has made the second target::
+angular momentum 8, where PET predicts zero). Run from the root of the repository; the
+first command makes the second target::
 
+    python -m benchmarks.makers.densities lambda8
     python -m benchmarks.embedding_defaults --seeds 0 1 --processes 2
     python -m benchmarks.embedding_defaults --table
 
@@ -103,10 +104,10 @@ TASKS = {
         epochs=30,
     ),
     "lambda8": Task(
-        systems=Path("benchmarks/data/lambda8.xyz"),
+        systems=Path("data/generated/lambda8.xyz"),
         targets={
             "mtt::density_l8": {
-                "read_from": "benchmarks/data/lambda8.mts",
+                "read_from": "data/generated/lambda8.mts",
                 "sample_kind": "atom",
                 "type": {"spherical": {"irreps": [{"o3_lambda": 8, "o3_sigma": 1}]}},
             }

@@ -1,14 +1,9 @@
 """What the benchmarks share: results that survive failures, and an order that rotates."""
 
 import json
-import sys
 import time
-from pathlib import Path
 
 import pytest
-
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks._results import run_cases, start, stop_if_failed
 from benchmarks._timing import interleaved, own_process

@@ -12,22 +12,18 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from synthetic import make_report
 
-from metatrain_symmetry.cli.quiet import quiet
-from metatrain_symmetry.measure.results import Report
-
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from examples.quickstart.before_after import compare  # noqa: E402
-from examples.quickstart.run import (  # noqa: E402
+from examples.quickstart.before_after import compare
+from examples.quickstart.run import (
     Stopped,
     error_message,
     prepare,
     with_absolute_paths,
 )
+from metatrain_symmetry.cli.quiet import quiet
+from metatrain_symmetry.measure.results import Report
 
 
+ROOT = Path(__file__).parents[1]
 # one line of the table: a name with its unit, then the errors of the three parts
 ROW = re.compile(r"^(.+, meV/(?:Å|atom)) +(\S+) +(\S+) +(\S+)$", re.MULTILINE)
 # a line of the second table: A, error and share, before and after

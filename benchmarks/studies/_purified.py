@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from ase import Atoms
 
+from benchmarks._training import Training
 from benchmarks.studies._draw import shrink
-from benchmarks.studies._training import Training
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.cli.purify import purify_checkpoint
 from metatrain_symmetry.measure.results import Report

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks._results import write_atomically
-from benchmarks.studies._training import Training
+from benchmarks._training import Training
 
 
 def target_size(training: Training, part: str = "validation") -> float:

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks._evaluate import last_model, predict, root_mean_square, spherical_errors
+from benchmarks._training import Training
 from benchmarks.studies import _series
 from benchmarks.studies._draw import draw_curves
 from benchmarks.studies._options import changed, evaluation, load
 from benchmarks.studies._study import Setting, Study, main
-from benchmarks.studies._training import Training
 from metatrain_symmetry import symmetry_report
 
 
@@ -176,7 +176,7 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
 STUDY = Study(
     "density",
     (__doc__ or "").splitlines()[0],
-    "data.make_densities",
+    "benchmarks.makers.densities",
     plan,
     analyse,
 )

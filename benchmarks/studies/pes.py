@@ -19,12 +19,12 @@ import ase.io
 import pandas as pd
 from ase import Atoms
 
+from benchmarks._training import Training
 from benchmarks.studies._draw import draw_layers, shrink
 from benchmarks.studies._options import changed, load
 from benchmarks.studies._purified import purify, test_report
 from benchmarks.studies._series import table_of, write
 from benchmarks.studies._study import Setting, Study, main
-from benchmarks.studies._training import Training
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.measure.results import Report
 from metatrain_symmetry.measure.series import Series
@@ -232,7 +232,7 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
 STUDY = Study(
     "pes",
     (__doc__ or "").splitlines()[0],
-    "data.make_chgnet_solids",
+    "benchmarks.makers.chgnet_solids",
     plan,
     analyse,
     seeds=(0, 1),

@@ -17,11 +17,11 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks._training import Training
 from benchmarks.studies import _series
 from benchmarks.studies._draw import draw_cause, draw_curves, shrink, write
 from benchmarks.studies._options import changed, load
 from benchmarks.studies._study import Setting, Study, main
-from benchmarks.studies._training import Training
 from metatrain_symmetry.report.epochs import draw_epochs
 
 
@@ -226,7 +226,7 @@ def _plain(variant: str) -> str:
 STUDY = Study(
     "pseudoscalar",
     (__doc__ or "").splitlines()[0],
-    "data.make_chbrclf",
+    "benchmarks.makers.chbrclf",
     plan,
     analyse,
 )

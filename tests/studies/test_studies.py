@@ -13,16 +13,14 @@ from metatrain.utils.architectures import check_architecture_options, get_defaul
 from metatrain.utils.pydantic import validate_base_options
 from omegaconf import OmegaConf
 
+from benchmarks import _training
+from benchmarks._training import Training
+from benchmarks.studies import _series, pes, pseudoscalar
+from benchmarks.studies._options import changed, evaluation, load
+from metatrain_symmetry.pet_ssh import preflight
+
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.studies import _series, _training, pes, pseudoscalar  # noqa: E402
-from benchmarks.studies._options import changed, evaluation, load  # noqa: E402
-from benchmarks.studies._training import Training  # noqa: E402
-from metatrain_symmetry.pet_ssh import preflight  # noqa: E402
-
-
 CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
 
 

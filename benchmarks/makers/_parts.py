@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks._results import write_atomically
+from benchmarks._results import write_atomically, write_json
 
 
-GENERATED = Path(__file__).parent / "generated"
+GENERATED = Path(__file__).parents[2] / "data" / "generated"
 """Where made data go; git ignores it."""
 
 DIGITS = 8
@@ -95,8 +95,7 @@ def finish(
         **about,
         "versions": {package: version(package) for package in packages},
     }
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(description, lambda name: Path(name).write_text(text))
+    write_json(description, content)
     shutil.rmtree(parts_of(description.parent, settings), ignore_errors=True)
 
 

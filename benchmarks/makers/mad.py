@@ -4,7 +4,7 @@ Any extended XYZ with energies and forces will do, and stresses where cells are 
 Left-handed cells are refused, and a structure without a stress gets NaN there, which
 metatrain leaves out of the loss::
 
-    python -m data.read_mad PATH/TO/mad-1.5.xyz --structures 5000
+    python -m benchmarks.makers.mad PATH/TO/mad-1.5.xyz --structures 5000
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from tqdm import tqdm
 
 from benchmarks._results import write_atomically
-from data._parts import GENERATED
+from benchmarks.makers._parts import GENERATED
 
 
 def prepared(atoms: Atoms, index: int) -> Atoms:

@@ -6,7 +6,7 @@ for molecules outside what it was trained on. It is there so that the studies ha
 potential-energy surface of many elements to learn that can be made without a download.
 
     pip install -c constraints.txt -e ".[datasets]"
-    OMP_NUM_THREADS=1 python -m data.make_chgnet_solids
+    OMP_NUM_THREADS=1 python -m benchmarks.makers.chgnet_solids
 
 Every structure has a seed of its own; a killed run goes on where it was.
 """
@@ -26,8 +26,16 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from scipy.spatial.transform import Rotation
 
 from benchmarks._results import write_atomically
-from data._parts import DIGITS, GENERATED, Record, finish, in_parts, is_made, parts_of
-from data._prototypes import molecules, solids
+from benchmarks.makers._parts import (
+    DIGITS,
+    GENERATED,
+    Record,
+    finish,
+    in_parts,
+    is_made,
+    parts_of,
+)
+from benchmarks.makers._prototypes import molecules, solids
 
 
 MOLECULES = 0.25  # share of the structures

@@ -1,30 +1,14 @@
-"""Make a small target of angular momentum 8 from real electron densities.
+"""Projection of electron densities on one shell of angular momentum 8 per atom.
 
-Distorted, randomly rotated conformers of five small molecules get an RHF/6-31G*
-density ρ with pyscf. Its projection on one Gaussian per atom,
-``c_m = ∫ ρ(R + r) N |r|^8 exp(-α |r|²) Y_8m(r) dr`` with α = 1 / bohr², is a target of
-17 components per atom that transforms as (λ, σ) = (8, +1). Each chemical element is
-divided by the root mean square of its components, so that all weigh the same.
-
-Run from the root of the repository, about two minutes on one core::
-
-    OMP_NUM_THREADS=1 python -m benchmarks.lambda8_data
-
-Needs the ``datasets`` extra. Three files appear in ``--output-dir``: ``lambda8.xyz``
-(structures), ``lambda8.mts`` (target, as metatrain's ``metatensor`` reader wants it)
-and ``lambda8.json`` (scaling factors, settings, errors of the two checks).
+A molecule gets an RHF/6-31G* density ρ with pyscf. Its projection on one Gaussian per
+atom, ``c_m = ∫ ρ(R + r) N |r|^8 exp(-α |r|²) Y_8m(r) dr`` with α = 1 / bohr², is a target
+of 17 components per atom that transforms as (λ, σ) = (8, +1).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import ase.io
-import metatensor.torch as mts
 import numpy as np
 import torch
 from ase import Atoms
@@ -33,13 +17,9 @@ from metatomic.torch import systems_to_torch
 from metatrain.utils.augmentation import O3Augmenter
 from metatrain.utils.data.target_info import get_generic_target_info
 from omegaconf import OmegaConf
-from pyscf import dft, gto, lib, scf
+from pyscf import dft, gto, scf
 from pyscf.df.incore import aux_e2
 from scipy.spatial.transform import Rotation
-from tqdm import tqdm
-
-from benchmarks._conformers import RATTLE, distorted_conformers
-from benchmarks._results import write_atomically
 
 
 LAMBDA = 8
@@ -168,50 +148,3 @@ def species_rms(
         int(number): float(np.sqrt(np.mean(values[numbers == number] ** 2)))
         for number in np.unique(numbers)
     }
-
-
-def main() -> None:
-    """Make the three files and print the errors of the checks."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output-dir", type=Path, default=Path("benchmarks/data"))
-    parser.add_argument("--structures", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    lib.num_threads(1)  # more only cost time for molecules of this size
-
-    structures = distorted_conformers(arguments.structures, arguments.seed)
-    checked = structures[1 % len(structures)]
-    errors = {
-        "quadrature": quadrature_error(checked),
-        "covariance": covariance_error(checked, arguments.seed),
-    }
-    for name, error in errors.items():
-        print(f"{name} check on {checked.info['name']}: relative error {error:.1e}")
-
-    coefficients = [project(atoms) for atoms in tqdm(structures, unit="structure")]
-    factors = species_rms(structures, coefficients)
-    for atoms, values in zip(structures, coefficients, strict=True):
-        values /= np.array([factors[z] for z in atoms.numbers])[:, None]
-    description = {
-        "structures": len(structures),
-        "seed": arguments.seed,
-        "method": f"RHF/{BASIS}",
-        "exponent_per_bohr2": EXPONENT,
-        "rattle_angstrom": RATTLE,
-        "rms_by_atomic_number": factors,
-        "relative_errors_of_checks": errors,
-        "versions": {name: version(name) for name in ("pyscf", "rdkit", "metatrain")},
-    }
-
-    folder: Path = arguments.output_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "lambda8.xyz", lambda p: ase.io.write(p, structures))
-    tensor = as_tensor_map(coefficients)
-    write_atomically(folder / "lambda8.mts", lambda p: mts.save(p, tensor))
-    text = json.dumps(description, indent=2) + "\n"
-    write_atomically(folder / "lambda8.json", lambda p: Path(p).write_text(text))
-    print(f"wrote lambda8.xyz, lambda8.mts and lambda8.json to '{folder}'")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""One training of a study: ``mtt train`` in a folder of its own, finished only once."""
+"""The runner of trainings: ``mtt train`` in a folder of its own, finished only once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks._results import write_atomically
+from metatrain_symmetry.io import write_text
 from metatrain_symmetry.measure.series import FOLDER, Series
 
 
@@ -22,6 +22,46 @@ COMMAND = ["-m", "metatrain_symmetry", "train", "options.yaml", "-o", "model.pt"
 # goes on from the last checkpoint of a run that was stopped, if there is one
 COMMAND += ["--restart", "auto"]
 STATE = "state.json"
+LOG = "console.log"
+
+
+def run_python(
+    arguments: list[str], folder: Path, deadline: float = float("inf")
+) -> int | None:
+    """Run Python in a folder, on one thread; its output goes to ``console.log``.
+
+    :param arguments: of the interpreter
+    :param folder: to run in
+    :param deadline: by :func:`time.monotonic`; the process is terminated then
+    :return: exit code, None if the time was over
+    """
+    with (folder / LOG).open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait = None if deadline == float("inf") else deadline - time.monotonic()
+            return process.wait(wait)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+
+
+def last_line(folder: Path) -> str:
+    """What a run said last, which is the message of its exception if it failed.
+
+    :param folder: of :func:`run_python`
+    """
+    lines = (folder / LOG).read_text(errors="replace").splitlines()
+    return lines[-1] if lines else "no output"
 
 
 @dataclass(frozen=True)
@@ -31,7 +71,7 @@ class Training:
     :param variant: name of the variant
     :param seed: random seed
     :param options: metatrain's options
-    :param root: folder for the trainings of the study
+    :param root: folder for the trainings of a benchmark
     """
 
     variant: str
@@ -74,39 +114,15 @@ class Training:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "options.yaml").write_text(yaml.safe_dump(self.options))
         started = time.monotonic()
-        code = self._run(deadline)
+        code = run_python(COMMAND, self.folder, deadline)
         state["wall_s"] = round(state["wall_s"] + time.monotonic() - started, 1)
         state["finished"] = code == 0
-        write_atomically(
-            self.folder / STATE, lambda name: Path(name).write_text(json.dumps(state))
-        )
+        write_text(self.folder / STATE, json.dumps(state))
         if code == 0:
             return "finished"
         if code is None:
             return "stopped"
-        lines = (self.folder / "console.log").read_text(errors="replace").splitlines()
-        return f"failed: {lines[-1] if lines else 'no output'}"
-
-    def _run(self, deadline: float) -> int | None:
-        """Exit code, None if the time was over."""
-        with (self.folder / "console.log").open("w") as log:
-            process = subprocess.Popen(
-                [sys.executable, *COMMAND],
-                cwd=self.folder,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                wait = None if deadline == float("inf") else deadline - time.monotonic()
-                return process.wait(wait)
-            except subprocess.TimeoutExpired:
-                return None
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-                    process.wait()
+        return f"failed: {last_line(self.folder)}"
 
     @property
     def checkpoint(self) -> Path | None:

@@ -7,7 +7,7 @@ the molecules are mirror images of the others: without them a constant would do.
 The sum over all atoms and all triplets of bonds, ordered by atomic number, vanishes
 identically, since each triplet comes back with the other sign about another atom.
 
-    python -m data.make_chbrclf
+    python -m benchmarks.makers.chbrclf
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ from ase import Atoms
 from scipy.spatial.transform import Rotation
 
 from benchmarks._results import write_atomically
-from data._parts import DIGITS, GENERATED, Record, finish, in_parts, is_made, parts_of
+from benchmarks.makers._parts import (
+    DIGITS,
+    GENERATED,
+    Record,
+    finish,
+    in_parts,
+    is_made,
+    parts_of,
+)
 
 
 SYMBOLS = "CHFClBr"
