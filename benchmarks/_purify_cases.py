@@ -199,5 +199,4 @@ def study(checkpoint: Path, options: Path) -> dict[str, Any]:
     assert found is not None
     seconds = time.perf_counter() - start
     rows = json.loads(found.accuracy.to_json(orient="records"))
-    curve = json.loads(found.curve.to_json(orient="records"))
-    return {"seconds": seconds, "rows": rows, "curve": curve, "summary": found.summary}
+    return {"seconds": seconds, "rows": rows, "summary": found.summary}
