@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import shutil
@@ -24,6 +25,21 @@ DIGITS = 8
 
 Record = dict[str, np.ndarray]
 """One structure: arrays by name."""
+
+
+def parser_of(text: str | None, structures: str, quick: str) -> argparse.ArgumentParser:
+    """Options that all makers have.
+
+    :param text: docstring of the maker
+    :param structures: how many it makes, in words
+    :param quick: how many ``--quick`` makes, in words
+    """
+    parser = argparse.ArgumentParser(description=(text or "").splitlines()[0])
+    parser.add_argument("--output-dir", type=Path, default=GENERATED)
+    parser.add_argument("--structures", type=int, help=f"(default: {structures})")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    return parser
 
 
 def in_parts(

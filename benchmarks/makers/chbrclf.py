@@ -12,7 +12,6 @@ identically, since each triplet comes back with the other sign about another ato
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import ase.io
@@ -23,11 +22,11 @@ from scipy.spatial.transform import Rotation
 from benchmarks._results import write_atomically
 from benchmarks.makers._parts import (
     DIGITS,
-    GENERATED,
     Record,
     finish,
     in_parts,
     is_made,
+    parser_of,
     parts_of,
 )
 
@@ -89,13 +88,8 @@ def check(records: list[Record], seed: int) -> dict[str, float]:
 
 def main() -> None:
     """Make, check and write the data set."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output-dir", type=Path, default=GENERATED)
-    parser.add_argument("--structures", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="60 structures")
-    arguments = parser.parse_args()
-    count = 60 if arguments.quick else arguments.structures
+    arguments = parser_of(__doc__, "1000", "60 structures").parse_args()
+    count = 60 if arguments.quick else arguments.structures or 1000
     settings = {"structures": count, "seed": arguments.seed, "rattle": RATTLE}
     folder: Path = arguments.output_dir
     if is_made(folder / "chbrclf.json", settings):

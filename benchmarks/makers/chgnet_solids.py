@@ -13,7 +13,6 @@ Every structure has a seed of its own; a killed run goes on where it was.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import warnings
 from pathlib import Path
@@ -28,11 +27,11 @@ from scipy.spatial.transform import Rotation
 from benchmarks._results import write_atomically
 from benchmarks.makers._parts import (
     DIGITS,
-    GENERATED,
     Record,
     finish,
     in_parts,
     is_made,
+    parser_of,
     parts_of,
 )
 from benchmarks.makers._prototypes import molecules, solids
@@ -232,15 +231,10 @@ def make_all(folder: Path, settings: dict[str, Any]) -> list[Atoms]:
 
 def main() -> None:
     """Make, check and write the data set."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output-dir", type=Path, default=GENERATED)
-    parser.add_argument("--structures", type=int, default=1600)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="60 structures")
-    arguments = parser.parse_args()
+    arguments = parser_of(__doc__, "1600", "60 structures").parse_args()
     settings = {
         "teacher": "CHGNet 0.3.0",
-        "structures": 60 if arguments.quick else arguments.structures,
+        "structures": 60 if arguments.quick else arguments.structures or 1600,
         "seed": arguments.seed,
         "molecules": MOLECULES,
         "strain": STRAIN,

@@ -29,11 +29,11 @@ from scipy.spatial.transform import Rotation
 from benchmarks._results import write_atomically
 from benchmarks.makers._parts import (
     DIGITS,
-    GENERATED,
     Record,
     finish,
     in_parts,
     is_made,
+    parser_of,
     parts_of,
 )
 from benchmarks.makers._projection import (
@@ -201,14 +201,10 @@ def lambda8(folder: Path, settings: dict[str, Any]) -> dict[str, list[Record]]:
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_of(__doc__, "640, of lambda8 400", "24 structures, 6 unseen")
     add = parser.add_argument
     add("which", nargs="?", choices=("density_l8", "lambda8"), default="density_l8")
-    add("--output-dir", type=Path, default=GENERATED)
-    add("--structures", type=int, help="(default: 640, of lambda8 400)")
     add("--unseen", type=int, default=90, help="structures of density_l8_unseen")
-    add("--seed", type=int, default=0)
-    add("--quick", action="store_true", help="24 structures, 6 unseen")
     return parser.parse_args()
 
 
