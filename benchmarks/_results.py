@@ -47,11 +47,11 @@ def matching(
     """Find the numbers of a run.
 
     :param entries: entries of the results file
-    :param settings: all that decides the result of the run
+    :param settings: what the settings of the entry must hold
     :return: its latest numbers, without those that do not exist
     """
     for entry in reversed(entries):
-        if entry["settings"] == settings:
+        if settings.items() <= entry["settings"].items():
             numbers = {**entry["results"], "cpu_s": entry["cpu_s"]}
             return {name: value for name, value in numbers.items() if value is not None}
     return None
