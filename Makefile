@@ -20,7 +20,7 @@ help:
 	@echo "make clean        remove .venv, quickstart-run, docs/build and caches"
 
 quickstart: $(VENV)/.installed
-	$(BIN)/python -m metatrain_symmetry.cli.quickstart
+	$(BIN)/python -m examples.quickstart.run
 
 test: $(VENV)/.installed-tests
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)

@@ -8,13 +8,11 @@ from typing import Any
 
 import ase
 import ase.build
-import ase.io
 import numpy as np
 import torch
 from metatomic.torch import ModelOutput
 
 from benchmarks._orbit_parts import (
-    DATA,
     MEMORY,
     PROBES,
     build,
@@ -30,16 +28,12 @@ from benchmarks._orbit_parts import (
 from benchmarks._results import peak
 from benchmarks._timing import interleaved, own_process, timed
 from metatrain_symmetry.groups import O3Grid
-from metatrain_symmetry.measure.analysis import analyze
-from metatrain_symmetry.measure.settings import Settings
-from metatrain_symmetry.models import Prepared, open_engine
+from metatrain_symmetry.models import Engine, Prepared, open_engine
 from metatrain_symmetry.models.sweep import chunk_size
 
 
 PEER_LIMIT = 4 * 2**30
 """Bytes of coefficients beyond which the peer is not tried."""
-ABSENT = 1e-10
-"""Shares below are rounding."""
 
 
 def compare(
@@ -51,33 +45,51 @@ def compare(
     system = to_system(atoms, model, dtype)
     structure = engine.prepare(system, "structure")
     needed = coefficient_bytes(engine, structure, probes, lambda_max)
+    skipped = why_no_peer(structure.n_atoms, needed)
     actions: dict[str, Callable[[], None]] = {
         "floor": lambda: floor(engine, structure, degree, probes),
         "ours": lambda: ours(engine, structure, degree, probes),
     }
-    result: dict[str, Any] = {
+    if skipped is None:
+        wrapped = peer_model(model, lambda_max)
+        actions["peer"] = lambda: peer(wrapped, system, probes)
+    floor(engine, structure, 4, probes)  # warm up
+    return {
         "n_atoms": structure.n_atoms,
         "n_edges": structure.n_edges,
         "n_rotations": len(O3Grid(degree, 0).matrices),
         "chunk": chunk_size(engine, structure, probes, MEMORY),
         "coefficient_bytes": needed,
         "distinct_probes": distinct(engine, structure, probes),
+        **({"peer_skipped": skipped} if skipped else {}),
+        **ratios(interleaved(actions, repeats)),
     }
-    if structure.n_atoms > 20:
-        result["peer_skipped"] = "it takes longer than all else together"
-    elif needed <= PEER_LIMIT:
-        wrapped = peer_model(model, lambda_max)
-        actions["peer"] = lambda: peer(wrapped, system, probes)
-    else:
-        result["peer_skipped"] = f"its coefficients would take {needed / 2**30:.1f} GiB"
-    floor(engine, structure, 4, probes)  # warm up
-    seconds = interleaved(actions, repeats)
+
+
+def why_no_peer(n_atoms: int, needed: int) -> str | None:
+    """Reason not to run the peer, None if it runs.
+
+    :param n_atoms: of the structure
+    :param needed: bytes of the peer's coefficients
+    """
+    if n_atoms > 20:
+        return "it takes longer than all else together"
+    if needed > PEER_LIMIT:
+        return f"its coefficients would take {needed / 2**30:.1f} GiB"
+    return None
+
+
+def ratios(seconds: dict[str, list[float]]) -> dict[str, Any]:
+    """Medians of the times, and their ratios.
+
+    :param seconds: of every repeat, by name
+    """
     median = {name: float(np.median(values)) for name, values in seconds.items()}
-    result |= {"seconds": seconds, "median": median}
-    result["ours/floor"] = median["ours"] / median["floor"]
+    found: dict[str, Any] = {"seconds": seconds, "median": median}
+    found["ours/floor"] = median["ours"] / median["floor"]
     if "peer" in median:
-        result["peer/ours"] = median["peer"] / median["ours"]
-    return result
+        found["peer/ours"] = median["peer"] / median["ours"]
+    return found
 
 
 def memory_of(which: str, n_probes: int, lambda_max: int) -> None:
@@ -106,62 +118,44 @@ def memory(lambda_max: int) -> dict[str, Any]:
     return found
 
 
-def hybrid(n_structures: int, n_exact: int, lambda_max: int) -> dict[str, Any]:
-    """Heatmap over many structures, its accuracy on fewer, the peer extrapolated."""
-    pool = ase.io.read(DATA, ":")
-    chosen = np.random.default_rng(0).permutation(len(pool))[:n_structures]
-    model = build(torch.float64)
-    # layers only: a heatmap, as the peer makes it
-    engine = open_engine(model, [], PROBES, gradients=False)
-    systems = [to_system(pool[i], model, torch.float64) for i in chosen]
-    structures = [engine.prepare(s, str(i)) for s, i in zip(systems, chosen, strict=True)]
-
-    def run(count: int, **options: Any) -> Any:
-        # max_degree stops at the degree that λmax needs
-        settings = Settings(lambda_max=lambda_max, max_degree=2 * lambda_max, **options)
-        return analyze(engine, structures[:count], settings=settings, progress=False)
-
-    wanted = {"estimator": "hybrid", "max_evaluations": 0}
-    seconds = timed(lambda: run(n_structures, **wanted))
-    order = np.argsort([s.n_edges for s in structures], kind="stable")
-    typical = int(order[n_structures // 2])
-    wrapped = peer_model(model, lambda_max)
-    one = timed(lambda: peer(wrapped, systems[typical], PROBES))
-    keys = ["probe", "chi_lambda", "chi_sigma"]
-    tables = []
-    # as many circles in all as the heatmap has
-    circles = {"circles": -(-n_structures // n_exact)}
-    for options in ({"estimator": "circles"} | circles, {"estimator": "grid"}):
-        table = run(n_exact, **options).characters
-        table = table[table.chi_sigma == 1]
-        tables.append(table[[*keys, "share", "stderr", "estimator"]])
-    both = tables[0].merge(tables[1], on=keys, suffixes=("", "_exact"))
-    both = both[both.share_exact > ABSENT]
-    relative = (both.share / both.share_exact - 1).abs()
-    return {
-        "n_structures": n_structures,
-        "seconds": seconds,
-        "peer_seconds_one_structure": one,
-        "peer_seconds_extrapolated": one * n_structures,
-        "peer/ours": one * n_structures / seconds,
-        "note": "time of the peer extrapolated from ONE structure of median size; "
-        f"accuracy: {circles['circles']} circles on each of {n_exact} structures against "
-        f"the exact grid on the same, proper channels with a share above {ABSENT:g}",
-        "n_exact": n_exact,
-        "channels_compared": len(both),
-        "relative_deviation_median": float(relative.median()),
-        "relative_deviation_90_percent": float(relative.quantile(0.9)),
-        "relative_deviation_max": float(relative.max()),
-        "within_10_percent": float((relative <= 0.1).mean()),
-        "deviation_over_stderr_median": float(
-            ((both.share - both.share_exact).abs() / both.stderr).median()
-        ),
-    }
-
-
 def slope(sizes: list[float], seconds: list[float]) -> float:
     """Exponent of a power law."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def exponent_of(
+    engine: Engine,
+    points: list[tuple[int, list[Prepared], int]],
+    probes: list[str],
+    repeats: int,
+) -> dict[str, Any]:
+    """Exponent of our time in a size.
+
+    :param engine: of the model
+    :param points: size, structures and degree of the grid
+    :param probes: layers to resolve
+    :param repeats: medians are over so many
+    """
+    sizes, seconds = [], []
+    for size, structures, degree in points:
+
+        def action(chosen: list[Prepared] = structures, degree: int = degree) -> None:
+            for structure in chosen:
+                ours(engine, structure, degree, probes)
+
+        action()  # warm up
+        sizes.append(float(size))
+        seconds.append(float(np.median([timed(action) for _ in range(repeats)])))
+    return {"sizes": sizes, "seconds": seconds, "exponent": slope(sizes, seconds)}
+
+
+def supercells() -> list[ase.Atoms]:
+    """Rattled rock salt of 2, 4, 8 and 16 atoms."""
+    crystal = ase.build.bulk("MgO", "rocksalt", a=4.21)
+    found = [crystal.repeat(n) for n in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2))]
+    for atoms in found:
+        atoms.rattle(0.05, seed=0)
+    return found
 
 
 def scaling(repeats: int, largest: int) -> dict[str, Any]:
@@ -172,35 +166,12 @@ def scaling(repeats: int, largest: int) -> dict[str, Any]:
     def prepare(atoms: ase.Atoms) -> Prepared:
         return engine.prepare(to_system(atoms, model, torch.float64), "structure")
 
-    crystal = ase.build.bulk("MgO", "rocksalt", a=4.21)
     molecules = [prepare(ethanol(seed)) for seed in range(4)]
-    solids = []
-    for repeat in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2)):
-        atoms = crystal.repeat(repeat)
-        atoms.rattle(0.05, seed=0)
-        solids.append(prepare(atoms))
-    # size, structures, degree
-    series: dict[str, list[tuple[int, list[Prepared], int]]] = {
+    degrees = [degree for degree in (4, 8, 12, 16) if degree <= largest]
+    series = {
         "structures": [(n, molecules[:n], 8) for n in (1, 2, 4)],
-        "rotations": [
-            (len(O3Grid(degree, 0).matrices), molecules[:1], degree)
-            for degree in (4, 8, 12, 16)
-            if degree <= largest
-        ],
-        "edges": [(solid.n_edges, [solid], 4) for solid in solids],
+        "rotations": [(len(O3Grid(d, 0).matrices), molecules[:1], d) for d in degrees],
+        "edges": [(solid.n_edges, [solid], 4) for solid in map(prepare, supercells())],
     }
-    found: dict[str, Any] = {"probes": 10, "dtype": "float64"}
-    for name, points in series.items():
-        sizes, seconds = [], []
-        for size, structures, degree in points:
-
-            def action(chosen: list[Prepared] = structures, degree: int = degree) -> None:
-                for structure in chosen:
-                    ours(engine, structure, degree, probes)
-
-            action()  # warm up
-            sizes.append(float(size))
-            seconds.append(float(np.median([timed(action) for _ in range(repeats)])))
-        exponent = slope(sizes, seconds)
-        found[name] = {"sizes": sizes, "seconds": seconds, "exponent": exponent}
-    return found
+    found = {name: exponent_of(engine, p, probes, repeats) for name, p in series.items()}
+    return {"probes": 10, "dtype": "float64", **found}

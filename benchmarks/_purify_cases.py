@@ -107,17 +107,21 @@ def compare(
     actions = {"ours": ours, "inference": inference}
     for action in actions.values():
         action()  # warm up
-    times = interleaved(actions, repeats)
-    median = {name: float(np.median(values)) for name, values in times.items()}
-    ratios = [a / b for a, b in zip(times["ours"], times["inference"], strict=True)]
+    sizes = {"K": engine.width, "rotations": len(grid.matrices), "structures": count}
+    return {**sizes, **ratios(interleaved(actions, repeats))}
+
+
+def ratios(times: dict[str, list[float]]) -> dict[str, Any]:
+    """Medians of the times, and the ratio of the two, repeat by repeat.
+
+    :param times: seconds of every repeat, by name
+    """
+    both = [a / b for a, b in zip(times["ours"], times["inference"], strict=True)]
     return {
-        "K": engine.width,
-        "rotations": len(grid.matrices),
-        "structures": count,
         "seconds": times,
-        "median": median,
-        "ours/inference": float(np.median(ratios)),
-        "ours/inference, range": [min(ratios), max(ratios)],
+        "median": {name: float(np.median(values)) for name, values in times.items()},
+        "ours/inference": float(np.median(both)),
+        "ours/inference, range": [min(both), max(both)],
     }
 
 
@@ -199,5 +203,4 @@ def study(checkpoint: Path, options: Path) -> dict[str, Any]:
     assert found is not None
     seconds = time.perf_counter() - start
     rows = json.loads(found.accuracy.to_json(orient="records"))
-    curve = json.loads(found.curve.to_json(orient="records"))
-    return {"seconds": seconds, "rows": rows, "curve": curve, "summary": found.summary}
+    return {"seconds": seconds, "rows": rows, "summary": found.summary}

@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from metatrain_symmetry.io import put, scratch_beside, write_text
+
 
 def hardware() -> dict[str, Any]:
     """Describe the processor."""
@@ -45,11 +47,11 @@ def matching(
     """Find the numbers of a run.
 
     :param entries: entries of the results file
-    :param settings: all that decides the result of the run
+    :param settings: what the settings of the entry must hold
     :return: its latest numbers, without those that do not exist
     """
     for entry in reversed(entries):
-        if entry["settings"] == settings:
+        if settings.items() <= entry["settings"].items():
             numbers = {**entry["results"], "cpu_s": entry["cpu_s"]}
             return {name: value for name, value in numbers.items() if value is not None}
     return None
@@ -61,21 +63,30 @@ def append_entry(path: Path, entry: dict[str, Any]) -> None:
     :param path: JSON file, made if it does not exist
     :param entry: settings, results and circumstances of a run
     """
+    write_json(path, {"runs": [*load_entries(path), entry]})
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all.
+
+    :param path: the file to make or replace; its folder is made if need be
+    :param content: what it will hold
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"runs": [*load_entries(path), entry]}, indent=1) + "\n"
-    write_atomically(path, lambda name: Path(name).write_text(text))
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_atomically(path: Path, write: Callable[[str], object]) -> None:
-    """Write a file under another name and move it in place.
+    """Write a file in a folder of its own and move it in place.
 
-    :param path: the file to make or replace
+    :param path: the file to make or replace; its folder is made if need be
     :param write: function that writes to the path that it is given
     """
-    # the suffix stays last: ase and metatensor look at it
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    write(str(temporary))
-    os.replace(temporary, path)
+    with scratch_beside(path) as scratch:
+        # of the same name: ase and metatensor look at the suffix
+        new = scratch / path.name
+        write(str(new))
+        put(new, path)
 
 
 def start(module: str, packages: tuple[str, ...]) -> dict[str, Any]:
@@ -107,7 +118,6 @@ def run_cases(
     :param output: JSON file
     :param deadline: by :func:`time.monotonic`; cases after it are ``skipped``
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
     for name, case in cases.items():
         if time.monotonic() > deadline:
             result["skipped"].append(name)
@@ -117,8 +127,7 @@ def run_cases(
                 result["cases"][name] = case()
             except Exception as error:  # the others are still worth having
                 result["cases"][name] = {"failed": f"{type(error).__name__}: {error}"}
-        text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(output, lambda path, text=text: Path(path).write_text(text))
+        write_json(output, result)
 
 
 def stop_if_failed(result: dict[str, Any], output: Path) -> None:

@@ -1,16 +1,12 @@
-"""One training run of a benchmark: options, training, evaluation."""
+"""One run of ``embedding_defaults``: options, training, evaluation."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import math
-import os
 import resource
-import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -19,12 +15,11 @@ from typing import Any
 
 import ase.io
 import numpy as np
-import yaml
 
 from benchmarks._results import hardware
+from benchmarks._training import COMMAND, Training
 
 
-COMMAND = ["-m", "metatrain_symmetry", "train", "options.yaml", "-o", "model.pt"]
 VALIDATION_FRACTION = 0.2
 PACKAGES = ("metatrain-symmetry", "metatrain", "torch", "sphericart-torch")
 
@@ -139,31 +134,24 @@ def execute(run: Run, task: Task) -> dict[str, Any]:
     :param run: the run
     :param task: its task
     :return: the entry of the results file
-    :raises RuntimeError: if the training fails, with the end of its output
+    :raises RuntimeError: if the training fails, with the last line of its output
     """
     from . import _evaluate
 
     options = build_options(run, task)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "options.yaml").write_text(yaml.safe_dump(options))
-        start, cpu = time.perf_counter(), children_cpu()
-        process = subprocess.run(
-            [sys.executable, *COMMAND],
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        wall, cpu = time.perf_counter() - start, children_cpu() - cpu
-        if process.returncode != 0:
-            raise RuntimeError(f"the training failed:\n{process.stdout[-2000:]}")
-        (log,) = folder.glob("outputs/*/*/train.csv")
+        training = Training(run.variant, run.seed, options, Path(name))
+        cpu = children_cpu()
+        outcome = training.train(float("inf"))
+        cpu = children_cpu() - cpu
+        if outcome != "finished":
+            raise RuntimeError(outcome)
+        (log,) = training.folder.glob("outputs/*/*/train.csv")
         results = {
             "first_epoch_loss": first_epoch_loss(log),
-            **_evaluate.evaluate(run.task, options, folder),
+            **_evaluate.evaluate(run.task, options, training.folder),
         }
+        wall = training.state["wall_s"]
     return {
         "settings": asdict(run),
         # JSON has neither infinity nor NaN
@@ -171,7 +159,7 @@ def execute(run: Run, task: Task) -> dict[str, Any]:
             name: value if value is not None and math.isfinite(value) else None
             for name, value in results.items()
         },
-        "wall_s": round(wall, 1),
+        "wall_s": wall,
         "cpu_s": round(cpu, 1),
         "command": " ".join(["python", *COMMAND]),
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -8,7 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+
+Name = TypeVar("Name")
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -33,7 +36,7 @@ def interleaved(
     return seconds
 
 
-def in_turns(names: Iterable[str], repeats: int) -> Iterator[str]:
+def in_turns(names: Iterable[Name], repeats: int) -> Iterator[Name]:
     """Every name once in each repeat, in an order that rotates.
 
     :param names: of what is compared

@@ -2,9 +2,10 @@
 
 Two tasks, cheap enough for one core: ``xtb`` (energies with conservative forces of
 small molecules, where the embedding must do no harm) and ``lambda8`` (a target of
-angular momentum 8, where PET predicts zero). Run from the root of the repository, once
-``python -m benchmarks.lambda8_data`` has made the second target::
+angular momentum 8, where PET predicts zero). Run from the root of the repository; the
+first command makes the second target::
 
+    python -m benchmarks.makers.densities lambda8
     python -m benchmarks.embedding_defaults --seeds 0 1 --processes 2
     python -m benchmarks.embedding_defaults --table
 
@@ -103,10 +104,10 @@ TASKS = {
         epochs=30,
     ),
     "lambda8": Task(
-        systems=Path("benchmarks/data/lambda8.xyz"),
+        systems=Path("data/generated/lambda8.xyz"),
         targets={
             "mtt::density_l8": {
-                "read_from": "benchmarks/data/lambda8.mts",
+                "read_from": "data/generated/lambda8.mts",
                 "sample_kind": "atom",
                 "type": {"spherical": {"irreps": [{"o3_lambda": 8, "o3_sigma": 1}]}},
             }
@@ -119,13 +120,14 @@ TASKS = {
 }
 
 
-def make_run(task: str, variant: str, seed: int, epochs: int | None) -> Run:
+def make_run(task: str, variant: str, seed: int, epochs: int | None, data: str) -> Run:
     """Collect the settings of a run.
 
     :param task: name of the task
     :param variant: name of the variant
     :param seed: random seed
     :param epochs: number of epochs, ``None`` for that of the task
+    :param data: hash of the data files
     """
     about, embedding = TASKS[task], VARIANTS[variant]
     model = dict(about.model)
@@ -138,8 +140,20 @@ def make_run(task: str, variant: str, seed: int, epochs: int | None) -> Run:
         model=model,
         training={**about.training, "num_epochs": epochs or about.epochs},
         seed=seed,
-        data=fingerprint(about.files()),
+        data=data,
     )
+
+
+def hash_of(task: Task) -> str:
+    """Hash of the data files of a task.
+
+    :param task: what is learned
+    :raises SystemExit: if one is missing
+    """
+    for file in task.files():
+        if not file.exists():
+            sys.exit(f"'{file}' is missing: see the first lines of this module")
+    return fingerprint(task.files())
 
 
 def execute_all(runs: list[Run], output: Path, processes: int) -> int:
@@ -185,12 +199,11 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Execute what is missing, or print the tables."""
     arguments = parse_arguments()
-    for task in arguments.tasks:
-        for file in TASKS[task].files():
-            if not file.exists():
-                sys.exit(f"'{file}' is missing: see the first lines of this file")
+    data = dict.fromkeys(arguments.tasks, "")
+    if not arguments.table:
+        data = {task: hash_of(TASKS[task]) for task in arguments.tasks}
     runs = [
-        make_run(task, variant, seed, arguments.epochs)
+        make_run(task, variant, seed, arguments.epochs, data[task])
         for seed in arguments.seeds
         for task in arguments.tasks
         for variant in arguments.variants

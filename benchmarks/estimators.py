@@ -18,80 +18,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ase.build
-import ase.io
 import numpy as np
 import pandas as pd
 import torch
-from metatrain.utils.architectures import get_default_hypers
-from metatrain.utils.data import DatasetInfo
-from metatrain.utils.data.target_info import get_energy_target_info, get_generic_target_info
-from omegaconf import OmegaConf
 
-from metatrain_symmetry.data import read_systems
+from benchmarks._estimator_models import molecules, of_checkpoint, of_random, solids
+from benchmarks._results import run_cases, start, stop_if_failed
 from metatrain_symmetry.groups import Irrep, O3Grid, random_frame
 from metatrain_symmetry.measure.analysis import analyze
 from metatrain_symmetry.measure.settings import Settings
 from metatrain_symmetry.measure.structure import measure_structure
-from metatrain_symmetry.models import Engine, Prepared, open_engine
-from metatrain_symmetry.pet_ssh import PetSSH
-
-from ._results import run_cases, start, stop_if_failed
+from metatrain_symmetry.models import Engine, Prepared
 
 
-DATA = Path("data/xtb_molecules.xyz")
-PROBES = ("EE", "BBF", "LLF")
-CRYSTALS = (
-    ("NaCl", "rocksalt", 5.64), ("MgO", "rocksalt", 4.21), ("Si", "diamond", 5.43),
-    ("Al", "fcc", 4.05), ("GaAs", "zincblende", 5.65), ("CsCl", "cesiumchloride", 4.12),
-    ("Cu", "fcc", 3.61), ("Fe", "bcc", 2.87),
-)  # fmt: skip
+PACKAGES = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
 DEGREE = 20
 """Of the exact grids; in a random frame."""
 
 SMALLEST = 1e-12
 """Share of the squared norm below which float32 leaves nothing to compare."""
-
-
-def molecules(count: int, seed: int = 3) -> list[ase.Atoms]:
-    """Conformers of the quickstart's data set."""
-    frames = ase.io.read(DATA, ":")
-    chosen = np.random.default_rng(seed).permutation(len(frames))[:count]
-    return [frames[i] for i in chosen]
-
-
-def solids(count: int) -> list[ase.Atoms]:
-    """Rattled cubic cells of two to eight atoms."""
-    frames = []
-    for i in range(count):
-        name, structure, length = CRYSTALS[i % len(CRYSTALS)]
-        cubic = structure not in ("cesiumchloride", "bcc")
-        atoms = ase.build.bulk(name, structure, a=length, cubic=cubic or structure == "bcc")
-        atoms.rattle(0.02 + 0.02 * (i // len(CRYSTALS)), seed=i)
-        frames.append(atoms)
-    return frames
-
-
-def untrained(numbers: list[int], l_max: int) -> PetSSH:
-    """A small network with random weights, energy and direct forces."""
-    torch.manual_seed(0)
-    hypers: Any = get_default_hypers("pet_ssh")["model"]
-    sizes = {"d_pet": 32, "d_head": 32, "d_node": 64, "d_feedforward": 64, "num_heads": 4}
-    hypers |= {**sizes, "num_attention_layers": 1, "cutoff": 4.5}
-    hypers["geometry_embedding"]["l_max"] = l_max
-    force = {
-        "quantity": "", "unit": "eV/A", "sample_kind": "atom", "num_subtargets": 1,
-        "type": {"cartesian": {"rank": 1}}, "description": "",
-    }  # fmt: skip
-    targets = {
-        "energy": get_energy_target_info(
-            "energy", {"unit": "eV"}, add_position_gradients=True
-        ),
-        "non_conservative_force": get_generic_target_info(
-            "non_conservative_force", OmegaConf.create(force)
-        ),
-    }
-    return PetSSH(hypers, DatasetInfo("angstrom", sorted(set(numbers)), targets)).eval()
 
 
 def exact(engine: Engine, structures: list[Prepared], degree: int) -> Any:
@@ -154,6 +99,18 @@ def stated(engine: Engine, structures: list[Prepared], settings: Settings) -> An
     return pd.concat([shares, errors], ignore_index=True), report.summary
 
 
+def reference_of(
+    engine: Engine, structures: list[Prepared], degree: int, kept: Path | None
+) -> pd.DataFrame:
+    """The exact table, from a file where there is one."""
+    if kept is not None and kept.is_file():
+        return pd.read_csv(kept, dtype={"channel": str})
+    reference: pd.DataFrame = exact(engine, structures, degree)
+    if kept is not None:
+        reference.to_csv(kept, index=False)
+    return reference
+
+
 def honesty(
     make: Callable[[], tuple[Engine, list[Prepared]]],
     seeds: int,
@@ -163,29 +120,14 @@ def honesty(
 ) -> dict[str, Any]:
     """Distribution of z over seeds."""
     engine, structures = make()
-    if kept is not None and kept.is_file():
-        reference = pd.read_csv(kept, dtype={"channel": str})
-    else:
-        reference = exact(engine, structures, degree)
-        if kept is not None:
-            reference.to_csv(kept, index=False)
+    reference = reference_of(engine, structures, degree, kept)
     tables, evaluations = [], []
     for seed in range(seeds):
         settings = Settings(seed=seed, budget=None, **options)
         table, summary = stated(engine, structures, settings)
         tables.append(table.assign(seed=seed))
         evaluations.append(summary["evaluations"])
-    both: Any = pd.concat(tables).merge(reference, on=["what", "probe", "channel"])
-    seen = both[both.what.eq("A") | (both.exact.abs() > SMALLEST)]
-    z = (seen.found - seen.exact) / seen.stderr
-    missing = seen.stderr.isna()
-    far = (z.abs() > 3) & ~missing
-    shown = seen[~missing].assign(
-        far=far,
-        z=z,
-        relative=(seen.stderr / seen.exact.abs()),
-        off=(seen.found / seen.exact),
-    )
+    both = pd.concat(tables).merge(reference, on=["what", "probe", "channel"])
     return {
         "n_structures": len(structures),
         "seeds": seeds,
@@ -193,37 +135,37 @@ def honesty(
         "evaluations": evaluations,
         "evaluations_of_exact_grids": len(structures) * len(O3Grid(16, 0).matrices),
         "plan": summary["plan"],
-        "compared": len(seen),
-        "without_error_bar": int(missing.sum()),
-        "beyond_3_sigma": float(far.mean()),
-        "by_kind": {
-            str(kind): {
-                "compared": len(rows),
-                "beyond_3_sigma": float(rows.far.mean()),
-                "largest": float(rows.z.abs().max()),
-                "rms_z": float((rows.z**2).mean() ** 0.5),
-                "stated_error_over_value_median": float(rows.relative.median()),
-                "known_to_a_third": float((rows.relative < 1 / 3).mean()),
-            }
-            for kind, rows in shown.groupby("what")
-        },
-        "farthest": shown.reindex(shown.z.abs().sort_values(ascending=False).index)
-        .head(8)[["what", "probe", "channel", "seed", "exact", "found", "stderr"]]
-        .to_dict("records"),
+        **distribution(both[both.what.eq("A") | (both.exact.abs() > SMALLEST)]),
     }
 
 
-def of_checkpoint(path: Path, frames: list[ase.Atoms]) -> tuple[Engine, list[Prepared]]:
-    """Engine and structures of a trained model."""
-    engine = open_engine(path, None, PROBES)
-    return engine, [engine.prepare(s) for _, s in read_systems(frames, engine)]
+def distribution(seen: pd.DataFrame) -> dict[str, Any]:
+    """How far apart what was found and what is exact are, in stated errors."""
+    missing = seen.stderr.isna()
+    z = (seen.found - seen.exact) / seen.stderr
+    far = (z.abs() > 3) & ~missing
+    shown = seen.assign(z=z, far=far, relative=seen.stderr / seen.exact.abs())[~missing]
+    columns = ["what", "probe", "channel", "seed", "exact", "found", "stderr"]
+    farthest = shown.reindex(shown.z.abs().sort_values(ascending=False).index).head(8)
+    return {
+        "compared": len(seen),
+        "without_error_bar": int(missing.sum()),
+        "beyond_3_sigma": float(far.mean()),
+        "by_kind": {str(kind): of_kind(rows) for kind, rows in shown.groupby("what")},
+        "farthest": farthest[columns].to_dict("records"),
+    }
 
 
-def of_random(frames: list[ase.Atoms], l_max: int) -> tuple[Engine, list[Prepared]]:
-    """Engine and structures of an untrained model."""
-    numbers = [int(n) for atoms in frames for n in atoms.numbers]
-    engine = open_engine(untrained(numbers, l_max), None, PROBES)
-    return engine, [engine.prepare(s) for _, s in read_systems(frames, engine)]
+def of_kind(rows: pd.DataFrame) -> dict[str, float]:
+    """Statistics of one kind of numbers, all of which have an error bar."""
+    return {
+        "compared": len(rows),
+        "beyond_3_sigma": float(rows.far.mean()),
+        "largest": float(rows.z.abs().max()),
+        "rms_z": float((rows.z**2).mean() ** 0.5),
+        "stated_error_over_value_median": float(rows.relative.median()),
+        "known_to_a_third": float((rows.relative < 1 / 3).mean()),
+    }
 
 
 def _kept(folder: Path | None, name: str, n: int) -> Path | None:
@@ -234,24 +176,8 @@ def _kept(folder: Path | None, name: str, n: int) -> Path | None:
     return folder / f"{name.replace(', ', '-').replace(' ', '-')}-{n}.csv"
 
 
-def main() -> None:
-    """Run the cases."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument(
-        "--output", type=Path, default=Path("benchmarks/results/estimators.json")
-    )
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--structures", type=int, default=16)
-    parser.add_argument("--only", help="cases whose name holds this")
-    parser.add_argument(
-        "--keep",
-        type=Path,
-        metavar="DIR",
-        help="exact tables are kept here, and taken from",
-    )
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+def plan(arguments: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
+    """All cases whose names hold what was asked for."""
     n, seeds = arguments.structures, arguments.seeds
     trained = partial(of_checkpoint, arguments.model)
     makers: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
@@ -263,14 +189,27 @@ def main() -> None:
         "untrained, molecules": (lambda: of_random(molecules(n // 2), 4), {}),
         "untrained, solids": (lambda: of_random(solids(n * 3 // 8), 4), {}),
     }  # fmt: skip
-    cases = {
+    return {
         name: partial(honesty, make, seeds, DEGREE, options, _kept(arguments.keep, name, n))
         for name, (make, options) in makers.items()
-        if not arguments.only or arguments.only in name
+        if arguments.only in name
     }
-    packages = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
-    result = start("benchmarks.estimators", packages)
-    run_cases(cases, result, arguments.output)
+
+
+def main() -> None:
+    """Run the cases."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("--model", type=Path, required=True)
+    add("--output", type=Path, default=Path("benchmarks/results/estimators.json"))
+    add("--seeds", type=int, default=5)
+    add("--structures", type=int, default=16)
+    add("--only", default="", help="cases whose name holds this")
+    add("--keep", type=Path, metavar="DIR", help="exact tables are kept and found here")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    result = start("benchmarks.estimators", PACKAGES)
+    run_cases(plan(arguments), result, arguments.output)
     stop_if_failed(result, arguments.output)
 
 

@@ -13,9 +13,7 @@ counts as one of 400 s. ``spent`` is what the log of the run reports for its mea
 
 import argparse
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from benchmarks._results import hardware, write_atomically
+from benchmarks._results import hardware, write_json
 from benchmarks._timing import in_turns
+from benchmarks._training import last_line, run_python
 
 
 ROOT = Path(__file__).parent.parent
@@ -64,9 +63,10 @@ metatrain.__main__.main()
 """
 
 
-def write_options(symmetry: dict[str, Any] | None, epochs: int) -> None:
-    """Options of one run, into the working folder."""
+def options_of(symmetry: dict[str, Any] | None, epochs: int) -> DictConfig:
+    """Options of one run."""
     options = OmegaConf.load(ROOT / "configs" / "quickstart.yaml")
+    assert isinstance(options, DictConfig)
     data = str(ROOT / "data" / "xtb_molecules.xyz")
     OmegaConf.update(options, "training_set.systems.read_from", data)
     training = options.architecture.training
@@ -75,28 +75,19 @@ def write_options(symmetry: dict[str, Any] | None, epochs: int) -> None:
     options.pop("wandb", None)
     if symmetry is not None:
         training.symmetry = symmetry
-    OmegaConf.save(options, "options.yaml")
+    return options
 
 
 def once(symmetry: dict[str, Any] | None, epochs: int) -> dict[str, Any]:
     """One training; seconds, and what its log says."""
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        try:
-            write_options(symmetry, epochs)
-            subprocess.run(
-                [sys.executable, "-c", RUNNER],
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                check=True,
-                capture_output=True,
-            )
-            found: dict[str, Any] = json.loads(Path("spent.json").read_text())
-            (log,) = Path("outputs").glob("*/*/train.log")
-            text = log.read_text()
-        finally:
-            os.chdir(before)
-    last = re.search(CLOSING, text)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        OmegaConf.save(options_of(symmetry, epochs), folder / "options.yaml")
+        if run_python(["-c", RUNNER], folder) != 0:
+            raise RuntimeError(f"the training failed: {last_line(folder)}")
+        found: dict[str, Any] = json.loads((folder / "spent.json").read_text())
+        (log,) = folder.glob("outputs/*/*/train.log")
+        last = re.search(CLOSING, log.read_text())
     if last:
         found |= {"measurements": int(last[1]), "spent": float(last[2])}
         found["page"] = float(last[3])
@@ -172,9 +163,7 @@ def main() -> None:
         "runs": runs,
         "summary": summarise(runs),
     }
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(args.output, lambda path: Path(path).write_text(text))
+    write_json(args.output, result)
     print(table(summarise(runs)))
 
 

@@ -28,7 +28,8 @@ from typing import Any
 
 import torch
 
-from benchmarks._orbit_cases import compare, hybrid, memory, memory_of, scaling
+from benchmarks._orbit_cases import compare, memory, memory_of, scaling
+from benchmarks._orbit_heatmap import hybrid
 from benchmarks._orbit_parts import PROBES, cluster, ethanol
 from benchmarks._results import run_cases, start, stop_if_failed
 

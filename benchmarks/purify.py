@@ -25,6 +25,7 @@ import torch
 
 from benchmarks._purify_cases import compare, scaling, solve, solve_of, study
 from benchmarks._results import run_cases, start, stop_if_failed
+from metatrain_symmetry.groups import Irrep
 
 
 PACKAGES = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
@@ -53,41 +54,45 @@ def plan(quick: bool) -> dict[str, Callable[[], dict[str, Any]]]:
 
 def table(result: dict[str, Any]) -> str:
     """Markdown tables of a result."""
+    cases = result["cases"]
     lines = [
         "| case | ours (s) | inference (s) | ours / inference |",
         "|---|---:|---:|---:|",
     ]
-    cases = result["cases"]
-    for name, case in cases.items():
-        if "median" in case:
-            low, high = case["ours/inference, range"]
-            lines.append(
-                f"| {name} | {case['median']['ours']:.3f} | "
-                f"{case['median']['inference']:.3f} | {case['ours/inference']:.2f} "
-                f"({low:.2f} to {high:.2f}) |"
-            )
+    lines += [sweep_row(name, case) for name, case in cases.items() if "median" in case]
     if "exponent" in cases.get("scaling", {}):
         lines.append(f"\ntime ~ structures^{cases['scaling']['exponent']:.3f}")
     lines += ["", "| solve | time (s) | memory above sums (MiB) | sums (MiB) |"]
     lines += ["|---|---:|---:|---:|"]
-    for name, case in cases.get("solve", {}).items():
-        if "s" in case:
-            lines.append(
-                f"| {name} | {case['s']:.2f} | {case['MiB_above']:.0f} | "
-                f"{case['sums_MiB']:.1f} |"
-            )
+    lines += [
+        f"| {name} | {case['s']:.2f} | {case['MiB_above']:.0f} | {case['sums_MiB']:.1f} |"
+        for name, case in cases.get("solve", {}).items()
+        if "s" in case
+    ]
     rows = cases.get("study", {}).get("rows", [])
     if rows:
         lines += ["", "| target | state | A | RMSE | change of A | change of RMSE |"]
-        lines += ["|---|---|---:|---:|---:|---:|"]
-    for row in rows:
-        sign = "+" if row["o3_sigma"] == 1 else "-"
-        lines.append(
-            f"| {row['target']} ({row['o3_lambda']},{sign}) | {row['state']} | "
-            f"{row['A_before']:.4g} | {row['rmse_before']:.4g} {row['unit']} | "
-            f"{100 * row['A_change']:+.2f} % | {100 * row['rmse_change']:+.2f} % |"
-        )
+        lines += ["|---|---|---:|---:|---:|---:|", *map(study_row, rows)]
     return "\n".join(lines)
+
+
+def sweep_row(name: str, case: dict[str, Any]) -> str:
+    """Row of a sweep."""
+    median, (low, high) = case["median"], case["ours/inference, range"]
+    return (
+        f"| {name} | {median['ours']:.3f} | {median['inference']:.3f} | "
+        f"{case['ours/inference']:.2f} ({low:.2f} to {high:.2f}) |"
+    )
+
+
+def study_row(row: dict[str, Any]) -> str:
+    """Row of what a purification found."""
+    irrep = Irrep(row["o3_lambda"], row["o3_sigma"])
+    return (
+        f"| {row['target']} {irrep} | {row['state']} | "
+        f"{row['A_before']:.4g} | {row['rmse_before']:.4g} {row['unit']} | "
+        f"{100 * row['A_change']:+.2f} % | {100 * row['rmse_change']:+.2f} % |"
+    )
 
 
 def main() -> None:

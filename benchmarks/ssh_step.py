@@ -11,18 +11,15 @@ A training step is energy and conservative forces of a batch, loss, backward, op
 step (metatrain's own functions); an evaluation is energy and forces of the same batch by
 the exported model.
 
-    python benchmarks/ssh_step.py --output benchmarks/results/ssh_step.json
-    python benchmarks/ssh_step.py --table benchmarks/results/ssh_step.json
+    python -m benchmarks.ssh_step --output benchmarks/results/ssh_step.json
+    python -m benchmarks.ssh_step --table benchmarks/results/ssh_step.json
 """
 
 import argparse
 import json
-import os
-import platform
-import sys
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +43,12 @@ from metatrain.utils.evaluate_model import evaluate_model
 from metatrain.utils.neighbor_lists import get_system_with_neighbor_lists
 from tqdm import tqdm
 
-import metatrain_symmetry
+from benchmarks._results import run_cases, start, stop_if_failed
+from benchmarks._timing import in_turns, timed
 from metatrain_symmetry.pet_ssh import PetSSH
 
 
+PACKAGES = ("metatrain-symmetry", "metatrain", "sphericart-torch", "torch")
 L_MAX = {
     "pet_ssh l_max=1": 1,
     "pet_ssh l_max=4": 4,
@@ -140,8 +139,10 @@ def prepare(structures: list[ase.Atoms], model: PET) -> tuple[list[System], int]
     return systems, sum(len(block.samples) for block in lists)
 
 
-def time_case(structures: list[ase.Atoms], repeats: int, label: str) -> dict[str, Any]:
-    """Seconds of every model and action, repeat by repeat, interleaved."""
+def actions_of(
+    structures: list[ase.Atoms],
+) -> tuple[dict[tuple[str, str], Callable[[], None]], int]:
+    """What is timed, by action and name of the model, and the number of edges."""
     types = sorted({int(number) for atoms in structures for number in atoms.numbers})
     target = get_energy_target_info(
         "energy", {"quantity": "energy", "unit": "eV"}, add_position_gradients=True
@@ -156,15 +157,18 @@ def time_case(structures: list[ase.Atoms], repeats: int, label: str) -> dict[str
         if "sphericart" not in name:  # it cannot be exported
             systems, _ = prepare(structures, model)
             actions["evaluation", name] = evaluation(build(name, info), systems)
+    return actions, n_edges
+
+
+def time_case(structures: list[ase.Atoms], repeats: int, label: str) -> dict[str, Any]:
+    """Seconds of every model and action, repeat by repeat, interleaved."""
+    actions, n_edges = actions_of(structures)
     for action in [*actions.values()] * 2:  # warm up, and let TorchScript specialise
         action()
     seconds: dict[str, dict[str, list[float]]] = {"training step": {}, "evaluation": {}}
-    keys = list(actions)
-    for repeat in tqdm(range(repeats), desc=label):
-        for key in keys[repeat % len(keys) :] + keys[: repeat % len(keys)]:
-            start = time.perf_counter()
-            actions[key]()
-            seconds[key[0]].setdefault(key[1], []).append(time.perf_counter() - start)
+    turns = in_turns(actions, repeats)
+    for kind, name in tqdm(turns, total=repeats * len(actions), desc=label):
+        seconds[kind].setdefault(name, []).append(timed(actions[kind, name]))
     return {
         "n_atoms": sum(map(len, structures)),
         "n_edges": n_edges,
@@ -186,6 +190,8 @@ def table(result: dict[str, Any]) -> str:
         "|---|---|---|" + "---|" * len(L_MAX),
     ]
     for case, values in result["cases"].items():
+        if "failed" in values:
+            continue
         for action, seconds in values["seconds"].items():
             cells = [
                 "{:.3f} ({:.3f}-{:.3f})".format(*ratios(seconds, name))
@@ -201,31 +207,25 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run the benchmark or print the table of an earlier run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("ssh_step.json"))
     parser.add_argument("--repeats", type=int, default=40)
     parser.add_argument("--table", type=Path, help="print the table of this file only")
     args = parser.parse_args()
-    if args.table is None:
-        # more threads than idle cores make every figure here meaningless
-        torch.set_num_threads(1)
-        cases = {"molecules": molecules(), "solid": solid()}
-        result = {
-            "command": " ".join(["python", *sys.argv]),
-            "versions": {
-                "torch": torch.__version__,
-                "ours": metatrain_symmetry.__version__,
-            },
-            "hardware": f"{platform.machine()}, {os.cpu_count()} cores, 1 thread",
-            "cases": {
-                name: time_case(structures, args.repeats, name)
-                for name, structures in cases.items()
-            },
-        }
-        unfinished = args.output.with_suffix(".part")
-        unfinished.write_text(json.dumps(result, indent=1))
-        unfinished.replace(args.output)
-    print(table(json.loads((args.table or args.output).read_text())))
+    if args.table is not None:
+        print(table(json.loads(args.table.read_text())))
+        return
+    # more threads than idle cores make every figure here meaningless
+    torch.set_num_threads(1)
+    structures = {"molecules": molecules(), "solid": solid()}
+    cases = {
+        name: partial(time_case, frames, args.repeats, name)
+        for name, frames in structures.items()
+    }
+    result = start("benchmarks.ssh_step", PACKAGES)
+    run_cases(cases, result, args.output)
+    print(table(result))
+    stop_if_failed(result, args.output)
 
 
 if __name__ == "__main__":

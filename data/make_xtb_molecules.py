@@ -4,6 +4,9 @@ Needs the extra ``datasets`` (tblite and rdkit). Conformers come from SMILES, ev
 one is heated by its own short molecular dynamics and turned at random, because an
 unconstrained model has to see all orientations. Positions are rounded to what the
 file prints *before* the labels are computed, so that the file agrees with itself.
+From the root of a checkout::
+
+    OMP_NUM_THREADS=1 python -m data.make_xtb_molecules
 """
 
 import argparse
@@ -16,12 +19,11 @@ from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
-from rdkit import Chem
-from rdkit.Chem.rdDistGeom import EmbedMultipleConfs
-from rdkit.Chem.rdForceFieldHelpers import MMFFOptimizeMoleculeConfs
 from scipy.spatial.transform import Rotation
 from tblite.ase import TBLite
 from tqdm import tqdm
+
+from data.conformers import conformers
 
 
 MOLECULES = {
@@ -40,26 +42,6 @@ TEMPERATURES = (300.0, 500.0, 700.0, 1000.0)  # K
 STEPS = 200  # of 0.5 fs
 MAX_FORCE = 30.0  # eV/Å: beyond it two atoms have all but collided
 DIGITS = 8  # what ASE prints for a real number in extended XYZ
-
-
-def conformers(smiles: str, count: int, seed: int) -> list[Atoms]:
-    """Embed a molecule ``count`` times and relax it with the MMFF94 force field.
-
-    :param smiles: the molecule
-    :param count: number of conformers
-    :param seed: seed of the embedding
-    :return: ``count`` structures, positions in Å
-    """
-    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
-    ids = EmbedMultipleConfs(molecule, numConfs=count, randomSeed=seed)
-    if len(ids) != count:
-        raise RuntimeError(
-            f"rdkit embedded {len(ids)} of {count} conformers of {smiles!r}: "
-            "use another seed"
-        )
-    MMFFOptimizeMoleculeConfs(molecule)
-    numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
-    return [Atoms(numbers, positions=c.GetPositions()) for c in molecule.GetConformers()]
 
 
 def distort(atoms: Atoms, temperature: float, rng: np.random.Generator) -> Atoms:

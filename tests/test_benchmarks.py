@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks import embedding_defaults
 from benchmarks._results import run_cases, start, stop_if_failed
 from benchmarks._timing import interleaved, own_process
 
@@ -55,3 +53,16 @@ def test_a_process_that_fails_says_why():
     found = own_process("no_such_module")
     assert found["failed"] == 1
     assert "No module named no_such_module" in found["error"]
+
+
+def test_the_table_of_the_embedding_needs_no_data(tmp_path, monkeypatch, capsys):
+    results = Path(__file__).parents[1] / "benchmarks" / "results"
+    monkeypatch.chdir(tmp_path)
+    options = ["--table", "--output", str(results / "embedding_defaults.json")]
+    monkeypatch.setattr(sys, "argv", ["embedding_defaults", *options])
+    assert embedding_defaults.main() == 0
+    printed = capsys.readouterr().out
+    shown = (results.parent / "README.md").read_text()
+    rows = [line for line in printed.splitlines() if line.startswith("| l")]
+    assert len(rows) > 20
+    assert all(row in shown for row in rows)

@@ -1,6 +1,7 @@
 """``make quickstart``, on a configuration small enough for a test."""
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -11,8 +12,8 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from synthetic import make_report
 
-from metatrain_symmetry.cli.before_after import compare
-from metatrain_symmetry.cli.quickstart import (
+from examples.quickstart.before_after import compare
+from examples.quickstart.run import (
     Stopped,
     error_message,
     prepare,
@@ -44,11 +45,12 @@ def config(tmp_path) -> DictConfig:
 
 def quickstart(config: DictConfig, folder: Path) -> subprocess.CompletedProcess:
     OmegaConf.save(config, folder / "small.yaml")
-    command = ["-m", "metatrain_symmetry.cli.quickstart"]
+    command = ["-m", "examples.quickstart.run"]
     command += ["--config", "small.yaml", "--output-dir", "run"]
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -181,7 +183,6 @@ def test_before_and_after_are_of_the_same_structures():
 
 NOISY = """
 import os, sys, warnings
-from metatrain_symmetry.cli.before_after import compare
 from metatrain_symmetry.cli.quiet import quiet
 with quiet():
     os.write(2, b"[W1 model.cpp:3] Warning: output 'energy' has an empty unit. Consider\\n")

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 from ase import Atoms
 
-from benchmarks.studies._draw import shrink
-from benchmarks.studies._training import Training
+from benchmarks._training import Training
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.api.purify_checkpoint import purify_checkpoint
 from metatrain_symmetry.measure.results import Report
+from metatrain_symmetry.purify.run import Purified
 
 
 KEYS = ["target", "o3_lambda", "o3_sigma", "unit"]
@@ -27,24 +27,24 @@ QUICK = {
 
 
 def purify(
-    training: Training, before: Report, frames: list[Atoms], folder: Path, quick: bool
-) -> pd.DataFrame:
-    """Purify the newest checkpoint; its curve and figure go to the results.
+    training: Training, before: Report, frames: list[Atoms], quick: bool
+) -> tuple[Purified, pd.DataFrame]:
+    """Purify the newest checkpoint; the new one and its report go beside it.
 
     :param training: with at least one checkpoint
     :param before: of :func:`test_report`, of that checkpoint
     :param frames: test structures, with targets
-    :param folder: for the report of ``mtt purify``
     :param quick: sizes of a test
-    :return: A and errors on the test structures, before and after, per target and irrep
+    :return: what was found, and A and errors on the test structures, before and after,
+        per target and irrep
     """
     assert training.checkpoint is not None
     options: dict[str, Any] = {**training.options, "purify": QUICK if quick else SWEEP}
     output = training.folder / "purified.ckpt"
-    purify_checkpoint(training.checkpoint, options, output, report=folder, overwrite=True)
-    shrink(folder)
+    found = purify_checkpoint(training.checkpoint, options, output, overwrite=True)
+    assert found is not None
     after = accuracy(test_report(output, frames))
-    return accuracy(before).merge(after, on=KEYS, suffixes=("_before", "_after"))
+    return found, accuracy(before).merge(after, on=KEYS, suffixes=("_before", "_after"))
 
 
 def test_report(model: Path, frames: list[Atoms]) -> Report:

@@ -10,8 +10,8 @@ import metatensor.torch as mts
 import numpy as np
 import pandas as pd
 
-from benchmarks._results import write_atomically
-from benchmarks.studies._training import Training
+from benchmarks._training import Training
+from metatrain_symmetry.io import write_text
 
 
 def target_size(training: Training, part: str = "validation") -> float:
@@ -60,11 +60,11 @@ def shares(trainings: list[Training]) -> pd.DataFrame:
     :param trainings: trainings that were watched
     :return: one row per training, epoch, probe and channel
     """
-    columns = ["epoch", "probe", "group", "channel", "share", "stderr", "estimator"]
+    columns = ["epoch", "probe", "group", "channel", "share"]
     tables = []
     for training in trainings:
         table = training.series().characters
-        tables.append(_named(table[columns].round({"share": 8, "stderr": 8}), training))
+        tables.append(_named(table[columns].copy(), training))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -80,16 +80,26 @@ def of(table: pd.DataFrame, training: Training) -> pd.DataFrame:
 def write(folder: Path, tables: dict[str, pd.DataFrame], text: str) -> None:
     """Write CSV tables and ``table.md``, and print the latter.
 
-    :param folder: where to
+    :param folder: where to; made if need be
     :param tables: by name
     :param text: Markdown
     """
+    folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        write_atomically(
-            folder / f"{name}.csv", lambda p, table=table: table.to_csv(p, index=False)
-        )
-    write_atomically(folder / "table.md", lambda p: Path(p).write_text(text))
+        write_text(folder / f"{name}.csv", rounded(table).to_csv(index=False))
+    write_text(folder / "table.md", text)
     print(text)
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """The same numbers with six significant digits: the repository keeps tables.
+
+    :param table: left as it is
+    """
+    names = table.select_dtypes("float").columns
+    return table.assign(
+        **{name: [float(f"{value:.6g}") for value in table[name]] for name in names}
+    )
 
 
 def first_epoch(table: pd.DataFrame, column: str, limit: float, above: bool) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import subprocess
 import sys
@@ -16,9 +15,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks._results import hardware, write_atomically
+from benchmarks._results import hardware, write_json
+from benchmarks._training import Training
 from benchmarks.studies._options import ROOT
-from benchmarks.studies._training import Training
 
 
 PACKAGES = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
@@ -156,8 +155,7 @@ def main(study: Study, arguments: list[str] | None = None) -> dict[str, Any]:
         "not_finished": missing,
         "results": study.analyse(usable, chosen) if usable else {},
     }
-    text = json.dumps(_portable(summary), indent=1, ensure_ascii=False) + "\n"
-    write_atomically(chosen.results / "summary.json", lambda p: Path(p).write_text(text))
+    write_json(chosen.results / "summary.json", _portable(summary))
     for name, what in missing.items():
         print(f"not finished: {name} ({what})")
     print(f"tables and figures are in '{chosen.results}'")

@@ -11,6 +11,7 @@ trained on::
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import ase.io
@@ -18,11 +19,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks._evaluate import last_model, predict, root_mean_square, spherical_errors
+from benchmarks._training import Training
 from benchmarks.studies import _series
 from benchmarks.studies._draw import draw_curves
 from benchmarks.studies._options import changed, evaluation, load
 from benchmarks.studies._study import Setting, Study, main
-from benchmarks.studies._training import Training
 from metatrain_symmetry import symmetry_report
 
 
@@ -130,6 +131,7 @@ COLUMNS = {
     "unseen_norm_ratio": "unseen norm ratio",
     "unseen_relative_A": "unseen A / predicting zero",
 }
+TITLE = "(8,+) of electron densities, validation set"
 CURVES = {
     "relative_rmse": "RMSE / predicting zero",
     "norm_ratio": "|prediction| / |target|",
@@ -159,24 +161,33 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
 
     :param trainings: with at least one checkpoint
     :param setting: where to write
-    :return: final numbers of every training
+    :return: how many trainings there are
     """
     finished = [training for training in trainings if training.state["finished"]]
     if not finished:
         return {}
     errors = _series.errors(finished)
     final = ends(finished, errors)
-    _series.write(setting.results, {"errors": errors}, _series.table_of(final, COLUMNS))
-    title = "(8,+) of electron densities, validation set"
-    tables = dict.fromkeys(CURVES, errors)
-    draw_curves(tables, CURVES, setting.results / "epochs.png", title)
-    return {"trainings": final.to_dict("records")}
+    curves = errors[["variant", "seed", "epoch", *CURVES]]
+    tables = {"curves": curves, "trainings": final}
+    _series.write(setting.results, tables, _series.table_of(final, COLUMNS))
+    draw(setting.results)
+    return {"trainings": len(final)}
+
+
+def draw(folder: Path) -> None:
+    """Draw the figure from the table that was written.
+
+    :param folder: with ``curves.csv``
+    """
+    curves = pd.read_csv(folder / "curves.csv")
+    draw_curves(curves, CURVES, folder / "epochs.png", TITLE)
 
 
 STUDY = Study(
     "density",
     (__doc__ or "").splitlines()[0],
-    "data.make_densities",
+    "benchmarks.makers.densities",
     plan,
     analyse,
 )

@@ -12,26 +12,20 @@ to the errors::
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import ase.io
 import pandas as pd
 from ase import Atoms
 
-from benchmarks.studies._draw import draw_layers, shrink
+from benchmarks._training import Training
 from benchmarks.studies._options import changed, load
+from benchmarks.studies._pes_figures import draw, draw_forces, write_tables
 from benchmarks.studies._purified import purify, test_report
 from benchmarks.studies._series import table_of, write
 from benchmarks.studies._study import Setting, Study, main
-from benchmarks.studies._training import Training
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.measure.results import Report
-from metatrain_symmetry.measure.series import Series
-from metatrain_symmetry.report import draw_report
-from metatrain_symmetry.report.distribution import draw_distribution
-from metatrain_symmetry.report.epochs import draw_series
-from metatrain_symmetry.report.style import save
 
 
 TRAINER = "architecture.training"
@@ -153,43 +147,28 @@ def markdown(medians: pd.DataFrame) -> str:
 
 def on_test_set(
     trainings: list[Training], setting: Setting
-) -> tuple[list[Report], pd.DataFrame]:
+) -> tuple[list[Report], dict[str, pd.DataFrame], dict[str, Any]]:
     """A and errors of every seed on all test structures, as trained and purified.
 
     :param trainings: with at least one checkpoint
-    :param setting: how much, and where reports of purifications go
-    :return: reports of the models as trained, and tables of :func:`purify`, with ``seed``
+    :param setting: how much
+    :return: reports of the models as trained; tables of the purifications, with ``seed``;
+        summary of the first purification
     """
-    trained, purified = [], []
+    trained, curves, purified, summaries = [], [], [], []
     for training in trainings:
         assert training.checkpoint is not None
         frames = test_structures(training)[: 2 if setting.quick else None]
-        folder = setting.results / f"purification-{training.seed}"
-        before = test_report(training.checkpoint, frames)
-        before.summary["model"] = f"PET on CHGNet labels, seed {training.seed}"
-        trained.append(before)
-        table = purify(training, before, frames, folder, setting.quick)
+        trained.append(test_report(training.checkpoint, frames))
+        found, table = purify(training, trained[-1], frames, setting.quick)
+        curves.append(found.curve.assign(seed=training.seed))
         purified.append(table.assign(seed=training.seed))
-    return trained, pd.concat(purified, ignore_index=True)
-
-
-def draw(found: Report, errors: Report, series: Series, folder: Path) -> list[int]:
-    """All figures.
-
-    :param found: report with spectra, on a sample of the test structures
-    :param errors: report without, on all of them
-    :param series: of the training
-    :param folder: figures go to its subfolder ``figures``
-    :return: epochs at which all layers are shown
-    """
-    draw_report(found, folder)
-    distribution = draw_distribution(errors)
-    assert distribution is not None
-    save(distribution, folder / "figures" / "distribution")
-    draw_series(series, folder)
-    epochs = draw_layers(series, folder / "figures")
-    shrink(folder / "figures")
-    return epochs
+        summaries.append(found.summary)
+    tables = {
+        "tradeoff": pd.concat(curves, ignore_index=True),
+        "purified": pd.concat(purified, ignore_index=True),
+    }
+    return trained, tables, summaries[0]
 
 
 def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
@@ -197,42 +176,39 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
 
     :param trainings: with at least one checkpoint
     :param setting: where to write
-    :return: medians, and how far the trainings came
+    :return: how far the trainings came
     """
     first = trainings[0]
     found, series = report(first, setting), first.series()
-    trained, purified = on_test_set(trainings, setting)
-    found.summary["model"] = trained[0].summary["model"]
+    trained, purified, purification = on_test_set(trainings, setting)
     tables = [
         r.equivariance.assign(seed=t.seed) for r, t in zip(trained, trainings, strict=True)
     ]
     equivariance = pd.concat(tables, ignore_index=True)
-    columns = ["epoch", "probe", "group", "channel", "share"]
+    outputs = series.characters[series.characters.group == "predictions"]
     written = {
-        "equivariance": equivariance,
-        "purified": purified,
+        **purified,
         "medians": ratios(equivariance),
         "medians_per_irrep": per_irrep(equivariance),
-        "characters": found.characters,
         "epochs_equivariance": series.equivariance,
-        "epochs_characters": series.characters[columns].round({"share": 7}),
+        "epochs_characters": outputs[["epoch", "probe", "channel", "share"]],
     }
     write(setting.results, written, markdown(written["medians"]))
+    write_tables(setting.results, first.seed, found, trained[0], purification)
+    draw(setting.results)
+    draw_forces(series, setting.results)
     return {
         "labels": "CHGNet 0.3.0, an ML teacher",
         "planned_epochs": first.options["architecture"]["training"]["num_epochs"],
         "completed_epochs": {t.name: t.series().epochs[-1] for t in trainings},
-        "layers_drawn_at_epochs": draw(found, trained[0], series, setting.results),
         "convergence": found.summary["convergence_text"],
-        "medians": written["medians"].to_dict("records"),
-        "medians_per_irrep": written["medians_per_irrep"].to_dict("records"),
     }
 
 
 STUDY = Study(
     "pes",
     (__doc__ or "").splitlines()[0],
-    "data.make_chgnet_solids",
+    "benchmarks.makers.chgnet_solids",
     plan,
     analyse,
     seeds=(0, 1),

@@ -17,11 +17,11 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks._training import Training
 from benchmarks.studies import _series
-from benchmarks.studies._draw import draw_cause, draw_curves, shrink, write
+from benchmarks.studies._draw import draw_cause, draw_curves, write
 from benchmarks.studies._options import changed, load
 from benchmarks.studies._study import Setting, Study, main
-from benchmarks.studies._training import Training
 from metatrain_symmetry.report.epochs import draw_epochs
 
 
@@ -86,18 +86,17 @@ def plan(setting: Setting) -> list[Training]:
     ]
 
 
-def transition(errors: pd.DataFrame, shares: pd.DataFrame) -> dict[str, float]:
+def transition(curves: pd.DataFrame) -> dict[str, float]:
     """When and how sharply a training left its plateau.
 
-    :param errors: rows of one training
-    :param shares: its shares of the pseudo-scalar in the prediction
+    :param curves: rows of one training
     :return: first measured epochs with a relative RMSE below 0.9 and below 0.3, and with
         a pseudo share above one half; NaN where it does not happen
     """
     return {
-        "epoch_rmse_0.9": _series.first_epoch(errors, "relative_rmse", 0.9, above=False),
-        "epoch_rmse_0.3": _series.first_epoch(errors, "relative_rmse", 0.3, above=False),
-        "epoch_pseudo_half": _series.first_epoch(shares, "share", 0.5, above=True),
+        "epoch_rmse_0.9": _series.first_epoch(curves, "relative_rmse", 0.9, above=False),
+        "epoch_rmse_0.3": _series.first_epoch(curves, "relative_rmse", 0.3, above=False),
+        "epoch_pseudo_half": _series.first_epoch(curves, "share", 0.5, above=True),
     }
 
 
@@ -132,6 +131,7 @@ COLUMNS = {
 }
 FIGURE = ("EE", "BBF", "LLF", "predictions")
 """Layers of figure 6 of the paper; of nodes and edges the latter, where it happens."""
+TITLE = "Triple product of CHBrClF, validation set"
 CURVES = {
     "relative_rmse": "RMSE / predicting zero",
     "relative_A": "A / predicting zero",
@@ -139,94 +139,98 @@ CURVES = {
 }
 
 
-def ends(
-    trainings: list[Training], errors: pd.DataFrame, shares: pd.DataFrame
-) -> pd.DataFrame:
+def curves_of(errors: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
+    """What is drawn over the epochs.
+
+    :param errors: series of the trainings
+    :param shares: of irreps in their layers and predictions
+    :return: one row per training and epoch, with the share of the pseudo-scalar in the
+        prediction
+    """
+    predicted = shares[(shares.channel == PSEUDO) & (shares.group == "predictions")]
+    names = ["variant", "seed", "epoch"]
+    columns = [*names, "relative_rmse", "norm_ratio", "relative_A"]
+    return errors[columns].merge(predicted[[*names, "share"]], how="left")
+
+
+def first_and_last(shares: pd.DataFrame) -> pd.DataFrame:
+    """Vectors and pseudo-scalars in all layers, before and after training.
+
+    :param shares: over all epochs
+    """
+    kept = shares[shares.channel.isin([PSEUDO, VECTOR])]
+    epochs = kept.groupby(["variant", "seed"]).epoch
+    is_end = kept.epoch.eq(epochs.transform("min")) | kept.epoch.eq(epochs.transform("max"))
+    return kept[is_end]
+
+
+def ends(curves: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     """Final numbers of every training, and when it left its plateau.
 
-    :param trainings: finished ones and stopped ones
-    :param errors: their series
-    :param shares: of irreps in their layers and predictions
-    :return: one row for each
+    :param curves: of :func:`curves_of`
+    :param layers: of :func:`first_and_last`
+    :return: one row for each training
     """
-    rows, pseudo = [], _predicted(shares)
-    for training in trainings:
-        names = {"variant": training.variant, "seed": training.seed}
-        own = transition(_series.of(errors, training), _series.of(pseudo, training))
-        rows.append({**names, **own, **at_start(_series.of(shares, training))})
-    columns = ["variant", "seed", "epoch", "relative_rmse", "norm_ratio", "relative_A"]
-    final = _series.last(errors)[columns].merge(pd.DataFrame(rows))
-    return final.merge(_series.last(pseudo)[["variant", "seed", "share"]])
+    rows = []
+    by_training = layers.groupby(["variant", "seed"])
+    for (variant, seed), own in curves.groupby(["variant", "seed"], sort=False):
+        names = {"variant": variant, "seed": seed}
+        found = at_start(by_training.get_group((variant, seed)))
+        rows.append({**names, **transition(own), **found})
+    return _series.last(curves).merge(pd.DataFrame(rows))
 
 
 def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
-    """Tables and figure of what was trained.
+    """Tables and figures of what was trained.
 
     :param trainings: with at least one checkpoint
     :param setting: where to write
-    :return: final numbers of every training
+    :return: how many trainings there are
     """
     watched = [training for training in trainings if training.is_watched]
     # stopped ones only where there is nothing else
     watched = [t for t in watched if t.state["finished"]] or watched
     if not watched:
         return {}
-    errors = _series.errors(watched)
     shares = _series.shares(watched)
-    final = ends(watched, errors, shares)
-    kept = shares[shares.channel.isin([PSEUDO, VECTOR])]
-    tables = {"errors": errors, "shares": kept}
+    curves, layers = curves_of(_series.errors(watched), shares), first_and_last(shares)
+    final = ends(curves, layers)
+    tables = {"curves": curves, "layers": layers, "trainings": final}
     _series.write(setting.results, tables, _series.table_of(final, COLUMNS))
-    draw(watched, errors, shares, final, setting.results)
-    return {"trainings": final.to_dict("records")}
+    draw(setting.results)
+    draw_one(watched[0], setting.results)
+    return {"trainings": len(final)}
 
 
-def draw(
-    trainings: list[Training],
-    errors: pd.DataFrame,
-    shares: pd.DataFrame,
-    final: pd.DataFrame,
-    folder: Path,
-) -> None:
-    """All figures.
+def draw(folder: Path) -> None:
+    """Draw what compares the trainings, from the tables that were written.
 
-    :param trainings: that were watched
-    :param errors: their series
-    :param shares: of irreps in their layers and predictions
-    :param final: as returned by :func:`ends`
-    :param folder: for the figures
+    :param folder: with ``curves.csv`` and ``trainings.csv``
     """
-    curves = {"relative_rmse": errors, "relative_A": errors, "share": _predicted(shares)}
-    settled = min(SETTLED, int(errors.epoch.max()))
-    title = "Triple product of CHBrClF, validation set"
-    draw_curves(curves, CURVES, folder / "epochs.png", title, settled)
-    draw_cause(final, folder / "cause.png", last=int(errors.epoch.max()))
-    for training in trainings:
-        if training.seed == min(t.seed for t in trainings):
-            series = training.series()
-            groups = series.characters.groupby("group", sort=False).probe.last()
-            shown = [groups[name] for name in FIGURE if name in groups]
-            figure = draw_epochs(series, *shown, title=training.variant)
-            assert figure is not None
-            write(figure, folder / "figures" / f"{_plain(training.variant)}.png")
-    shrink(folder / "figures")
+    curves = pd.read_csv(folder / "curves.csv")
+    last = int(curves.epoch.max())
+    draw_curves(curves, CURVES, folder / "epochs.png", TITLE, min(SETTLED, last))
+    draw_cause(pd.read_csv(folder / "trainings.csv"), folder / "cause.png", last)
 
 
-def _predicted(shares: pd.DataFrame) -> pd.DataFrame:
-    """Shares of the pseudo-scalar in the prediction."""
-    return shares[(shares.channel == PSEUDO) & (shares.group == "predictions")]
+def draw_one(training: Training, folder: Path) -> None:
+    """Draw layers and prediction of one training over its epochs, from its series.
 
-
-def _plain(variant: str) -> str:
-    """Name of a file."""
-    plain = "".join(c if c.isascii() and c.isalnum() else " " for c in variant)
-    return "-".join(plain.split())
+    :param training: that was watched
+    :param folder: for the figure ``layers.png``
+    """
+    series = training.series()
+    groups = series.characters.groupby("group", sort=False).probe.last()
+    shown = [groups[name] for name in FIGURE if name in groups]
+    figure = draw_epochs(series, *shown, title=training.variant)
+    assert figure is not None
+    write(figure, folder / "layers.png")
 
 
 STUDY = Study(
     "pseudoscalar",
     (__doc__ or "").splitlines()[0],
-    "data.make_chbrclf",
+    "benchmarks.makers.chbrclf",
     plan,
     analyse,
 )

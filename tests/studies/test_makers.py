@@ -11,13 +11,10 @@ import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from scipy.spatial.transform import Rotation
 
+from benchmarks.makers import _parts, chbrclf, mad
+
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from data import _parts, make_chbrclf, read_mad  # noqa: E402
-
-
 TURN = Rotation.random(None, np.random.default_rng(3)).as_matrix()
 
 
@@ -56,7 +53,7 @@ def test_other_settings_have_other_parts(tmp_path):
 
 
 def test_chbrclf(tmp_path):
-    first = run("data.make_chbrclf", tmp_path, "--quick")
+    first = run("benchmarks.makers.chbrclf", tmp_path, "--quick")
     assert first.returncode == 0, first.stderr
     frames = ase.io.read(tmp_path / "chbrclf.xyz", ":")
     targets = np.array([atoms.info["triple_product"] for atoms in frames])
@@ -68,13 +65,13 @@ def test_chbrclf(tmp_path):
     assert (targets > 0).sum() == (targets < 0).sum() == 30
     for atoms, target in zip(frames, targets, strict=True):
         positions = atoms.positions
-        assert make_chbrclf.triple_product(positions) == pytest.approx(target)
-        assert make_chbrclf.triple_product(positions @ TURN.T) == pytest.approx(target)
-        assert make_chbrclf.triple_product(-positions @ TURN.T) == pytest.approx(-target)
+        assert chbrclf.triple_product(positions) == pytest.approx(target)
+        assert chbrclf.triple_product(positions @ TURN.T) == pytest.approx(target)
+        assert chbrclf.triple_product(-positions @ TURN.T) == pytest.approx(-target)
     before = (tmp_path / "chbrclf.xyz").read_bytes()
-    again = run("data.make_chbrclf", tmp_path, "--quick")
+    again = run("benchmarks.makers.chbrclf", tmp_path, "--quick")
     assert "is there already" in again.stdout
-    other = run("data.make_chbrclf", tmp_path / "other", "--quick")
+    other = run("benchmarks.makers.chbrclf", tmp_path / "other", "--quick")
     assert other.returncode == 0
     assert (tmp_path / "other" / "chbrclf.xyz").read_bytes() == before
 
@@ -83,12 +80,12 @@ class TestSolids:
     @pytest.fixture(autouse=True)
     def maker(self):
         pytest.importorskip("chgnet")
-        from data import make_chgnet_solids
+        from benchmarks.makers import chgnet_solids
 
-        self.maker = make_chgnet_solids
+        self.maker = chgnet_solids
 
     def test_elements(self):
-        from data._prototypes import molecules, solids
+        from benchmarks.makers._prototypes import molecules, solids
 
         known = [*solids().values(), *molecules().values()]
         assert len({z for atoms in known for z in atoms.numbers}) >= 14
@@ -117,18 +114,16 @@ class TestDensities:
     def maker(self):
         pytest.importorskip("pyscf")
         pytest.importorskip("rdkit")
-        from data import make_densities
+        from benchmarks.makers import densities
 
-        self.maker = make_densities
+        self.maker = densities
 
     def test_checks_and_normalisation(self, tmp_path):
         import metatensor.torch as mts
 
         records = [self.maker.make(i, self.maker.TRAINED, 0) for i in range(3)]
         self.maker.check(self.maker.as_atoms(records[0]), 0)
-        frames = [self.maker.as_atoms(one) for one in records]
-        factors = self.maker.species_rms(frames, [one["coefficients"] for one in records])
-        self.maker.write(tmp_path, "few", records, factors)
+        self.maker.write(tmp_path, "few", records, self.maker.factors_of(records))
         block = mts.load(str(tmp_path / "few.mts")).block()
         numbers = np.concatenate([one["numbers"] for one in records])
         values = block.values.numpy()[:, :, 0]
@@ -153,7 +148,7 @@ class TestMad:
 
     def test_copy(self, frames, tmp_path):
         ase.io.write(tmp_path / "file.xyz", frames)
-        done = run("data.read_mad", tmp_path, tmp_path / "file.xyz")
+        done = run("benchmarks.makers.mad", tmp_path, tmp_path / "file.xyz")
         assert done.returncode == 0, done.stderr
         found = {len(a): a for a in ase.io.read(tmp_path / "mad.xyz", ":")}
         np.testing.assert_allclose(
@@ -164,9 +159,9 @@ class TestMad:
     def test_complaints(self, frames, tmp_path):
         frames[0].set_cell(frames[0].cell.array[[1, 0, 2]])
         with pytest.raises(ValueError, match="structure 5 has a left-handed"):
-            read_mad.prepared(frames[0], 5)
+            mad.prepared(frames[0], 5)
         with pytest.raises(ValueError, match="no 'energy'"):
-            read_mad.prepared(ase.build.molecule("H2O"), 0)
-        done = run("data.read_mad", tmp_path, tmp_path / "none.xyz")
+            mad.prepared(ase.build.molecule("H2O"), 0)
+        done = run("benchmarks.makers.mad", tmp_path, tmp_path / "none.xyz")
         assert done.returncode == 1
         assert "there is no file" in done.stderr
