@@ -18,7 +18,7 @@ from . import style, text
 from .curves import draw_errors
 from .errors import series_blocks
 from .painter import NEEDED, cell_marks, draw_cells, draw_scale, few
-from .probes import RESIDUAL, Probe, Spectra, series_spectra
+from .probes import Probe, Spectra, series_spectra
 from .timeline import Timeline
 
 
@@ -144,9 +144,12 @@ def _labels(axes: Axes, spectra: Spectra, probe: Probe, compact: bool) -> None:
     axes.spines[:].set_visible(False)
     for _, part in spectra.parts[1:]:
         axes.axhline(part.start - 0.5, color="white", lw=2 if compact else 3)
-    # titles of the blocks stand upright, left of their channels
-    titles = axes.secondary_yaxis(-0.055)
-    shown = [part for part in spectra.parts if part[0].name != RESIDUAL]
+    _titles(axes, spectra, compact, size)
+
+
+def _titles(axes: Axes, spectra: Spectra, compact: bool, size: float) -> None:
+    """What the blocks are called, upright and left of their channels."""
+    titles, shown = axes.secondary_yaxis(-0.055), spectra.irreps
     middles = [(part.start + part.stop - 1) / 2 for _, part in shown]
     titles.set_yticks(
         middles, [p.name if compact else p.title for p, _ in shown], rotation=90,
@@ -155,7 +158,7 @@ def _labels(axes: Axes, spectra: Spectra, probe: Probe, compact: bool) -> None:
     titles.tick_params(length=0)
     titles.spines[:].set_visible(False)
     if not compact:
-        titles.set_ylabel(f"{shown[0][0].axis} of the irrep".replace("irrep of the ", ""))
+        titles.set_ylabel(shown[0][0].long_axis)
 
 
 def _transitions(

@@ -44,21 +44,18 @@ def draw_cells(
         x, y, shown, cmap=COLORMAP, norm=SCALE, edgecolors="white", zorder=zorder,
         linewidth=min(0.4, 12 / len(x)),
     )  # fmt: skip
-    columns, rows = (x[1:] + x[:-1]) / 2, (y[1:] + y[:-1]) / 2
+    middles = (x[1:] + x[:-1]) / 2, (y[1:] + y[:-1]) / 2
     for ink, own in ((DARK, cells.bright), (LIGHT, ~cells.bright)):
+        look: Any = {"hatch": "////", "facecolor": "none", "edgecolors": ink}
         hatched = np.ma.masked_equal(cells.below & own, False)
         if hatched.count():
-            hatch: Any = axes.pcolor(
-                x, y, hatched, facecolor="none", edgecolors=ink, linewidths=0,
-                hatch="////", zorder=zorder,
-            )  # fmt: skip
+            hatch = axes.pcolor(x, y, hatched, linewidths=0, zorder=zorder, **look)
             hatch.set_gid(BELOW)
         row, column = np.nonzero(cells.bare & own)
         if len(row):
-            axes.plot(
-                columns[column], rows[row], ls="", marker="o", ms=2.5, mew=0, color=ink,
-                zorder=zorder, gid=NO_ERROR_BAR,
-            )  # fmt: skip
+            look = {"ls": "", "marker": "o", "ms": 2.5, "mew": 0, "color": ink}
+            place = middles[0][column], middles[1][row]
+            axes.plot(*place, zorder=zorder, gid=NO_ERROR_BAR, **look)
     return mesh
 
 

@@ -91,7 +91,7 @@ def _panel(axes: Axes, spectra: Spectra, probe: Probe, bottom: float) -> None:
         ticks = [*ticks, (size + 0.5, spectra.panels[-1].ticks[0])]
     axes.set_xticks(*zip(*ticks, strict=True))
     axes.set_xlim(-0.6, ticks[-1][0] + 0.6)
-    axes.set_xlabel(f"{panel.axis} of the irrep" if panel.axis != "irrep" else panel.title)
+    axes.set_xlabel(panel.long_axis)
     axes.set_title(plain(probe.name, 34), loc="left", fontweight="bold", fontsize=9.5)
     if not probe.converged:
         look: Any = {"color": style.WARNING, "fontweight": "bold", "fontsize": 9}

@@ -40,6 +40,11 @@ class Panel:
         return self.title[-1] if "σ" in self.title else ""
 
     @property
+    def long_axis(self) -> str:
+        """The axis in full, such as ``degree λ of the irrep``."""
+        return self.axis + " of the irrep" * bool(self.sign)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Labels that tell all channels of all panels apart."""
         return self.ticks if self.name == RESIDUAL else self.channels

@@ -23,20 +23,12 @@ def verdicts(report: Report) -> list[dict[str, Any]]:
     """
     averages, targets = {}, dict[str, list[dict[str, Any]]]()
     for entry in report.summary.get("averages") or []:
-        key = BlockKey.of(entry)
-        averages[key.target, key.detail, str(key.irrep)] = entry
+        own = BlockKey.of(entry)
+        averages[own.target, own.detail, str(own.irrep)] = entry
     findings = {(d["target"], d["detail"], d["irrep"]): d for d in report.diagnosis}
     for target, detail, irrep in dict.fromkeys([*averages, *findings]):
-        found = findings.get((target, detail, irrep), {})
-        status = _KNOWN.get(found.get("status", ""))
-        block = {
-            "irrep": irrep,
-            "label": status.label if status else found.get("status", ""),
-            "meaning": status.meaning if status else "",
-            "tone": status.tone if status else "neutral",
-            "text": found.get("text", ""),
-            "numbers": _numbers(averages.get((target, detail, irrep))),
-        }
+        key = (target, detail, irrep)
+        block = _block(irrep, averages.get(key), findings.get(key, {}))
         targets.setdefault(target_label(target, detail), []).append(block)
     return [
         {
@@ -46,6 +38,22 @@ def verdicts(report: Report) -> list[dict[str, Any]]:
         }
         for target, blocks in targets.items()
     ]
+
+
+def _block(
+    irrep: str, average: dict[str, Any] | None, finding: dict[str, str]
+) -> dict[str, Any]:
+    """One irrep of a target."""
+    name = finding.get("status", "")
+    status = _KNOWN.get(name)
+    return {
+        "irrep": irrep,
+        "label": status.label if status else name,
+        "meaning": status.meaning if status else "",
+        "tone": status.tone if status else "neutral",
+        "text": finding.get("text", ""),
+        "numbers": _numbers(average),
+    }
 
 
 def _numbers(average: dict[str, Any] | None) -> list[tuple[str, str]]:
