@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from .earlier import with_columns
 from .tables import with_types
 
 
@@ -116,7 +117,7 @@ class Report:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    return with_types(pd.read_csv(path))
+    return with_types(with_columns(pd.read_csv(path)))
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ..io import write_text
+from .earlier import with_columns
 from .labels import BLOCK
 from .tables import CHARACTERS, with_types
 
@@ -104,7 +105,7 @@ def _read(folder: Path, name: str) -> pd.DataFrame:
     text = path.read_text()
     whole = text[: text.rfind("\n") + 1]
     table = pd.read_csv(StringIO(whole)) if whole.strip() else pd.DataFrame(columns=columns)
-    return with_types(table)
+    return with_types(with_columns(table))
 
 
 def append(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
