@@ -81,7 +81,7 @@ def analyze(
         "group": group.name,
         "channels": [str(irrep) for irrep in irreps],
         "lambda_max": settings.lambda_max,
-        "estimator": settings.estimator,
+        "estimator": "exact" if group.finite else settings.estimator,
         "dtype": str(engine.dtype).removeprefix("torch."),
         "settings": settings.model_dump(),
         **convergence(table, run, settings),

@@ -61,7 +61,7 @@ TABLES = {
 }
 
 FACTS = (
-    "architecture", "state_text", "structures", "n_structures", "plan", "lambda_max",
+    "architecture", "state_text", "structures", "n_structures", "plan", "group", "lambda_max",
     "estimator", "grid_degree", "dtype", "evaluations", "seconds", "created",
 )  # fmt: skip
 

@@ -98,11 +98,12 @@ def describe(report: Report) -> str:
     number = summary.get("n_structures")
     if number is None and len(table):
         number = int(table["structure"].nunique())
-    estimator = summary.get("estimator")
+    estimator, group = summary.get("estimator"), summary.get("group", "O(3)")
     parts = [
         plain(summary.get("model") or "model without a name", 60),
         "" if number is None else count(number, "structure"),
         f"estimator: {plain(estimator)}" if estimator else "",
+        f"group {plain(group)}" if group != "O(3)" else "",
         plain(summary.get("dtype") or ""),
     ]
     return "  ·  ".join(filter(None, parts))

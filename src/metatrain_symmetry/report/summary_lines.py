@@ -73,11 +73,11 @@ def _row(
     """One block."""
     key, share, stderr = BlockKey.of(entry), entry["asymmetric_share"], entry["A_stderr"]
     extra = "per atom" if entry["per_atom"] else part_name(key.target, key.irrep)
-    bar = "?" if math.isnan(stderr) else f"{stderr:.1g}"
+    bar = "± ?" if math.isnan(stderr) else f"± {stderr:.1g}" if stderr else "(exact)"
     return (
         ", ".join(filter(None, [target_label(key.target, key.detail), extra])),
         str(key.irrep),
-        f"{entry['A']:.3g} ± {bar}",
+        f"{entry['A']:.3g} {bar}",
         entry["unit"],
         "-" if math.isnan(entry["ratio"]) else f"{entry['ratio']:.2f}",
         "-" if math.isnan(share) else percent(share).replace("less than", "<"),

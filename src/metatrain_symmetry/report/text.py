@@ -27,8 +27,7 @@ def with_error(value: float, stderr: float) -> str:
     :return: such as ``0.132 ± 0.010`` or ``(3.1 ± 0.2)×10⁻⁵``
     """
     if not (math.isfinite(value) and math.isfinite(stderr) and stderr > 0):
-        zero = " ± 0" if stderr == 0 else ""
-        return f"{number(value)}{zero}"
+        return f"{number(value)}{' (exact)' if stderr == 0 else ''}"
     size = max(abs(value), stderr)
     exponent = 0 if 1e-3 <= size < 1e5 else math.floor(math.log10(size))
     value, stderr = value / 10.0**exponent, stderr / 10.0**exponent
