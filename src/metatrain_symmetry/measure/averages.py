@@ -131,5 +131,7 @@ def medians(table: pd.DataFrame) -> list[dict[str, Any]]:
         "error_averaged_per_atom", "ratio", "noise",
     ]  # fmt: skip
     middle = table.groupby(keys, sort=False, dropna=False)[columns].median().reset_index()
-    entries = middle.astype(object).where(middle.notna(), None).to_dict("records")
-    return [{str(key): value for key, value in entry.items()} for entry in entries]
+    return [
+        {str(key): None if pd.isna(value) else value for key, value in entry.items()}
+        for entry in middle.to_dict("records")
+    ]

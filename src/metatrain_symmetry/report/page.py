@@ -61,8 +61,8 @@ TABLES = {
 }
 
 FACTS = (
-    "architecture", "state_text", "structures", "n_structures", "plan", "group", "lambda_max",
-    "estimator", "grid_degree", "dtype", "evaluations", "seconds", "created",
+    "architecture", "state_text", "structures", "n_structures", "plan", "group",
+    "lambda_max", "estimator", "grid_degree", "dtype", "evaluations", "seconds", "created",
 )  # fmt: skip
 
 MEDIANS = [
