@@ -194,7 +194,7 @@ def test_every_cell(page):
     marked = [a for a in cells if "below" in a["class"]]
     assert len(marked) == below.sum() > 10
     assert all(a["data-tip"].startswith("share below ") for a in marked)
-    assert all("±" in a["data-tip"] for a in cells)
+    assert all("±" in a["data-tip"] or "(exact)" in a["data-tip"] for a in cells)
     assert reader.count("span", title="not converged") == len(NOT_CONVERGED)
 
 
