@@ -2,20 +2,16 @@
 
 import logging
 import math
-import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..measure.labels import BlockKey
 from ..measure.plan import Plan
 from ..measure.series import Series
 from .budget import Budget, Choice
-
-
-OUTPUT = re.compile(r" \(\d+,[+-]\)$")
-"""How the name of an output's probe ends, and that of a layer does not."""
 
 
 def note(plan: Plan, before: Plan | None, skipped: int, structures: int) -> str:
@@ -60,15 +56,16 @@ def warn_short(
     )
 
 
-def headlines(events: pd.DataFrame) -> list[str]:
+def headlines(events: pd.DataFrame, outputs: set[str]) -> list[str]:
     """What to log of sudden transitions: those of outputs, and how many layers changed.
 
     :param events: new rows of a series
+    :param outputs: probes that are outputs, and no layers
     :return: sentences
     """
     pairs = list(zip(events.probe.astype(str), events.text.astype(str), strict=True))
-    found = list(dict.fromkeys(text for probe, text in pairs if OUTPUT.search(probe)))
-    layers = list(dict.fromkeys(probe for probe, _ in pairs if not OUTPUT.search(probe)))
+    found = list(dict.fromkeys(text for probe, text in pairs if probe in outputs))
+    layers = list(dict.fromkeys(probe for probe, _ in pairs if probe not in outputs))
     if layers:
         more = f" and {len(layers) - 3} more" if len(layers) > 3 else ""
         found.append(f"in the layers {', '.join(layers[:3])}{more}")
@@ -86,7 +83,8 @@ def line(series: Series, epoch: int) -> str:
     cost = series.measurements[series.measurements.epoch == epoch].iloc[-1]
     head = f"Symmetry after {epoch} epochs" if epoch else "Symmetry before training"
     number = int(cost.n_structures)
-    parts = [_errors(row) for row in table.to_dict("records")]
+    rows: list[Any] = table.to_dict("records")
+    parts = [_errors(row) for row in rows]
     parts.append(
         f"{number} structure{'s' * (number != 1)}, {cost.evaluations} evaluations, "
         f"{cost.seconds:.1f} s"
@@ -95,9 +93,8 @@ def line(series: Series, epoch: int) -> str:
     return f"{text} | {cost.note}" if cost.note else text
 
 
-def _errors(row: Mapping[Hashable, Any]) -> str:
+def _errors(row: Mapping[str, Any]) -> str:
     """A of one output, and beside it the error over the same structures."""
-    sign = "+" if row["o3_sigma"] == 1 else "-"
     unit = f" {row['unit']}" if row["unit"] else ""
     value, error = row["A"], row["A_stderr"]
     if not math.isfinite(error):
@@ -106,7 +103,7 @@ def _errors(row: Mapping[Hashable, Any]) -> str:
         shown = f"below {value + 2 * error:.2g}"
     else:
         shown = f"{value:.3g} ± {error:.1g}"
-    text = f"{row['target']} ({row['o3_lambda']},{sign}) A {shown}{unit}"
+    text = f"{BlockKey.of(row)} A {shown}{unit}"
     if math.isfinite(row["A_over_rmse"]):
         text += f", {100 * row['A_over_rmse']:.2g} % of RMSE {row['rmse']:.3g}{unit}"
     if math.isfinite(row["norm_ratio"]):

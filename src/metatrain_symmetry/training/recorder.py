@@ -44,7 +44,9 @@ class Recorder:
         for name in ("equivariance", "measurements", "events"):
             setattr(series, name, _joined(getattr(series, name), tables[name]))
         append(self.folder, tables)
-        for text in log_lines.headlines(tables["events"]):
+        known = tables["characters"]
+        outputs = set(known[known.target.notna()].probe.astype(str))
+        for text in log_lines.headlines(tables["events"], outputs):
             logging.info(f"Sudden transition: {text}")
 
     def tell(self, completed: int) -> None:

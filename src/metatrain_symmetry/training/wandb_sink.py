@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..measure.labels import BlockKey
 from ..measure.series import Series
 
 
@@ -155,9 +156,8 @@ def find_run(handlers: list[Any]) -> Any:
 
 def _key(row: Any, column: str) -> str:
     """Name of a scalar: the output first, so that its panels stand beside each other."""
-    sign = "+" if row["o3_sigma"] == 1 else "-"
     # a slash would open another section
     unit = str(row["unit"]).replace("/", " per ")
     tail = f" [{unit}]" if unit and column != "A_over_rmse" else ""
-    target = str(row["target"]).replace("/", " per ")
-    return f"symmetry/{target} ({row['o3_lambda']},{sign}) {SCALARS[column]}{tail}"
+    block = str(BlockKey.of(row)).replace("/", " per ")
+    return f"symmetry/{block} {SCALARS[column]}{tail}"
