@@ -45,7 +45,7 @@ class Recorder:
             setattr(series, name, _joined(getattr(series, name), tables[name]))
         append(self.folder, tables)
         known = tables["characters"]
-        outputs = set(known[known.target.notna()].probe.astype(str))
+        outputs = set(known[known.kind == "output"].probe.astype(str))
         for text in log_lines.headlines(tables["events"], outputs):
             logging.info(f"Sudden transition: {text}")
 
