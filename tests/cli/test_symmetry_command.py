@@ -58,9 +58,9 @@ def test_three_lines_of_python(files, tmp_path):
         "spectrum.png", "heatmap.png", "distribution.png",
     }  # fmt: skip
     table = pd.read_csv(out / "equivariance.csv")
-    assert list(table.columns[:9]) == [
-        "structure", "target", "o3_lambda", "o3_sigma", "A", "A_stderr", "error",
-        "error_averaged", "unit",
+    assert list(table.columns[:11]) == [
+        "structure", "target", "detail", "o3_lambda", "o3_sigma", "sample_kind", "A",
+        "A_stderr", "error", "error_averaged", "unit",
     ]  # fmt: skip
     assert set(table.target) == {"energy", "conservative_force"}
     assert (table.A > 10 * table.noise).all()
