@@ -29,7 +29,7 @@ def target_size(training: Training, part: str = "validation") -> float:
         kept = np.isin(block.samples.column("system").numpy(), chosen)
         values = block.values.numpy()[kept]
     else:
-        frames = ase.io.read(section["systems"]["read_from"], ":")
+        frames = list(ase.io.iread(section["systems"]["read_from"], ":"))
         values = np.array([frames[i].info[target["key"]] for i in chosen])
     return float(np.sqrt(np.mean(values**2)))
 

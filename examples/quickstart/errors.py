@@ -30,7 +30,7 @@ def evaluate(run: Path, outputs: Path) -> dict[str, dict[str, float]]:
     :return: root mean square errors in meV/atom or meV/Å for each part and row
     """
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    options = OmegaConf.load(outputs / "options_restart.yaml")
+    options: Any = OmegaConf.load(outputs / "options_restart.yaml")
     dataset, targets, _ = get_dataset(options["training_set"][0])
     model = load_model(run / "model.pt")
     batch_size = options["architecture"]["training"]["batch_size"]

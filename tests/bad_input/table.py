@@ -7,6 +7,8 @@ import ase
 import numpy as np
 from harness import FORCE, frames
 
+from metatrain_symmetry.groups import octahedral_group
+
 
 NAN, INF = float("nan"), float("inf")
 ENERGY = "targets/energy"
@@ -108,7 +110,6 @@ ARGUMENTS = [
     ({"seed": "one"}, "seed"),
     ({"seed": INF}, "seed"),
     ({"max_degree": 132}, "max_degree"),
-    ({"lamda_max": 4}, "lambda_max"),
     ({"budget": "soon"}, "soon"),
     ({"budget": "2 parsec"}, "2 parsec"),
     ({"budget": 0}, "budget"),
@@ -123,8 +124,10 @@ ARGUMENTS = [
     ({"state": 3}, "state"),
     ({"state": ""}, "state"),
     ({"state": "best", "model": "model.pt"}, "state|checkpoint"),
-    ({"tolerence": 1e-3}, "tolerance"),
-    ({"nonsense": 1}, "nonsense"),
+    ({"group": "C3v"}, "group is 'C3v'"),
+    ({"group": octahedral_group(), "degree": 8}, "leave out"),
+    ({"group": octahedral_group(), "lambda_max": 4}, "leave out"),
+    ({"group": octahedral_group(), "estimator": "circles"}, "leave out"),
 ]
 
 OUTPUT = [

@@ -91,6 +91,11 @@ def test_symmetry_report(world, row):
     answer(world, words, symmetry_report, **keywords)
 
 
+def test_names_of_arguments_are_those_of_python():
+    with pytest.raises(TypeError, match="lamda_max"):
+        symmetry_report("model.ckpt", "x.xyz", lamda_max=4)
+
+
 @rows(table.EVAL)
 def test_options_file_of_symmetry(world, row, tmp_path):
     path, value, words = row

@@ -106,6 +106,7 @@ def symmetry_report(
         max_degree=max_degree, circles=circles, tolerance=tolerance,
         max_evaluations=max_evaluations, memory=memory, seed=seed,
     )  # fmt: skip
+    group = checks.group(group, checked)
     clock = Clock(checked.budget)
     max_structures = checks.count("max_structures", max_structures)
     folder = None if output is None else check_folder(output, overwrite)

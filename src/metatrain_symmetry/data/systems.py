@@ -115,7 +115,8 @@ def _shrunk(atoms: ase.Atoms, factor: float) -> ase.Atoms:
 def _read(path: Path) -> list[ase.Atoms]:
     input_file(path, "the file of structures")
     try:
-        found = ase.io.read(path, ":")
+        # unlike `read`, always a list
+        found = list(ase.io.iread(path, ":"))
     except Exception as error:
         raise ValueError(
             f"'{path}' cannot be read by ASE as structures: check that it is whole, and of "

@@ -43,25 +43,19 @@ def check(
         ``finetune.read_from`` pointing to the upgraded file if one was written.
     :raises ValueError: if the checkpoint cannot be read or is of another architecture.
     """
-    options = OmegaConf.create(OmegaConf.to_container(OmegaConf.create(options)))
-    symmetry = OmegaConf.select(options, "architecture.training.symmetry")
-    if OmegaConf.is_config(symmetry):
-        symmetry = OmegaConf.to_container(symmetry)
-    symmetry = complete(symmetry)
-    if symmetry is not None:
-        check_files(symmetry)
+    options = _copy(options)
+    watched = _check_symmetry(options)
     _choose_l_max(options)
     if restart_from is not None:
         _check_restart(restart_from)
-        if OmegaConf.select(options, "architecture.training.symmetry") is not None:
+        if watched:
             remember(checkpoint_dir, restart_from)
         return options
     source = OmegaConf.select(options, "architecture.training.finetune.read_from")
     if source is None:
         return options
     checkpoint = read_checkpoint(source)
-    embedding = OmegaConf.select(options, "architecture.model.geometry_embedding")
-    wanted = {} if embedding is None else OmegaConf.to_container(embedding)
+    wanted = _section(options, "architecture.model.geometry_embedding") or {}
     if not _needs_upgrade(checkpoint, source, wanted):
         return options
     upgraded = upgrade_pet_checkpoint(checkpoint, wanted)
@@ -75,6 +69,27 @@ def check(
     )
     OmegaConf.update(options, "architecture.training.finetune.read_from", str(path))
     return options
+
+
+def _copy(options: DictConfig | dict[str, Any]) -> DictConfig:
+    """Options that can be changed."""
+    copy: Any = OmegaConf.create(OmegaConf.to_container(OmegaConf.create(options)))
+    assert isinstance(copy, DictConfig)
+    return copy
+
+
+def _section(options: DictConfig, key: str) -> Any:
+    """What stands at a place, in plain dictionaries and lists; None for nothing."""
+    found = OmegaConf.select(options, key)
+    return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
+
+
+def _check_symmetry(options: DictConfig) -> bool:
+    """Check the options of the monitor; say whether there is one."""
+    symmetry = complete(_section(options, "architecture.training.symmetry"))
+    if symmetry is not None:
+        check_files(symmetry)
+    return symmetry is not None
 
 
 def _choose_l_max(options: DictConfig) -> None:

@@ -15,9 +15,9 @@ seed that stands there the validation set is that of the training::
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
@@ -110,10 +110,10 @@ def read_options(source: Source) -> PurifyOptions:
     return PurifyOptions(sections, hypers, options.get("device"), precision)
 
 
-def _checked(source: Source) -> Any:
+def _checked(source: Source) -> DictConfig:
     """Content of an options file that has the sections that are needed."""
     options = load(source)
-    if not OmegaConf.is_dict(options):
+    if not isinstance(options, DictConfig):
         raise ValueError("the options of mtt purify are sections, not a list: name them")
     known = (*SHARED, *IGNORED, "purify")
     if options and not set(options).intersection(known):
@@ -122,7 +122,7 @@ def _checked(source: Source) -> Any:
             f"the options begin with {first} and have no section of mtt train: give an "
             "options file with training_set and validation_set"
         )
-    for name in options:
+    for name in map(str, options):
         if name not in known:
             raise ValueError(
                 f"the options have no section '{name}': {did_you_mean(name, known)}"
