@@ -48,13 +48,13 @@ PROBES = [
 ]
 
 
-def build(dtype: torch.dtype) -> PET:
+def build(dtype: torch.dtype, device: str = "cpu") -> PET:
     """Untrained PET of the default size, but for d_pet: 64 instead of 128."""
     target = get_energy_target_info("energy", {"quantity": "energy", "unit": "eV"})
     info = DatasetInfo("Angstrom", [1, 6, 7, 8, 12], {"energy": target})
     torch.manual_seed(0)
     hypers = get_default_hypers("pet")["model"] | {"d_pet": 64, "d_node": 256}
-    return PET(hypers, info).to(dtype).eval()
+    return PET(hypers, info).to(device=device, dtype=dtype).eval()
 
 
 def ethanol(seed: int = 1) -> ase.Atoms:

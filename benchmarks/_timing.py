@@ -10,15 +10,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+import torch
+
 
 Name = TypeVar("Name")
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Seconds that something takes."""
+    """Seconds that something takes, until a GPU has finished too."""
+    _wait()
     start = time.perf_counter()
     action()
+    _wait()
     return time.perf_counter() - start
+
+
+def _wait() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def interleaved(
