@@ -167,7 +167,7 @@ def test_layers_of_another_network():
 def test_a_real_pet(featurizer):
     """Whatever the groups stand for has a place: names are those of metatrain's PET."""
     model = small_pet(energy_info(), num_gnn_layers=2, featurizer_type=featurizer)
-    names = Catalogue(model.backend, ["energy"]).expand(GROUPS)
+    names = Catalogue.of(model.backend, ["energy"]).expand(GROUPS)
     flow = read_flow(Probe(name, group_of(name), None, True, None) for name in names)
     assert flow.others == 0
     assert len(flow.boxes) == len(names) > 18
