@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from metatrain_symmetry.io import put, scratch_beside, write_text
+from metatrain_symmetry.io import write_text
 
 
 def hardware() -> dict[str, Any]:
@@ -74,19 +74,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_atomically(path: Path, write: Callable[[str], object]) -> None:
-    """Write a file in a folder of its own and move it in place.
-
-    :param path: the file to make or replace; its folder is made if need be
-    :param write: function that writes to the path that it is given
-    """
-    with scratch_beside(path) as scratch:
-        # of the same name: ase and metatensor look at the suffix
-        new = scratch / path.name
-        write(str(new))
-        put(new, path)
 
 
 def start(module: str, packages: tuple[str, ...]) -> dict[str, Any]:

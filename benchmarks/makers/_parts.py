@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks._results import write_atomically, write_json
+from benchmarks._results import write_json
+from metatrain_symmetry.io import replacing
 
 
 GENERATED = Path(__file__).parents[2] / "data" / "generated"
@@ -121,7 +122,8 @@ def _save(file: Path, part: list[Record]) -> None:
         for position, record in enumerate(part)
         for name, value in record.items()
     }
-    write_atomically(file, lambda name: np.savez(name, **arrays))  # type: ignore[arg-type]
+    with replacing(file) as new:
+        np.savez(new, **arrays)  # type: ignore[arg-type]
 
 
 def _load(file: Path) -> list[Record]:

@@ -19,7 +19,6 @@ import numpy as np
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
-from benchmarks._results import write_atomically
 from benchmarks.makers._parts import (
     DIGITS,
     Record,
@@ -29,6 +28,7 @@ from benchmarks.makers._parts import (
     parser_of,
     parts_of,
 )
+from metatrain_symmetry.io import replacing
 
 
 SYMBOLS = "CHFClBr"
@@ -104,7 +104,8 @@ def main() -> None:
     for i in order:
         frames.append(Atoms(SYMBOLS, records[i]["positions"]))
         frames[-1].info["triple_product"] = float(records[i]["target"])
-    write_atomically(folder / "chbrclf.xyz", lambda name: ase.io.write(name, frames))
+    with replacing(folder / "chbrclf.xyz") as new:
+        ase.io.write(new, frames)
     finish(folder / "chbrclf.json", settings, {"checks": checks}, ("ase", "numpy"))
     print(f"{count} structures in '{folder}': {checks}")
 

@@ -24,7 +24,6 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from scipy.spatial.transform import Rotation
 
-from benchmarks._results import write_atomically
 from benchmarks.makers._parts import (
     DIGITS,
     Record,
@@ -35,6 +34,7 @@ from benchmarks.makers._parts import (
     parts_of,
 )
 from benchmarks.makers._prototypes import molecules, solids
+from metatrain_symmetry.io import replacing
 
 
 MOLECULES = 0.25  # share of the structures
@@ -248,7 +248,8 @@ def main() -> None:
         return
     frames = make_all(folder, settings)
     errors = check(frames, arguments.seed)
-    write_atomically(output, lambda name: ase.io.write(name, frames))
+    with replacing(output) as new:
+        ase.io.write(new, frames)
     found = {**about(frames), "largest_deviation_when_turned_and_inverted": errors}
     finish(output.with_suffix(".json"), settings, found, PACKAGES)
     print(f"{len(frames)} structures labelled by CHGNet, an ML teacher: {found}")

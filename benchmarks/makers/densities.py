@@ -26,7 +26,6 @@ from ase import Atoms
 from pyscf import lib
 from scipy.spatial.transform import Rotation
 
-from benchmarks._results import write_atomically
 from benchmarks.makers._parts import (
     DIGITS,
     Record,
@@ -46,6 +45,7 @@ from benchmarks.makers._projection import (
     species_rms,
 )
 from data.conformers import conformers
+from metatrain_symmetry.io import replacing
 
 
 FEW = {
@@ -163,8 +163,10 @@ def write(
         for record in records
     ]
     tensor = as_tensor_map(values)
-    write_atomically(folder / f"{stem}.xyz", lambda name: ase.io.write(name, frames))
-    write_atomically(folder / f"{stem}.mts", lambda name: mts.save(name, tensor))
+    with replacing(folder / f"{stem}.xyz") as new:
+        ase.io.write(new, frames)
+    with replacing(folder / f"{stem}.mts") as new:
+        mts.save(new, tensor)
 
 
 def density_l8(folder: Path, settings: dict[str, Any]) -> dict[str, list[Record]]:

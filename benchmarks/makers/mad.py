@@ -19,8 +19,8 @@ from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 from tqdm import tqdm
 
-from benchmarks._results import write_atomically
 from benchmarks.makers._parts import GENERATED
+from metatrain_symmetry.io import replacing
 
 
 def prepared(atoms: Atoms, index: int) -> Atoms:
@@ -66,7 +66,8 @@ def main() -> None:
         raise SystemExit(f"'{arguments.file}': {error}") from None
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     output = arguments.output_dir / "mad.xyz"
-    write_atomically(output, lambda name: ase.io.write(name, found))
+    with replacing(output) as new:
+        ase.io.write(new, found)
     print(f"{len(found)} of {len(frames)} structures written to '{output}'")
 
 

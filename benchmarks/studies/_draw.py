@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from PIL import Image
 
-from benchmarks._results import write_atomically
+from metatrain_symmetry.io import replacing
 from metatrain_symmetry.report import style
 
 
@@ -119,4 +119,5 @@ def write(figure: Figure, path: Path) -> None:
         figure.savefig(drawn, format="png", dpi=DPI)
     with Image.open(drawn) as picture:
         small = picture.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
-    write_atomically(path, lambda name: small.save(name, optimize=True))
+    with replacing(path) as new:
+        small.save(new, optimize=True)

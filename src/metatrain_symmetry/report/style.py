@@ -1,6 +1,5 @@
 """How every figure looks, and how it is saved."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ..io import unfinished
+from ..io import replacing
 from ..measure.results import Report
 from .text import count, plain
 
@@ -194,13 +193,7 @@ def save(figure: Figure, stem: str | Path) -> Path:
         # placeholder, for which every file is drawn twice
         figure.set_layout_engine(None)
     for kind in ("png", "svg"):
-        path = stem.parent / f"{stem.name}.{kind}"
-        part = unfinished(path)
         metadata: Any = {"Date": None} if kind == "svg" else {}
-        try:
-            with context():
-                figure.savefig(part, format=kind, dpi=180, metadata=metadata)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(stem.parent / f"{stem.name}.{kind}") as part, context():
+            figure.savefig(part, format=kind, dpi=180, metadata=metadata)
     return stem.parent / f"{stem.name}.svg"
