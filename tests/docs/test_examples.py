@@ -9,6 +9,7 @@ import torch
 from common import energy_info, pet
 
 import metatrain_symmetry
+from metatrain_symmetry.measure import labels
 
 
 DATA = Path(__file__).parents[2] / "data" / "xtb_molecules.xyz"
@@ -21,9 +22,6 @@ validation_set: 0.5
 test_set: 0.1
 purify: {degree: 4, max_structures: 6, max_validation_structures: 6, report_structures: 0}
 """
-
-MODULES = ("groups.o3", "measure.labels")
-"""Modules whose examples are not those of something public."""
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +54,8 @@ def test_examples_run(name, files, tmp_path, monkeypatch):
     said = []
     runner.run(test, out=said.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(said)
+
+
+def test_other_examples_run():
+    assert doctest.testmod(labels).attempted > 0
+    assert doctest.testmod(labels).failed == 0
