@@ -111,6 +111,36 @@ def test_the_trivial_irrep_comes_first():
         FiniteGroup(rotations("C2"), {"B": [1, -1], "A": [1, 1]})
 
 
+def test_characters_in_another_order_are_refused():
+    """Columns may be exchanged without a loss of orthonormality."""
+    group = pyramidal()
+    rows = {
+        str(i): r[[0, 3, 2, 1, 4, 5]]
+        for i, r in zip(group.irreps(), group.table, strict=True)
+    }
+    with pytest.raises(ValueError, match="in the order of the matrices"):
+        FiniteGroup(group.matrices, rows)
+
+
+@pytest.mark.parametrize(
+    ("matrices", "rows", "words"),
+    [
+        (torch.eye(3), {"A": [1]}, "give \\(n, 3, 3\\)"),
+        (2 * torch.eye(3)[None], {"A": [1]}, "not all orthogonal"),
+        (torch.eye(3)[None].repeat(2, 1, 1), {"A": [1, 1]}, "given twice"),
+        (np.eye(3)[None], {"A": [1], "B": [1, 1]}, "different numbers of characters"),
+    ],
+)
+def test_what_is_no_group(matrices, rows, words):
+    with pytest.raises(ValueError, match=words):
+        FiniteGroup(matrices, rows)
+
+
+def test_arrays_and_lists_are_taken():
+    assert len(FiniteGroup(np.eye(3)[None], {"A": [1]}).matrices) == 1
+    assert len(FiniteGroup([np.eye(3).tolist()], {"A": [1]}).irreps()) == 1
+
+
 def test_elements_of_another_group_are_refused():
     group = cyclic(3)
     with pytest.raises(ValueError, match="no group"):

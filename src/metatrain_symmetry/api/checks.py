@@ -9,7 +9,6 @@ from ..options import checked
 if TYPE_CHECKING:
     import torch
 
-    from ..groups import Group
     from ..measure.settings import Settings
 
 DTYPES = ("float32", "float64")
@@ -37,27 +36,6 @@ def settings(**values: object) -> "Settings":
         or value != defaults[name]
     }
     return checked(given, Settings)
-
-
-def group(value: object, settings: "Settings") -> "Group":
-    """Group whose symmetry is measured.
-
-    :param value: as given, None for O(3)
-    :param settings: of the measurement
-    :raises ValueError: if it is no group, or if a setting means nothing for it
-    :return: the group
-    """
-    from ..groups import O3, Group
-    from ..measure.settings import for_group
-
-    found = O3() if value is None else value
-    if isinstance(found, Group):
-        for_group(settings, found)
-        return found
-    raise ValueError(
-        f"group is {quoted(value)}: give a Group, such as FiniteGroup(matrices, "
-        "characters), or leave it out for O(3)"
-    )
 
 
 def count(name: str, value: Any) -> int | None:

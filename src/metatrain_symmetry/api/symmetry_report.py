@@ -99,6 +99,7 @@ def symmetry_report(
     from ..measure.averages import AVERAGES_TEXT, MEDIANS_TEXT, averages
     from ..measure.budget import Clock
     from ..measure.diagnosis import diagnose
+    from ..measure.settings import checked_group
     from ..models import group_of
 
     checked = checks.settings(
@@ -106,7 +107,7 @@ def symmetry_report(
         max_degree=max_degree, circles=circles, tolerance=tolerance,
         max_evaluations=max_evaluations, memory=memory, seed=seed,
     )  # fmt: skip
-    group = checks.group(group, checked)
+    group = checked_group(group, checked)
     clock = Clock(checked.budget)
     max_structures = checks.count("max_structures", max_structures)
     folder = None if output is None else check_folder(output, overwrite)

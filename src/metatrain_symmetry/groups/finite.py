@@ -56,9 +56,9 @@ class NamedIrrep:
 class FiniteGroup(Group):
     """A finite group of orthogonal matrices.
 
-    :param matrices: its elements, shape ``(n, 3, 3)``
+    :param matrices: its elements, shape ``(n, 3, 3)``, anything that torch takes
     :param characters: for each irrep its character of every element, ``(n,)``, real or
-        complex; the trivial irrep comes first
+        complex, in the order of the matrices; the trivial irrep comes first
     :param name: as in tables and on pages
     :raises ValueError: if the matrices are no group, or the characters are not those
         of all its irreps
@@ -82,9 +82,9 @@ class FiniteGroup(Group):
         name: str = "a finite group",
     ) -> None:
         self.name = name
-        self.matrices = matrices.to(torch.float64)
+        self.matrices = _checked_matrices(matrices)
         self.products = self._index(self._pairs())
-        self.table = _checked_table(characters, len(matrices))
+        self.table = _checked_table(characters, len(self.matrices))
         identity = int(torch.argmax(self.matrices.diagonal(dim1=1, dim2=2).sum(1)))
         sizes = self.table[:, identity].real.round().to(torch.int64).tolist()
         if sum(d * d for d in sizes) != len(matrices):
@@ -95,11 +95,22 @@ class FiniteGroup(Group):
         self._irreps = tuple(
             NamedIrrep(name, d) for name, d in zip(characters, sizes, strict=True)
         )
+        self._check_order(sizes)
         if not torch.allclose(self.table[0], torch.ones_like(self.table[0])):
             raise ValueError(
                 f"the first irrep, {self._irreps[0]}, is not the trivial one: list the "
                 "one whose characters are all 1 first"
             )
+
+    def _check_order(self, sizes: list[int]) -> None:
+        """Characters reproduce themselves: ``d/|G| Σ_h χ(h) χ(h⁻¹ g) = χ(g)``."""
+        n = len(self.matrices)
+        for irrep, size, row in zip(self._irreps, sizes, self.table, strict=True):
+            if not torch.allclose(size / n * row @ row[self.products], row, atol=1e-6):
+                raise ValueError(
+                    f"the characters of {irrep} do not belong to these matrices: give "
+                    "them in the order of the matrices"
+                )
 
     def _pairs(self) -> torch.Tensor:
         """``g⁻¹ g'`` of each pair of elements, shape ``(n, n, 3, 3)``."""
@@ -236,9 +247,30 @@ class FiniteOrbit(UniformOrbit):
         return 8 * len(self.matrices)
 
 
+def _checked_matrices(matrices: object) -> torch.Tensor:
+    """Elements as a tensor; orthogonal and different from each other, or refused."""
+    found = torch.as_tensor(matrices, dtype=torch.float64)
+    if found.ndim != 3 or found.shape[1:] != (3, 3) or not len(found):
+        raise ValueError(
+            f"the matrices have the shape {tuple(found.shape)}: give (n, 3, 3)"
+        )
+    unit = torch.eye(3, dtype=torch.float64)
+    if not torch.allclose(found @ found.mT, unit.expand_as(found), atol=SAME):
+        raise ValueError("the matrices are not all orthogonal: correct them")
+    same = torch.cdist(found.flatten(1), found.flatten(1)) < SAME
+    if int(same.sum()) > len(found):
+        raise ValueError("a matrix is given twice: give every element once")
+    return found
+
+
 def _checked_table(characters: Mapping[str, Sequence[complex]], n: int) -> torch.Tensor:
     """Characters as a table, real where all of them are; orthonormal or refused."""
-    table = torch.from_numpy(np.array(list(characters.values())))
+    if len({len(row) for row in characters.values()}) > 1:
+        raise ValueError(
+            "the irreps have different numbers of characters: give one value"
+            f" for each of the {n} elements"
+        )
+    table = torch.from_numpy(np.array([np.asarray(row) for row in characters.values()]))
     table = table.to(torch.complex128 if table.is_complex() else torch.float64)
     unit = torch.eye(len(table), dtype=table.dtype)
     if table.shape[1:] != (n,) or not torch.allclose(table @ table.mH / n, unit, atol=1e-8):

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from ..data.labelled import LabelledStructure
-from ..groups import O3, Group
+from ..groups import Group
+from ..messages import quoted
 from ..models.engine import Engine, Prepared
 from .budget import Clock
 from .combine import spectra_of
@@ -19,7 +20,7 @@ from .convergence import convergence
 from .results import Report
 from .rows import rows
 from .run import Run
-from .settings import Settings, for_group
+from .settings import Settings, checked_group
 from .tables import atoms_table, characters_table, equivariance_table, medians
 
 
@@ -58,10 +59,9 @@ def analyze(
     >>> report.characters.query("share > 1e-9").channel.tolist()
     ['A1g', 'Eg']
     """
-    if not len(data):
-        raise ValueError("there are no structures to measure: give one or more")
-    group, settings = group or O3(), settings or Settings()
-    for_group(settings, group)
+    _check(engine, data, settings)
+    settings = Settings() if settings is None else settings
+    group = checked_group(group, settings)
     clock = clock or Clock(settings.budget)
     run = Run(engine, group, data, settings, clock, progress)
     run.measure()
@@ -80,7 +80,7 @@ def analyze(
         **run.summary(),
         "group": group.name,
         "channels": [str(irrep) for irrep in irreps],
-        "lambda_max": settings.lambda_max,
+        "lambda_max": None if group.finite else settings.lambda_max,
         "estimator": "exact" if group.finite else settings.estimator,
         "dtype": str(engine.dtype).removeprefix("torch."),
         "settings": settings.model_dump(),
@@ -89,3 +89,15 @@ def analyze(
     report = Report(equivariance_table(found), atoms_table(found), table, summary)
     report.summary["medians"] = medians(report.equivariance)
     return report
+
+
+def _check(engine: object, data: object, settings: object) -> None:
+    """Refuse what is no engine, no structures or no settings."""
+    if isinstance(engine, type) or not hasattr(engine, "evaluate"):
+        raise ValueError(f"engine is {quoted(engine)}: give an engine that was made")
+    if settings is not None and not isinstance(settings, Settings):
+        raise ValueError(f"settings are {quoted(settings)}: give Settings(...)")
+    if not isinstance(data, Sequence):
+        raise ValueError(f"data is {quoted(data)}: give a list of prepared structures")
+    if not len(data):
+        raise ValueError("there are no structures to measure: give one or more")

@@ -107,7 +107,7 @@ def _grade(entry: dict[str, Any], spectra: Spectra, key: BlockKey) -> tuple[str,
     if entry["A"] <= ROUNDING * entry["noise"]:
         rounding = _size(entry["noise"], entry["unit"])
         return "ok", f"A is zero within rounding ({rounding})"
-    status, why = _by_error(entry)
+    status, why = _by_error(entry, spectra.over)
     if status == "ok" and entry["relative_error"] > USELESS:
         # the target is small just here, or the prediction is of the wrong size
         status = "unknown"
@@ -127,7 +127,7 @@ def _not_learned(entry: dict[str, Any], spectra: Spectra, key: BlockKey) -> str:
     return spectra.absent(key)
 
 
-def _by_error(entry: dict[str, Any]) -> tuple[str, str]:
+def _by_error(entry: dict[str, Any], over: str) -> tuple[str, str]:
     """Status by what A is of the error."""
     A = f"A is {_size(entry['A'], entry['unit'], entry['A_stderr'])}"
     if math.isnan(entry["error"]):
@@ -148,7 +148,7 @@ def _by_error(entry: dict[str, Any]) -> tuple[str, str]:
         gain = 1 - math.sqrt(max(1 - share, 0.0))
         text = (
             f"{A}, {against}. Asymmetry makes up {percent(share)} of the squared error: "
-            f"averaging over orientations would lower the error by {percent(gain)}"
+            f"averaging over {over} would lower the error by {percent(gain)}"
         )
     return _decide(graded, text)
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..data.labelled import LabelledStructure
 from ..data.lazy import LazyStructures
 from ..groups import Group, Orbit
+from ..messages import quoted
 from ..models.engine import Engine, Prepared
 from ..progress import progress as progress_bar
 from .budget import Clock, TimeUp, in_words
@@ -252,6 +253,11 @@ def _labelled(
     """Structures with what is known of them, prepared when asked for if they were so."""
     if isinstance(data, LazyStructures):
         return data
+    for index, one in enumerate(data):
+        if not isinstance(one, LabelledStructure | Prepared):
+            raise ValueError(
+                f"structure {index} is {quoted(one)}: give what engine.prepare returns"
+            )
     return [d if isinstance(d, LabelledStructure) else LabelledStructure(d) for d in data]
 
 

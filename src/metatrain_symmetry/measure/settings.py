@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..groups import Group
+from ..groups import O3, Group
+from ..messages import quoted
 
 
 class Settings(BaseModel):
@@ -50,6 +51,24 @@ class Settings(BaseModel):
 
 OF_INFINITE = ("lambda_max", "estimator", "degree", "max_degree", "circles")
 """Settings that choose among orbits: a finite group has one, which is exact."""
+
+
+def checked_group(group: object, settings: Settings) -> Group:
+    """Group whose symmetry is measured.
+
+    :param group: as given, None for O(3)
+    :param settings: of the measurement
+    :raises ValueError: if it is no group, or if a setting means nothing for it
+    :return: the group
+    """
+    found = O3() if group is None else group
+    if not isinstance(found, Group):
+        raise ValueError(
+            f"group is {quoted(found)}: give a Group, such as FiniteGroup(matrices, "
+            "characters), or leave it out for O(3)"
+        )
+    for_group(settings, found)
+    return found
 
 
 def for_group(settings: Settings, group: Group) -> None:

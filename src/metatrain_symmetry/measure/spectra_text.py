@@ -26,6 +26,11 @@ class Spectra:
         self.layers = characters[characters.kind == "layer"]
         self.outputs = characters[characters.kind == "output"]
 
+    @property
+    def over(self) -> str:
+        """What an average is taken over."""
+        return self.group.name if self.group.finite else "orientations"
+
     def _of(self, key: BlockKey) -> pd.DataFrame:
         rows = self.outputs
         for name, value in key.columns.items():

@@ -42,6 +42,14 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _check(values: Values, structure: Prepared) -> None:
+    for block, part in values.targets.items():
+        size = block.irrep.dimension
+        if part.ndim != 4 or part.shape[2] != size:
+            raise ValueError(
+                f"{structure.name}: the engine returns values of the shape "
+                f"{tuple(part.shape)} for target '{block.name}' {block.irrep}: return "
+                f"(copies, samples, {size}, properties)"
+            )
     # layers first, in network order: where it starts is what one wants to know
     parts = {f"layer '{path}'": part for path, part in values.layers.items()}
     parts |= {f"target '{block.name}'": part for block, part in values.targets.items()}

@@ -39,8 +39,10 @@ CAPTIONS = {
     "spectrum": (
         "Spectrum of the predictions",
         "Share of every irrep in the mean square of a prediction, as the structure is "
-        "rotated and inverted. A symmetric model has weight in the yellow bands only. "
-        f"The hatched bar is the residual, beyond the largest λ. {SPECTRUM_NOTE}",
+        "rotated and inverted. Under O(3), a symmetric model has weight in the yellow "
+        "bands only. "
+        "Where there is a hatched bar, it is the residual, beyond the largest λ. "
+        f"{SPECTRUM_NOTE}",
     ),
     "heatmap": ("Every probe, every irrep", ""),
 }
@@ -120,6 +122,8 @@ def _subtitle(report: Report) -> str:
     summary = report.summary
     names = ("architecture", "state_text", "structures")
     parts = [str(summary[key]) for key in names if summary.get(key)]
+    if summary.get("group", "O(3)") != "O(3)":
+        parts.insert(0, f"under the group {summary['group']}")
     if summary.get("n_structures") is not None:
         number, done = summary["n_structures"], summary.get("n_measured")
         words = text.count(number, "structure")
