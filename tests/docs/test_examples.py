@@ -1,6 +1,8 @@
 """Examples in the docstrings of everything public run, and show what they return."""
 
 import doctest
+import importlib
+import pkgutil
 import shutil
 from pathlib import Path
 
@@ -9,7 +11,6 @@ import torch
 from common import energy_info, pet
 
 import metatrain_symmetry
-from metatrain_symmetry.measure import labels
 
 
 DATA = Path(__file__).parents[2] / "data" / "xtb_molecules.xyz"
@@ -22,6 +23,9 @@ validation_set: 0.5
 test_set: 0.1
 purify: {degree: 4, max_structures: 6, max_validation_structures: 6, report_structures: 0}
 """
+
+
+PUBLIC = set(metatrain_symmetry.__all__)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +60,17 @@ def test_examples_run(name, files, tmp_path, monkeypatch):
     assert runner.summarize(verbose=False).failed == 0, "".join(said)
 
 
-def test_other_examples_run():
-    assert doctest.testmod(labels).attempted > 0
-    assert doctest.testmod(labels).failed == 0
+def test_examples_of_everything_else_run(files, tmp_path, monkeypatch):
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    prefix = f"{metatrain_symmetry.__name__}."
+    for found in pkgutil.walk_packages(metatrain_symmetry.__path__, prefix):
+        if ".shims" in found.name or found.name.endswith("__main__"):
+            continue
+        for test in doctest.DocTestFinder().find(importlib.import_module(found.name)):
+            if test.examples and test.name.rpartition(".")[2] not in PUBLIC:
+                runner.run(test)
+    result = runner.summarize(verbose=False)
+    assert result.attempted > 0
+    assert result.failed == 0

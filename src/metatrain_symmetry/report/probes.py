@@ -16,6 +16,9 @@ from .shares import Cells
 
 RESIDUAL = "residual"
 
+NOTHING = 1e-9
+"""Share of a residual that is rounding."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -184,7 +187,9 @@ def _panels(table: pd.DataFrame, summary: dict[str, Any]) -> list[Panel]:
         names = tuple(summary.get("channels") or found)
         title, rest = f"irreps of {summary.get('group', 'the group')}", ("rest", "rest")
         panels = [Panel("irreps", title, "irrep", names, names)]
-    if (table["channel"] == RESIDUAL).any():
+    left = table["share"][table["channel"] == RESIDUAL].abs()
+    # a finite group leaves nothing but rounding
+    if len(left) and (len(panels) > 1 or not left.max() < NOTHING):
         panels.append(Panel(RESIDUAL, RESIDUAL, rest[0], (RESIDUAL,), rest[1:]))
     return panels
 
