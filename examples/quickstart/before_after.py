@@ -92,11 +92,12 @@ def compare(before: "Report", after: "Report") -> str:
     :return: two lines of heads and one line per target and irrep; energies per atom
     """
     from metatrain_symmetry.measure.averages import averages
+    from metatrain_symmetry.measure.labels import BlockKey
 
     # whatever was left out of one of them
     common = set(before.equivariance.structure) & set(after.equivariance.structure)
     entries, others = (
-        {_label(entry): entry for entry in averages(table[table.structure.isin(common)])}
+        {str(BlockKey.of(entry)): entry for entry in averages(table[table.structure.isin(common)])}
         for table in (before.equivariance, after.equivariance)
     )
     head = f"{len(common)} test structure{'s' * (len(common) != 1)}"
@@ -113,12 +114,6 @@ def compare(before: "Report", after: "Report") -> str:
         share, other = (100 * e["asymmetric_share"] for e in (entry, others[label]))
         lines.append(f"{text}{share:9.1f} %{other:7.1f} %")
     return "\n".join(lines)
-
-
-def _label(entry: dict[str, Any]) -> str:
-    """Target and irrep of an entry of the averages."""
-    sigma = "+" if entry["o3_sigma"] == 1 else "-"
-    return f"{entry['target']} ({entry['o3_lambda']},{sigma})"
 
 
 def _milli(unit: str) -> tuple[str, float]:
