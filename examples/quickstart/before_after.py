@@ -96,9 +96,12 @@ def compare(before: "Report", after: "Report") -> str:
 
     # whatever was left out of one of them
     common = set(before.equivariance.structure) & set(after.equivariance.structure)
-    entries, others = (
-        {str(BlockKey.of(entry)): entry for entry in averages(table[table.structure.isin(common)])}
+    tables = (
+        table[table.structure.isin(common)]
         for table in (before.equivariance, after.equivariance)
+    )
+    entries, others = (
+        {str(BlockKey.of(entry)): entry for entry in averages(table)} for table in tables
     )
     head = f"{len(common)} test structure{'s' * (len(common) != 1)}"
     lines = [

@@ -1,5 +1,6 @@
 """From a checkpoint and an options file to a purified checkpoint and its tables."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -172,7 +173,7 @@ def _summary(
     name: str, options: PurifyOptions, accuracy: pd.DataFrame, how: dict[str, Any]
 ) -> dict[str, Any]:
     """What was done, as it stands in the checkpoint and in the report."""
-    rows = accuracy.astype(object).where(accuracy.notna(), None).to_dict("records")
+    rows = accuracy.to_dict("records")
     settings = {key: _plain(value) for key, value in options.hypers.items()}
     return {
         "model": name,
@@ -191,6 +192,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if hasattr(value, "item"):
         value = value.item()
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+    if isinstance(value, float) and math.isinf(value):
         return str(value)
-    return value
+    return None if isinstance(value, float) and math.isnan(value) else value
