@@ -8,11 +8,11 @@ from functools import cached_property
 import pandas as pd
 import torch
 from metatrain.pet import PET
+from tqdm import tqdm
 
 from ..data.agreement import check_targets
 from ..data.splits import StructureSet
 from ..groups import O3Grid
-from ..progress import progress as progress_bar
 from .accumulate import Sweep
 from .checks import check_memory, choose_targets, grid_degree
 from .choose import Candidate, PartResult, choose, scan, score
@@ -121,7 +121,7 @@ class Purification:
         counts = [len(self.processes.mine(len(s))) for s in (self.train, self.held_out)]
         total = sum(counts) * len(self.grid.matrices)
         shown = progress and self.processes.first
-        with progress_bar(total, f"sweep {name}", "rot", disable=not shown) as bar:
+        with tqdm(total=total, unit="rot", desc=f"sweep {name}", disable=not shown) as bar:
             self.moments = run.run(self.train, self.reader, bar)
             self.held_out_moments = run.run(self.held_out, self.reader, bar)
 
