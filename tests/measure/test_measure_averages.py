@@ -13,7 +13,6 @@ from metatrain_symmetry.measure.averages import averages, medians
 from metatrain_symmetry.measure.labels import BLOCK
 from metatrain_symmetry.measure.quantities import (
     QUANTITIES,
-    quantities_markdown,
     quantities_table,
 )
 from metatrain_symmetry.measure.settings import Settings
@@ -236,6 +235,3 @@ def test_every_column_is_explained():
               *BLOCK}  # fmt: skip
     assert set(CHARACTERS) - labels <= explained
     assert [row["name"] for row in quantities_table()] == [q.name for q in QUANTITIES]
-    lines = quantities_markdown().splitlines()
-    assert len(lines) == len(QUANTITIES) + 2
-    assert {line.count("|") for line in lines} == {lines[0].count("|")}

@@ -7,9 +7,9 @@ import torch
 from metatrain_symmetry.data.lazy import LazyStructures
 from metatrain_symmetry.groups import (
     Circles,
+    GroupOrbit,
     Irrep,
     O3Grid,
-    icosahedral_orbit,
     irreps_up_to,
     random_frame,
     representation,
@@ -45,7 +45,9 @@ def elements(*irreps):
     return function
 
 
-@pytest.mark.parametrize("make", [icosahedral_orbit, lambda f: O3Grid(4, frame=f)])
+@pytest.mark.parametrize(
+    "make", [lambda f: GroupOrbit("I", frame=f), lambda f: O3Grid(4, frame=f)]
+)
 def test_folded_channels_are_subtracted_exactly(make):
     """With all elements of an irrep, frames and circles do not scatter."""
     function = elements(Irrep(1, -1), Irrep(6), Irrep(8))
@@ -65,7 +67,7 @@ def test_folded_channels_are_subtracted_exactly(make):
 
 def test_without_circles_the_error_covers_what_may_be_folded():
     function = elements(Irrep(1, -1), Irrep(6), Irrep(8))
-    point_set = spectrum(icosahedral_orbit(random_frame(3)), function)
+    point_set = spectrum(GroupOrbit("I", frame=random_frame(3)), function)
     shares = combine([point_set], [None], irreps_up_to(2))
     for share in shares[:-1]:
         exact = 1 / 3 if str(share.irrep) == "(1,-)" else 0.0
@@ -85,7 +87,7 @@ def test_a_is_corrected_for_what_the_set_misses():
     structure = engine.prepare(torch.tensor([[0.3, -0.4, 1.2]]).double())
     plain, corrected, z = [], [], []
     for seed in range(150):
-        orbit = icosahedral_orbit(random_frame(seed))
+        orbit = GroupOrbit("I", frame=random_frame(seed))
         found = measure_structure(engine, structure, orbit, [SCALAR], [], spectra=False)
         one = found.equivariance[SCALAR]
         circles = Circles(24, 14, seed)
@@ -106,7 +108,7 @@ def test_a_is_corrected_for_what_the_set_misses():
 def test_without_circles_a_has_no_error_bar():
     engine = FunctionEngine(targets={SCALAR: zonal})
     structure = engine.prepare(torch.tensor([[0.3, -0.4, 1.2]]).double())
-    orbit = icosahedral_orbit(random_frame(0))
+    orbit = GroupOrbit("I", frame=random_frame(0))
     found = measure_structure(engine, structure, orbit, [SCALAR], [], spectra=False)
     (same,) = refine([found.equivariance[SCALAR]], [None], [orbit])
     assert np.isnan(same.A_stderr)

@@ -71,7 +71,7 @@ def test_finite_group_needs_nothing_new():
     found = measure_structure(
         engine,
         engine.prepare(POINTS),
-        group.orbit(),
+        group.exact().orbit(),
         engine.blocks,
         engine.probes,
         group=group,

@@ -39,11 +39,17 @@ LAYERS = {
 }
 
 
+def irrep_of(text):
+    """Irrep of a label such as ``(2,-)``."""
+    degree, sign = text.strip("()").split(",")
+    return Irrep(int(degree), 1 if sign == "+" else -1)
+
+
 def equivariance(structures, errors, generator):
     rows = []
     for target, (irreps, unit, shared, size, error) in TARGETS.items():
         for text in irreps:
-            irrep = Irrep.parse(text)
+            irrep = irrep_of(text)
             for structure in range(structures):
                 atoms = int(generator.integers(4, 40))
                 per = atoms if shared else 1
@@ -128,7 +134,7 @@ def characters(layers, generator, lambda_max):
         )
     for target, irrep in BLOCKS:
         rows += spectrum(
-            f"{target} {irrep}", "output", "predictions", [Irrep.parse(irrep)],
+            f"{target} {irrep}", "output", "predictions", [irrep_of(irrep)],
             1e-4 if target == "energy" else 0.02, generator, lambda_max, target,
         )  # fmt: skip
     return with_types(pd.DataFrame(rows))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from synthetic import irrep_of
 
 from metatrain_symmetry.groups.irreps import Irrep, irreps_up_to
 from metatrain_symmetry.measure.series import COLUMNS, Series
@@ -40,7 +41,7 @@ def weights(probe, epoch, lambda_max):
 def characters(probe, kind, group, epochs, lambda_max):
     rows = []
     target = probe.split()[0] if kind == "output" else ""
-    own = Irrep.parse(TARGETS[target][0]) if target else None
+    own = irrep_of(TARGETS[target][0]) if target else None
     for epoch in epochs:
         found = dict(weights(probe, epoch, lambda_max))
         found[None] = 0.3 * min(found.values())
@@ -66,7 +67,7 @@ def characters(probe, kind, group, epochs, lambda_max):
 
 def equivariance(target, epochs, truth):
     text, unit, first, last, worst, best = TARGETS[target]
-    irrep = Irrep.parse(text)
+    irrep = irrep_of(text)
     for i, epoch in enumerate(epochs):
         t = i / max(len(epochs) - 1, 1)
         A = first * (last / first) ** (t**2)

@@ -2,7 +2,7 @@
 
 from .base import AnyIrrep, Group, Orbit, PointSet, Powers, Transform
 from .circles import Circles
-from .design import GroupOrbit, GroupPoints, icosahedral_orbit
+from .design import GroupOrbit, GroupPoints
 from .finite import FiniteGroup, NamedIrrep, octahedral_group
 from .frames import Frame, random_frame
 from .grid import GridPoints, O3Grid
@@ -31,7 +31,6 @@ __all__ = [
     "Powers",
     "Sketch",
     "Transform",
-    "icosahedral_orbit",
     "irreps_up_to",
     "mixing",
     "octahedral_group",

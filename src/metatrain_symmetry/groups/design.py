@@ -123,12 +123,3 @@ def _kernels(points: GroupPoints, irreps: tuple[Irrep, ...]) -> torch.Tensor:
     values = characters(irreps, traces.numpy().ravel(), signs.numpy().ravel())
     sizes = torch.tensor([irrep.dimension for irrep in irreps])
     return torch.from_numpy(values).reshape(-1, *traces.shape) * sizes[:, None, None]
-
-
-def icosahedral_orbit(frame: Frame | None = None) -> GroupOrbit:
-    """The icosahedral group with inversion: 120 elements, exact to degree 5.
-
-    :param frame: in which the elements are taken
-    :return: the orbit; it projects on λ <= 2
-    """
-    return GroupOrbit("I", frame=frame)

@@ -185,13 +185,6 @@ class FiniteGroup(Group):
         """
         return WholeGroup(self)
 
-    def orbit(self) -> "FiniteOrbit":
-        """Make the orbit of all elements.
-
-        :return: the orbit
-        """
-        return FiniteOrbit(self)
-
 
 @dataclass(frozen=True, eq=False)
 class WholeGroup(PointSet):

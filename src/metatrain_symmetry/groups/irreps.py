@@ -4,7 +4,6 @@ r"""Irreducible representations of O(3), named as the field names them.
 ``(-1)^λ``), ``σ = -1`` pseudo. Science: section II of arXiv:2603.24638.
 """
 
-import re
 from dataclasses import dataclass
 
 
@@ -58,19 +57,6 @@ class Irrep:
 
     def __str__(self) -> str:
         return f"({self.o3_lambda},{'+' if self.o3_sigma == 1 else '-'})"
-
-    @classmethod
-    def parse(cls, text: str) -> "Irrep":
-        """Read the text form.
-
-        :param text: such as ``(2,+)``
-        :raises ValueError: if it is something else
-        :return: the irrep
-        """
-        match = re.fullmatch(r"\(?\s*(\d+)\s*,\s*([+-])1?\s*\)?", text.strip())
-        if match is None:
-            raise ValueError(f"'{text}' is not an irrep: write for example (2,+)")
-        return cls(int(match[1]), 1 if match[2] == "+" else -1)
 
 
 def irreps_up_to(lambda_max: int) -> tuple[Irrep, ...]:

@@ -184,16 +184,3 @@ def quantities_table() -> list[dict[str, str]]:
     """
     names = [field.name for field in fields(Quantity)]
     return [dict(zip(names, astuple(q), strict=True)) for q in QUANTITIES]
-
-
-def quantities_markdown() -> str:
-    """The table of quantities for documentation.
-
-    :return: a table in Markdown, one row per quantity
-    """
-    heads = [
-        "quantity", "column", "meaning", "components", "one value per", "average", "unit",
-        "metatrain's name",
-    ]  # fmt: skip
-    lines = [heads, ["---"] * len(heads), *(list(astuple(q)) for q in QUANTITIES)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -84,8 +84,7 @@ def open_engine(
 
 def _checked(engine: Engine) -> Engine:
     """An engine whose outputs and layers were looked for: now is the time to complain."""
-    engine.blocks  # noqa: B018
-    engine.bases  # noqa: B018
+    _ = engine.blocks, engine.probes
     return engine
 
 
