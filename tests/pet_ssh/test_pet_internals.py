@@ -80,7 +80,9 @@ def test_signatures():
         assert actual == parameters, f"{function.__qualname__} changed: see our {user}"
 
 
-def test_our_hyperparameters_are_those_of_pet_and_two_more():
+def test_our_hyperparameters_are_those_of_pet_and_three_more():
     ours, theirs = get_default_hypers("pet_ssh"), get_default_hypers("pet")
     assert set(ours["model"]) - set(theirs["model"]) == {"geometry_embedding"}
-    assert ours["training"] == {**theirs["training"], "symmetry": None}
+    assert ours["training"] == {
+        **theirs["training"], "symmetry": None, "symmetry_penalty": None,
+    }  # fmt: skip

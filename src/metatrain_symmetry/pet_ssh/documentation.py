@@ -43,6 +43,7 @@ from pydantic import BeforeValidator, ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from ..options import checked
+from ..training import penalty
 from ..training.options import SymmetryHypers, complete
 from .options import DEFAULT_L_MAX, check_l_max, check_length_scale
 
@@ -102,6 +103,16 @@ class TrainerHypers(PETTrainerHypers):
     go to the folder ``symmetry`` of the run and, where a run is on, to Weights & Biases.
     The training itself is not changed by one bit. See
     :class:`metatrain_symmetry.training.options.SymmetryHypers` for all options.
+    """
+    symmetry_penalty: Annotated[
+        penalty.PenaltyHypers | None, BeforeValidator(penalty.complete)
+    ] = None
+    """Penalise asymmetry while the model is trained; ``{}`` is a good choice, ``null`` is
+    metatrain's own training, bit by bit.
+
+    Several orientations of a structure share a batch and should agree. An epoch has as many
+    evaluations as without. See
+    :class:`metatrain_symmetry.training.penalty.options.PenaltyHypers` for all options.
     """
 
 

@@ -1,0 +1,120 @@
+"""Which structures make up a batch, with copies and without, at the same cost."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from .schedule import Schedule
+
+
+class ThinnedBatches(Sampler[list[int]]):
+    """metatrain's batches, each with as many structures as make room for their copies.
+
+    :param batches: of one data set
+    :param atoms: number of atoms of a structure; None unless batches are packed by atoms
+    :param schedule: told the epoch; says how many copies
+    :param seed: of the choice
+    """
+
+    def __init__(
+        self,
+        batches: Any,
+        atoms: Callable[[int], int] | None,
+        schedule: Schedule,
+        seed: int = 0,
+    ) -> None:
+        self.batches, self.atoms, self.schedule = batches, atoms, schedule
+        self.seed, self.next_epoch = seed, schedule.epoch
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # called once for each epoch, before its workers are started: what they make of a
+        # batch depends on the epoch
+        self.schedule.epoch = epoch = self.next_epoch
+        self.next_epoch += 1
+        copies = self.schedule.copies
+        if copies == 1:
+            return iter(self.batches)
+        random = np.random.default_rng([self.seed, epoch])
+        return (self.thinned(batch, copies, random) for batch in self.batches)
+
+    def thinned(
+        self, batch: list[int], copies: int, random: np.random.Generator
+    ) -> list[int]:
+        """Some structures of a batch, whose copies cost what the batch would have cost.
+
+        :param batch: indices
+        :param copies: of each structure
+        :param random: chooses
+        :return: at least one of them
+        """
+        shuffled = [batch[i] for i in random.permutation(len(batch))]
+        if self.atoms is None:
+            return shuffled[: max(1, len(batch) // copies)]
+        sizes = [self.atoms(i) for i in shuffled]
+        room, taken = sum(sizes) // copies, []
+        for index, size in zip(shuffled, sizes, strict=True):
+            if size <= room:
+                taken.append(index)
+                room -= size
+        return taken or [shuffled[int(np.argmin(sizes))]]
+
+
+class Switch:
+    """Told every epoch by metatrain, as samplers of several processes are.
+
+    :param first: epoch at whose beginning something is done
+    :param action: what
+    """
+
+    def __init__(self, first: int, action: Callable[[], None]) -> None:
+        self.first, self.action = first, action
+
+    def set_epoch(self, epoch: int) -> None:
+        """Act if it is time to.
+
+        :param epoch: that begins, from 0
+        """
+        if epoch == self.first:
+            self.action()
+
+
+def thinned_loaders(
+    found: tuple[list[DataLoader], list[Any]],
+    by_atoms: bool,
+    schedule: Schedule,
+    switch: Switch,
+) -> tuple[list[DataLoader], list[Any]]:
+    """Put :class:`ThinnedBatches` in place of the batches of metatrain's loaders.
+
+    :param found: loaders, and what is told the epoch
+    :param by_atoms: whether batches are packed by atoms
+    :param schedule: shared with what makes the copies
+    :param switch: told the epoch as well
+    :return: the same, with other loaders
+    """
+    loaders, samplers = found
+    seed = torch.initial_seed() % 2**32
+    new = []
+    for loader in loaders:
+        atoms = _counter(loader.dataset) if by_atoms else None
+        batches = ThinnedBatches(loader.batch_sampler, atoms, schedule, seed)
+        new.append(
+            DataLoader(
+                loader.dataset,
+                batch_sampler=batches,
+                collate_fn=loader.collate_fn,
+                num_workers=loader.num_workers,
+                multiprocessing_context=loader.multiprocessing_context,
+            )
+        )
+    return new, [*samplers, switch]
+
+
+def _counter(dataset: Any) -> Callable[[int], int]:
+    return lambda index: len(dataset[index]["system"])

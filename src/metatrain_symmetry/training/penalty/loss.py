@@ -1,0 +1,107 @@
+"""The loss with the penalty: L = L_err + weight Var, of predictions rotated back."""
+
+from typing import Any
+
+import torch
+from metatensor.torch import TensorBlock, TensorMap
+from metatomic.torch.o3 import O3Transformations
+from metatrain.utils.augmentation import _max_angular_momentum
+from metatrain.utils.loss import LossAggregator
+
+from .copies import Tensors, rotations_of
+from .schedule import Schedule
+
+
+class PenalisedLoss(LossAggregator):
+    """metatrain's loss, and the same loss between the copies of a structure and their mean.
+
+    With K copies and ``ε_k`` the prediction for copy k, rotated back, the squared loss
+    between predictions and means is ``(K - 1) / K`` of the unbiased variance of ``ε_k``.
+
+    :param schedule: says how much
+    :param targets: metatrain's ``TargetInfo`` of each target
+    :param config: of metatrain's loss
+    """
+
+    def __init__(self, schedule: Schedule, targets: Any, config: Any) -> None:
+        super().__init__(targets, config)
+        self.schedule = schedule
+        self.o3_lambda = _max_angular_momentum(targets, {})
+
+    def compute(
+        self, predictions: Tensors, targets: Tensors, extra_data: Tensors | None = None
+    ) -> torch.Tensor:
+        """Compute the loss of a batch.
+
+        :param predictions: of each target
+        :param targets: likewise
+        :param extra_data: with the rotations, if the batch has copies
+        :return: the loss
+        """
+        loss = super().compute(predictions, targets, extra_data)
+        rotations = rotations_of(extra_data, self.o3_lambda)
+        if rotations is None:
+            return loss
+        count, weight = self.schedule.options["copies"], self.schedule.weight
+        centres = {name: centre(one, rotations, count) for name, one in predictions.items()}
+        variance = super().compute(predictions, centres, extra_data) * count / (count - 1)
+        return loss + weight * variance
+
+
+def centre(tensor: TensorMap, rotations: O3Transformations, count: int) -> TensorMap:
+    """Mean of a structure's copies, rotated as each of them.
+
+    :param tensor: predictions, copies of a structure next to each other
+    :param rotations: of each copy
+    :param count: copies of each structure
+    :return: of the same shape, without a graph: a mean does not change the squared
+        deviation from it to first order
+    """
+    back = rotations.inverse_transform_tensormap(_detached(tensor))
+    blocks = []
+    for block in back.blocks():
+        system = block.samples.column("system")
+        values = _means(block.values, system, count)
+        new = TensorBlock(values, block.samples, block.components, block.properties)
+        for name, gradient in block.gradients():
+            parents = system[gradient.samples.column("sample").to(torch.long)]
+            means = _means(gradient.values, parents, count)
+            new.add_gradient(
+                name,
+                TensorBlock(
+                    means, gradient.samples, gradient.components, gradient.properties
+                ),
+            )
+        blocks.append(new)
+    return rotations.transform_tensormap(TensorMap(back.keys, blocks))
+
+
+def _means(values: torch.Tensor, system: torch.Tensor, count: int) -> torch.Tensor:
+    """Mean over copies, whose rows are sorted by system and alike in every copy."""
+    structure = torch.div(system.to(torch.long), count, rounding_mode="floor")
+    means = torch.empty_like(values)
+    for one in torch.unique(structure).tolist():
+        rows = (structure == one).nonzero()[:, 0]
+        part = values[rows].reshape(count, -1, *values.shape[1:])
+        means[rows] = part.mean(dim=0, keepdim=True).expand_as(part).flatten(0, 1)
+    return means
+
+
+def _detached(tensor: TensorMap) -> TensorMap:
+    blocks = []
+    for block in tensor.blocks():
+        new = TensorBlock(
+            block.values.detach(), block.samples, block.components, block.properties
+        )
+        for name, gradient in block.gradients():
+            new.add_gradient(
+                name,
+                TensorBlock(
+                    gradient.values.detach(),
+                    gradient.samples,
+                    gradient.components,
+                    gradient.properties,
+                ),
+            )
+        blocks.append(new)
+    return TensorMap(tensor.keys, blocks)

@@ -1,0 +1,51 @@
+"""What holds in which epoch: copies of each structure, weight of the penalty."""
+
+from dataclasses import dataclass
+
+from .options import PenaltyHypers
+
+
+@dataclass
+class Schedule:
+    """The penalty along a training.
+
+    :param options: of the penalty
+    :param num_epochs: of the whole training
+    :param epoch: the current one, from 0
+    """
+
+    options: PenaltyHypers
+    num_epochs: int
+    epoch: int
+
+    @property
+    def first(self) -> int:
+        """First epoch with copies."""
+        return round(self.options["start"] * self.num_epochs)
+
+    @property
+    def copies(self) -> int:
+        """Orientations of each structure in a batch of the current epoch."""
+        return self.options["copies"] if self.epoch >= self.first else 1
+
+    @property
+    def weight(self) -> float:
+        """Weight of the penalty in the current epoch, never zero once there are copies."""
+        if self.epoch < self.first:
+            return 0.0
+        share = (self.epoch - self.first + 1) / max(1, self._length)
+        return self.options["weight"] * min(1.0, share)
+
+    def describe(self) -> str:
+        """Say in one line what will happen."""
+        options = self.options
+        last = min(self.num_epochs, self.first + max(1, self._length)) - 1
+        when = f"from epoch {self.first} on, in full from epoch {last} on"
+        return (
+            f"Symmetry penalty: weight {options['weight']:g}, {options['copies']} copies "
+            f"of each structure in a batch, {when}, as many evaluations as without it"
+        )
+
+    @property
+    def _length(self) -> int:
+        return round(self.options["ramp"] * self.num_epochs)
