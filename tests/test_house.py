@@ -12,8 +12,8 @@ import metatrain_symmetry
 PACKAGE = Path(metatrain_symmetry.__file__).parent
 
 ROOMS = (
-    "groups", "models", "data", "measure", "purify", "report", "training", "api", "pet_ssh",
-    "cli", "plugin",
+    "groups", "models", "data", "measure", "purify", "report", "training",
+    "finetune", "api", "pet_ssh", "cli", "plugin",
 )  # fmt: skip
 """From the ground up: a room may import rooms that come before it."""
 

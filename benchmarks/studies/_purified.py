@@ -42,7 +42,7 @@ def purify(
     options: dict[str, Any] = {**training.options, "purify": QUICK if quick else SWEEP}
     output = training.folder / "purified.ckpt"
     found = purify_checkpoint(training.checkpoint, options, output, overwrite=True)
-    assert found is not None
+    assert isinstance(found, Purified)
     after = accuracy(test_report(output, frames))
     return found, accuracy(before).merge(after, on=KEYS, suffixes=("_before", "_after"))
 

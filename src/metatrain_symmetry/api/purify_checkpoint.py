@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from ..places import input_file
 
 
 if TYPE_CHECKING:
+    from ..finetune.run import Finetuned
     from ..purify.choose import Candidate, PartResult
     from ..purify.run import Purified
 
@@ -26,10 +28,14 @@ def purify_checkpoint(
     report: str | Path | None = None,
     dry_run: bool = False,
     overwrite: bool = False,
+    restart: bool = False,
     device: str | None = None,
     progress: bool = True,
-) -> "Purified | None":
-    """Purify the readouts of a checkpoint and write what was found.
+) -> "Purified | Finetuned | None":
+    """Make a checkpoint more symmetric and write what was found.
+
+    The option ``purify.method`` says how: ``readout`` solves for the last linear layers,
+    ``heads`` and ``full`` fine-tune with a penalty on asymmetry.
 
     :param model: checkpoint of a ``pet`` or ``pet_ssh``
     :param options: options file, or its content
@@ -37,6 +43,7 @@ def purify_checkpoint(
     :param report: folder for curve and tables; None for one beside ``output``
     :param dry_run: write no checkpoint
     :param overwrite: replace checkpoint and report if they are there, the input included
+    :param restart: go on with a fine-tuning that was interrupted
     :param device: where to evaluate, None for that of the options
     :param progress: whether to show a progress bar
     :raises ValueError: if something is wrong with the input; nothing has been written then
@@ -52,22 +59,69 @@ def purify_checkpoint(
     >>> Path("purified.ckpt").is_file()
     True
     """
-    from ..purify.files import check_outputs, write_all
-    from ..purify.run import purify
+    from ..purify.files import check_outputs
+    from ..purify.options import read_shared
 
     if output is None and not dry_run:
         raise ValueError("name the checkpoint to write with -o, or ask for a --dry-run")
     source = input_file(model, "the model")
     target, folder = check_outputs(source, None if dry_run else output, report, overwrite)
-    found = purify(model, options, dry_run=dry_run, device=device, progress=progress)
+    method = read_shared(options).method
+    if method != "readout":
+        from .finetune_checkpoint import finetune_checkpoint
+
+        job = Job(source, options, target, folder, device, progress)
+        return finetune_checkpoint(job, overwrite, restart)
+    if restart:
+        raise ValueError(
+            "purify.method: readout solves at once, so there is nothing to continue: leave "
+            "out --restart"
+        )
+    return _solved(Job(source, options, target, folder, device, progress), dry_run)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for, with all places checked.
+
+    :param source: the checkpoint
+    :param options: options file, or its content
+    :param target: checkpoint to write, None for none
+    :param folder: for the report, None for none
+    :param device: where to evaluate, None for that of the options
+    :param progress: whether to show progress bars
+    """
+
+    source: Path
+    options: str | Path | Mapping[str, Any]
+    target: Path | None
+    folder: Path | None
+    device: str | None
+    progress: bool
+
+    def say_where(self) -> None:
+        """Log what was written where."""
+        for path, what in ((self.target, "checkpoint"), (self.folder, "report")):
+            if path is not None:
+                logging.info(f"{what}: {path}")
+
+
+def _solved(job: Job, dry_run: bool) -> "Purified | None":
+    """The closed form."""
+    from ..purify.files import write_all
+    from ..purify.run import purify
+
+    found = purify(
+        job.source, job.options, dry_run=dry_run, device=job.device, progress=job.progress
+    )
     if found is None:
         return None
     for line in lines(found, dry_run):
         logging.info(line)
-    write_all(folder, lambda path: write_report(found, path), target, found.checkpoint)
-    for path, what in ((target, "checkpoint"), (folder, "report")):
-        if path is not None:
-            logging.info(f"{what}: {path}")
+    write_all(
+        job.folder, lambda path: write_report(found, path), job.target, found.checkpoint
+    )
+    job.say_where()
     return found
 
 

@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--dry-run", action="store_true", help="show the trade-off, write no checkpoint")
     add("--overwrite", action="store_true", help="replace output and report if there")
+    add(
+        "--restart",
+        action="store_true",
+        help="go on with a fine-tuning (purify.method: heads or full) that was interrupted",
+    )
     add("--device", help="cpu or cuda (default: that of the options)")
 
 
@@ -41,5 +46,6 @@ def run(arguments: argparse.Namespace) -> None:
         report=arguments.report,
         dry_run=arguments.dry_run,
         overwrite=arguments.overwrite,
+        restart=arguments.restart,
         device=arguments.device,
     )

@@ -52,6 +52,15 @@ class DataSet:
         tensors = {name: scaled_gradients(sample[name], factor) for name in self.infos}
         return scaled_system(sample["system"], factor), tensors
 
+    def sample_fields(self, index: int) -> dict[str, Any]:
+        """All that metatrain has read of a structure: targets, masks, inputs.
+
+        :param index: in the file
+        :return: as it stands in the file, by name
+        """
+        fields: dict[str, Any] = self.data[index]._asdict()
+        return fields
+
 
 def open_sets(section: Any, name: str) -> tuple[list[DataSet], Any]:
     """Open the data sets of a section of an options file.

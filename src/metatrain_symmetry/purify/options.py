@@ -15,7 +15,7 @@ seed that stands there the validation set is that of the training::
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, Field, with_config
@@ -31,6 +31,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 # what an options file of `mtt train` may hold: it can be used as it is
 SHARED = ("training_set", "validation_set", "test_set", "seed", "device", "base_precision")
+METHODS = ("readout", "heads", "full")
 IGNORED = ("architecture", "final_eval", "print_stats", "wandb")
 
 
@@ -38,6 +39,10 @@ IGNORED = ("architecture", "final_eval", "print_stats", "wandb")
 class PurifyHypers(TypedDict):
     """How the readouts are purified."""
 
+    method: Literal["readout"] = "readout"
+    """What is changed: ``readout`` solves for the last linear layers. ``heads`` and
+    ``full`` fine-tune, and have other options.
+    """
     targets: Annotated[list[str], Field(min_length=1)] | None = None
     """Names of the targets; ``null`` for all that are both in the model and in the data."""
     degree: Annotated[int, Field(ge=1, le=131)] | None = None
@@ -83,23 +88,58 @@ class PurifyOptions:
     base_precision: int | None
 
 
-def read_options(source: Source) -> PurifyOptions:
-    """Read an options file.
+@dataclass(frozen=True)
+class Shared:
+    """What options files of all methods have in common.
+
+    :param options: all of it, checked by metatrain
+    :param purify: the section of that name, empty if there is none
+    :param sections: data sets, and the seed of their split
+    :param device: where to evaluate, None for a GPU if there is one
+    :param base_precision: 32 or 64, None for that of the model
+    """
+
+    options: DictConfig
+    purify: dict[str, Any]
+    sections: Sections
+    device: str | None
+    base_precision: int | None
+
+    @property
+    def method(self) -> str:
+        """What is changed: ``readout``, ``heads`` or ``full``.
+
+        :raises ValueError: if there is no such method
+        """
+        found = self.purify.get("method", "readout")
+        if found not in METHODS:
+            raise ValueError(
+                f"purify.method is {quoted(found)}: {did_you_mean(str(found), METHODS)}"
+            )
+        return str(found)
+
+
+def read_shared(source: Source) -> Shared:
+    """Read an options file, but for what its section ``purify`` means.
 
     :param source: path of a YAML file, or its content
-    :raises ValueError: if it cannot be read, or if an option is unknown or out of range
-    :return: its sections, complete
+    :raises ValueError: if it cannot be read
+    :return: its sections
     """
     options = training(_checked(source))
-    section = {} if options.get("purify") is None else options.purify
+    section: Any = {} if options.get("purify") is None else options.purify
     if OmegaConf.is_config(section):
         section = OmegaConf.to_container(section, resolve=True)
+    if not isinstance(section, dict):
+        raise ValueError(
+            f"purify is {quoted(section)}: give options such as method, or {{}} for the "
+            "defaults"
+        )
     precision = options.get("base_precision")
     if precision not in (None, 32, 64):
         raise ValueError(
             f"base_precision is {precision}: PET takes 32 and 64, so write one of them"
         )
-    hypers = complete(section)
     seed, test = options.get("seed"), options.get("test_set")
     sections = Sections(
         options.training_set,
@@ -107,7 +147,19 @@ def read_options(source: Source) -> PurifyOptions:
         0.0 if test is None else test,
         0 if seed is None else seed,
     )
-    return PurifyOptions(sections, hypers, options.get("device"), precision)
+    return Shared(options, section, sections, options.get("device"), precision)
+
+
+def read_options(source: Source) -> PurifyOptions:
+    """Read an options file of ``method: readout``.
+
+    :param source: path of a YAML file, or its content
+    :raises ValueError: if it cannot be read, or if an option is unknown or out of range
+    :return: its sections, complete
+    """
+    shared = read_shared(source)
+    hypers = complete(shared.purify)
+    return PurifyOptions(shared.sections, hypers, shared.device, shared.base_precision)
 
 
 def _checked(source: Source) -> DictConfig:

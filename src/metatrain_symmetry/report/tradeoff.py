@@ -1,6 +1,11 @@
-"""The trade-off: equivariance error against RMSE along α, on held-out structures."""
+"""The trade-off: equivariance error against RMSE, on held-out structures.
+
+Along α for the closed form, along the way from the trained weights for a fine-tuning.
+"""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +22,40 @@ COLUMNS = 3
 KEYS = ["state", "target", "o3_lambda", "o3_sigma"]
 
 
-@style.context()
+@dataclass(frozen=True)
+class Along:
+    """What the points of a curve differ in.
+
+    :param column: of the curve; NaN or 0 is the model as it was trained
+    :param points: how the legend calls them
+    :param trained: how the legend calls the first of them
+    :param label: of a point, empty for none
+    """
+
+    column: str
+    points: str
+    trained: str
+    label: Callable[[float], str]
+
+    def is_trained(self, part: pd.DataFrame) -> pd.Series:
+        """Rows of the model as it was trained."""
+        return part[self.column].isna() | (
+            (part[self.column] == 0) & (self.column == "share")
+        )
+
+
+def _label_of_alpha(alpha: float) -> str:
+    return f"α = {alpha:g}" if _round(alpha) else ""
+
+
+def _label_of_share(share: float) -> str:
+    return f"{100 * share:.0f} %" if (100 * share) % 25 == 0 else ""
+
+
+ALPHA = Along("alpha", "solutions along α", "trained readout", _label_of_alpha)
+WAY = Along("share", "from trained to fine-tuned", "trained weights", _label_of_share)
+
+
 def draw_tradeoff(curve: pd.DataFrame, summary: dict[str, Any]) -> Figure:
     """Draw one panel per model state, target and irrep.
 
@@ -25,33 +63,56 @@ def draw_tradeoff(curve: pd.DataFrame, summary: dict[str, Any]) -> Figure:
     :param summary: ``summary.json`` of it
     :return: the figure
     """
-    panels = list(curve.groupby(KEYS, sort=False))
-    columns = min(COLUMNS, max(1, len(panels)))
-    rows = max(1, math.ceil(len(panels) / columns))
     counts = summary["structures"]
     subtitle = (
         f"{plain(summary['model'], 60)}  ·  {counts['training']} "
         f"structures solved for, {counts['validation']} held out  ·  grid of degree "
         f"{summary['grid_degree']}"
     )
+    return _draw(curve, ALPHA, subtitle, summary)
+
+
+def draw_way(curve: pd.DataFrame, summary: dict[str, Any]) -> Figure:
+    """Draw one panel per target and irrep of a fine-tuning.
+
+    :param curve: ``curve.csv`` of it
+    :param summary: ``summary.json`` of it
+    :return: the figure
+    """
+    counts = summary["structures"]
+    subtitle = (
+        f"{plain(summary['model'], 60)}  ·  fine-tuned for {summary['epochs']} epochs on "
+        f"{counts['training']} structures, {counts['validation']} held out"
+    )
+    return _draw(curve, WAY, subtitle, summary)
+
+
+@style.context()
+def _draw(
+    curve: pd.DataFrame, along: Along, subtitle: str, summary: dict[str, Any]
+) -> Figure:
+    panels = list(curve.groupby(KEYS, sort=False))
+    columns = min(COLUMNS, max(1, len(panels)))
+    rows = max(1, math.ceil(len(panels) / columns))
     limit = 100 * summary["settings"]["max_rmse_increase"]
     figure = style.new_figure(
         max(6.0, 3.4 * columns), 2.9 * rows + 0.3, "What symmetry costs", subtitle
     )
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, (key, part) in zip(grid.flat, panels, strict=False):
-        _panel(axes, key, part, limit)
+        _panel(axes, key, part, limit, along)
     for axes in list(grid.flat)[len(panels) :]:
         axes.remove()
     style.shared_legend(figure)
     return figure
 
 
-def _panel(axes: Axes, key: Any, part: pd.DataFrame, limit: float) -> None:
-    """Changes of RMSE and A in per cent of the trained readout, labelled by α."""
+def _panel(axes: Axes, key: Any, part: pd.DataFrame, limit: float, along: Along) -> None:
+    """Changes of RMSE and A in per cent of the trained model, labelled."""
     state, target, degree, sigma = key
-    trained = part[part["alpha"].isna()].iloc[0]
-    points = part[part["alpha"].notna()].sort_values("alpha")
+    first = along.is_trained(part)
+    trained = part[first].iloc[0]
+    points = part[~first].sort_values(along.column)
     title = f"{plain(target, 34)} {irrep_label(degree, sigma)}\n{plain(state)} state"
     axes.set_title(title, loc="left", fontweight="bold")
     x, y = _percent(points["rmse"], trained["rmse"]), _percent(points["A"], trained["A"])
@@ -59,35 +120,34 @@ def _panel(axes: Axes, key: Any, part: pd.DataFrame, limit: float) -> None:
     axes.axvspan(-1e6, limit, color=style.MISSING, lw=0, alpha=0.6,
                  label=f"RMSE increase up to {limit:g} %")  # fmt: skip
     # the chosen point may have another ridge than the curve has at its α
-    line = ~(points["chosen"] & points["alpha"].duplicated(keep=False)).to_numpy(bool)
-    axes.plot(
-        x[line], y[line], "o-", color=style.PROPER, ms=4, lw=1.2, label="solutions along α"
-    )
-    axes.plot([0], [0], "s", color=style.LINE, ms=6, label="trained readout")
+    twice = points["chosen"] & points[along.column].duplicated(keep=False)
+    line = ~twice.to_numpy(bool)
+    axes.plot(x[line], y[line], "o-", color=style.PROPER, ms=4, lw=1.2, label=along.points)
+    axes.plot([0], [0], "s", color=style.LINE, ms=6, label=along.trained)
     if not trained["chosen"]:
         chosen = points["chosen"].to_numpy(bool)
         axes.plot(x[chosen], y[chosen], "*", color=style.PSEUDO, ms=13, label="chosen")
     _limits(axes, x, y, limit)
-    _label_alphas(axes, x, y, points["alpha"].to_numpy(float))
+    _label_points(axes, x, y, [along.label(v) for v in points[along.column]])
     axes.set_xlabel(f"RMSE, change in % of {_with_unit(trained, 'rmse')}")
     axes.set_ylabel(f"A, change in % of {_with_unit(trained, 'A')}")
     axes.grid()
 
 
-def _label_alphas(axes: Axes, x: np.ndarray, y: np.ndarray, alphas: np.ndarray) -> None:
-    """Write α beside points inside the panel, as far as there is room."""
+def _label_points(axes: Axes, x: np.ndarray, y: np.ndarray, labels: list[str]) -> None:
+    """Write labels beside points inside the panel, as far as there is room."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     # in parts of the panel; the square of the trained readout comes first
     taken = [np.array([-left / (right - left), -bottom / (top - bottom)])]
-    for xi, yi, alpha in zip(x, y, alphas, strict=True):
+    for xi, yi, label in zip(x, y, labels, strict=True):
         place = np.array([(xi - left) / (right - left), (yi - bottom) / (top - bottom)])
         inside = np.isfinite(place).all() and place.min() >= 0 and place.max() <= 1
-        if not (inside and _round(alpha)):
+        if not (inside and label):
             continue
         if min(np.abs(place - other).max() for other in taken) > 0.08:
             taken.append(place)
             axes.annotate(
-                f"α = {alpha:g}", (xi, yi), (5, 4), textcoords="offset points",
+                label, (xi, yi), (5, 4), textcoords="offset points",
                 fontsize=7.5, clip_on=True,
             )  # fmt: skip
 

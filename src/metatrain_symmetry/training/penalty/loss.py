@@ -9,6 +9,7 @@ from metatrain.utils.augmentation import _max_angular_momentum
 from metatrain.utils.loss import LossAggregator
 
 from .copies import Tensors, rotations_of
+from .errors import NotFinite
 from .schedule import Schedule
 
 
@@ -36,9 +37,12 @@ class PenalisedLoss(LossAggregator):
         :param predictions: of each target
         :param targets: likewise
         :param extra_data: with the rotations, if the batch has copies
+        :raises NotFinite: if it is no number
         :return: the loss
         """
         loss = super().compute(predictions, targets, extra_data)
+        if not torch.isfinite(loss):
+            raise NotFinite("the loss is not finite")
         rotations = rotations_of(extra_data, self.o3_lambda)
         if rotations is None:
             return loss

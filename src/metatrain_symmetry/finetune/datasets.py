@@ -1,0 +1,108 @@
+"""Data sets as metatrain's trainer takes them, with labels, a teacher, or both."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from metatensor.torch import TensorMap
+from metatomic.torch import System
+from metatrain.utils.data import Dataset, read_systems
+
+from ..data.splits import StructureSet
+from ..messages import reason
+from ..models.lengths import length_factor, scaled_system
+from .teacher import Means, Teacher
+from .tensors import mixture
+
+
+Progress = Callable[[], object]
+
+
+def labelled_sets(
+    source: StructureSet,
+    length_unit: str,
+    teacher: Teacher | None,
+    share: float,
+    progress: Progress = lambda: None,
+) -> list[Dataset]:
+    """Structures of an options file.
+
+    :param source: training or validation set
+    :param length_unit: of the model
+    :param teacher: for structures and targets without labels, and for its share; or None
+    :param share: of the teacher in the targets
+    :param progress: called after every structure that was taught
+    :return: one for each data set of the options file that has structures
+    """
+    found = []
+    for number, one in enumerate(source.datasets):
+        rows: list[dict[str, Any]] = []
+        for index in (i for n, i in source.chosen if n == number):
+            system, tensors = one.sample(index, length_unit)
+            row: dict[str, Any] = {**one.sample_fields(index), "system": system, **tensors}
+            if teacher is not None:
+                label = _label(tensors, index)
+                row |= _taught(tensors, teacher.mean(system, index, label), share)
+                progress()
+            rows.append(row)
+        if rows:
+            found.append(_data_set(rows))
+    return found
+
+
+def unlabelled_systems(options: Mapping[str, Any], length_unit: str) -> list[System]:
+    """Read structures without labels.
+
+    :param options: section ``purify.unlabelled``
+    :param length_unit: of the model
+    :raises ValueError: if they cannot be read
+    :return: structures in the unit of the model, float64
+    """
+    path = str(options["read_from"])
+    unit = str(options.get("length_unit") or "")
+    factor = length_factor(unit, length_unit, "purify.unlabelled")
+    try:
+        systems = read_systems(path, options.get("reader"))
+    except Exception as error:
+        raise ValueError(
+            f"purify.unlabelled cannot be read from '{path}': {reason(error)}"
+        ) from error
+    if not systems:
+        raise ValueError(f"purify.unlabelled: '{path}' holds no structures")
+    return [scaled_system(system, factor) for system in systems]
+
+
+def taught_set(
+    systems: list[System], teacher: Teacher, progress: Progress = lambda: None
+) -> Dataset:
+    """Structures whose only labels are the teacher's.
+
+    :param systems: in the unit of the model
+    :param teacher: the model, averaged
+    :param progress: called after every structure
+    """
+    rows = []
+    for index, system in enumerate(systems):
+        rows.append({"system": system, **teacher.mean(system, index, index)})
+        progress()
+    return _data_set(rows)
+
+
+def _data_set(rows: list[dict[str, Any]]) -> Dataset:
+    return Dataset.from_dict({name: [row[name] for row in rows] for name in rows[0]})
+
+
+def _label(tensors: Mapping[str, TensorMap], index: int) -> int:
+    """What labels call a structure."""
+    for tensor in tensors.values():
+        for block in tensor.blocks():
+            if "system" in block.samples.names and len(block.samples):
+                return int(block.samples.column("system")[0])
+    return index
+
+
+def _taught(tensors: Mapping[str, TensorMap], means: Means, share: float) -> Means:
+    """Targets of the loss: labels and teacher mixed, or the teacher alone."""
+    return {
+        name: mixture(tensors[name], mean, share) if name in tensors else mean
+        for name, mean in means.items()
+    }

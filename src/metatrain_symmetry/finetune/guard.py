@@ -1,0 +1,134 @@
+"""Which weights are kept: of those whose held-out accuracy is accepted, the most symmetric.
+
+Between the trained and the fine-tuned weights lies a straight line, along which A falls
+while the errors change smoothly (measured in ``benchmarks/polish.py``). The candidates are
+points on this line, so that there is nearly always one that is accepted.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .errors import Errors, Table
+
+
+LEAST = 1e-2
+"""A smaller gain in A is not worth a new checkpoint."""
+
+KEPT = 0.5
+"""Share of its norm that a prediction has to keep: zero is perfectly equivariant."""
+
+CURVE = (1.0, 0.75, 0.5, 0.25)
+"""Points on the line that are looked at in any case."""
+
+STEPS = 3
+"""Bisections between the last point that is accepted and the first that is not."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A candidate.
+
+    :param share: of the way from the trained to the fine-tuned weights
+    :param held_out: errors on the validation set
+    """
+
+    share: float
+    held_out: Table
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the guard decides.
+
+    :param before: the trained weights
+    :param curve: all candidates, by their share
+    :param chosen: the best of them, None if the trained weights are to stay
+    :param reason: why they stay
+    """
+
+    before: Point
+    curve: list[Point]
+    chosen: Point | None
+    reason: str
+
+    @property
+    def after(self) -> Point:
+        """What is written."""
+        return self.chosen or self.before
+
+
+def choose(before: Table, measure: Callable[[float], Table], max_increase: float) -> Choice:
+    """Look at candidates, and decide.
+
+    :param before: errors of the trained weights
+    :param measure: errors of the weights at a share of the way
+    :param max_increase: largest increase of an RMSE, as a share of it
+    :return: the decision
+    """
+    start = Point(0.0, before)
+    points = {share: Point(share, measure(share)) for share in CURVE}
+
+    def accepted(point: Point) -> bool:
+        return not objection(before, point.held_out, max_increase)
+
+    good = max([p.share for p in points.values() if accepted(p)], default=0.0)
+    bad = min([p.share for p in points.values() if p.share > good], default=good)
+    for _ in range(STEPS if bad > good else 0):
+        middle = (good + bad) / 2
+        points[middle] = Point(middle, measure(middle))
+        good, bad = (middle, bad) if accepted(points[middle]) else (good, middle)
+    curve = [points[share] for share in sorted(points)]
+    allowed = [point for point in curve if accepted(point)]
+    best = min(allowed, key=lambda p: gain(before, p.held_out), default=None)
+    if best is None:
+        return Choice(
+            start, curve, None, objection(before, curve[0].held_out, max_increase)
+        )
+    if gain(before, best.held_out) > 1 - LEAST:
+        return Choice(start, curve, None, "no candidate had a lower equivariance error")
+    return Choice(start, curve, best, "")
+
+
+def gain(before: Table, after: Table) -> float:
+    """Geometric mean over targets and gradients of A after over A before."""
+    ratios = [
+        math.log(max(after[block].A, 1e-300) / old.A)
+        for block, old in before.items()
+        if old.A > 0 and block in after
+    ]
+    return math.exp(sum(ratios) / len(ratios)) if ratios else 1.0
+
+
+def objection(before: Table, after: Table, max_increase: float) -> str:
+    """Why a candidate is not accepted; empty if it is.
+
+    :param before: errors of the trained weights
+    :param after: of the candidate
+    :param max_increase: largest increase of an RMSE, as a share of it
+    """
+    for block, old in before.items():
+        new = after.get(block)
+        what = f"{block.name} {block.irrep}"
+        if new is None or not math.isfinite(new.rmse + new.A):
+            return f"predictions of {what} are not finite"
+        for name, worst in (("RMSE", new.rmse / max(old.rmse, 1e-300)), _of_A(old, new)):
+            if worst > 1 + max_increase:
+                return (
+                    f"{name} of {what} would rise by {100 * (worst - 1):.1f} %, which is "
+                    f"more than {100 * max_increase:g} %"
+                )
+        if _collapsed(old, new):
+            return f"{what} would be predicted as next to zero, which is no gain"
+    return ""
+
+
+def _of_A(old: Errors, new: Errors) -> tuple[str, float]:
+    """A must not rise either; what is rounding may."""
+    floor = 1e-6 * max(old.norm, old.norm_targets, 1e-300)
+    return "A", max(new.A, floor) / max(old.A, floor)
+
+
+def _collapsed(old: Errors, new: Errors) -> bool:
+    """Whether a prediction lost its norm, and is below that of the target."""
+    return new.norm < KEPT * min(old.norm, old.norm_targets)

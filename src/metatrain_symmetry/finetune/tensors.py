@@ -1,0 +1,94 @@
+"""What is done to the TensorMaps of targets: means over copies, mixtures, other labels."""
+
+from collections.abc import Callable
+
+import torch
+from metatensor.torch import Labels, TensorBlock, TensorMap
+
+
+def mapped(
+    tensor: TensorMap, change: Callable[[TensorBlock, str | None], TensorBlock]
+) -> TensorMap:
+    """Change every block and every gradient.
+
+    :param tensor: as it is
+    :param change: takes a block and None, or a gradient and its name; returns the new one
+    :return: with the same keys
+    """
+    blocks = []
+    for block in tensor.blocks():
+        new = change(block, None)
+        for name, gradient in block.gradients():
+            new.add_gradient(name, change(gradient, name))
+        blocks.append(new)
+    return TensorMap(tensor.keys, blocks)
+
+
+def with_values(block: TensorBlock, values: torch.Tensor) -> TensorBlock:
+    """A block with other values of the same shape.
+
+    :param block: whose labels are kept
+    :param values: new values
+    """
+    return TensorBlock(values, block.samples, block.components, block.properties)
+
+
+def detached(tensor: TensorMap) -> TensorMap:
+    """Without the graph that has led to it.
+
+    :param tensor: as predicted
+    """
+    return mapped(tensor, lambda block, _: with_values(block, block.values.detach()))
+
+
+def mean_of_copies(tensor: TensorMap, count: int, system: int) -> TensorMap:
+    """Mean over the copies of one structure.
+
+    :param tensor: of ``count`` copies, which are systems 0 to ``count - 1``, one after
+        the other
+    :param count: of copies
+    :param system: what the structure is called in the result
+    :return: of one structure
+    """
+
+    def mean(block: TensorBlock, gradient: str | None) -> TensorBlock:
+        values = block.values.reshape(count, -1, *block.values.shape[1:]).mean(dim=0)
+        names = block.samples.names
+        samples = block.samples.values.reshape(count, -1, len(names))[0].clone()
+        if "system" in names:
+            samples[:, names.index("system")] = system
+        return TensorBlock(
+            values, Labels(names, samples), block.components, block.properties
+        )
+
+    return mapped(tensor, mean)
+
+
+def mixture(label: TensorMap, teacher: TensorMap, share: float) -> TensorMap:
+    """Labels with a share of the teacher in them.
+
+    :param label: of one structure, NaN where there is none
+    :param teacher: of the same structure, in the same layout
+    :param share: of the teacher, which is 1 where there is no label
+    :raises ValueError: if the layouts differ
+    :return: in the dtype of the label
+    """
+    blocks = []
+    for key, block in label.items():
+        other = teacher.block(key)
+        new = _mixed(block, other, share)
+        for name, gradient in block.gradients():
+            new.add_gradient(name, _mixed(gradient, other.gradient(name), share))
+        blocks.append(new)
+    return TensorMap(label.keys, blocks)
+
+
+def _mixed(block: TensorBlock, other: TensorBlock, share: float) -> TensorBlock:
+    if block.values.shape != other.values.shape:
+        raise ValueError(
+            f"labels have the shape {tuple(block.values.shape)}, and predictions "
+            f"{tuple(other.values.shape)}: give labels of all atoms, nan for none"
+        )
+    taught = other.values.to(block.values)
+    mixed = (1 - share) * block.values + share * taught
+    return with_values(block, torch.where(block.values.isnan(), taught, mixed))

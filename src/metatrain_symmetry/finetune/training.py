@@ -1,0 +1,135 @@
+"""The fine-tuning itself: metatrain's trainer of PET, with the penalty all along."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from metatrain.pet import PET
+from metatrain.utils.io import model_from_checkpoint
+
+from ..models.checkpoints import Checkpoint, read_checkpoint
+from ..training.penalty.errors import NotFinite
+from ..training.trainer import SymmetryTrainer
+from .options import FinetuneHypers
+
+
+SNAPSHOTS = 10
+"""Checkpoints that are written while it is fine-tuned, evenly spaced."""
+
+WARMUP = 0.05
+
+
+def trainer_hypers(trained: Mapping[str, Any], options: FinetuneHypers) -> dict[str, Any]:
+    """Hyperparameters of the trainer: those of the training, with what is asked for.
+
+    :param trained: hyperparameters of the training, from its checkpoint
+    :param options: section ``purify``
+    :return: of :class:`~metatrain_symmetry.training.trainer.SymmetryTrainer`
+    """
+    epochs = options["epochs"] or max(1, math.ceil(trained["num_epochs"] / 2))
+    rate = options["learning_rate"] or trained["learning_rate"]
+    batch = options["batch_size"] or trained["batch_size"]
+    own = {
+        "num_epochs": epochs,
+        "learning_rate": rate,
+        "warmup_fraction": WARMUP,
+        "batch_size": batch,
+        "checkpoint_interval": max(1, epochs // SNAPSHOTS),
+        "log_interval": 1,
+        # data are in memory, and starting processes takes longer than reading them
+        "num_workers": 0,
+        "distributed": False,
+        "atomic_baseline": {},
+        "finetune": {"read_from": None},
+        "symmetry": options["symmetry"],
+        "symmetry_penalty": {
+            "weight": options["weight"],
+            "copies": options["copies"],
+            "start": 0.0,
+            "ramp": 0.0,
+        },
+    }
+    return {**trained, **own}
+
+
+def train(
+    model: PET,
+    hypers: dict[str, Any],
+    train_sets: Sequence[Any],
+    held_out_sets: Sequence[Any],
+    folder: Path,
+    device: torch.device,
+    seed: int,
+) -> int:
+    """Fine-tune a model, from the newest checkpoint in the folder if there is one.
+
+    Should the loss stop being finite, the training ends and the newest checkpoint is taken.
+
+    :param model: is changed
+    :param hypers: of :func:`trainer_hypers`
+    :param train_sets: of metatrain
+    :param held_out_sets: likewise
+    :param folder: for checkpoints
+    :param device: where to train
+    :param seed: of batches and rotations
+    :return: epochs that were completed
+    """
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (metatrain's)
+    newest = newest_checkpoint(folder)
+    trainer = SymmetryTrainer(hypers)
+    if newest is not None:
+        checkpoint = read_checkpoint(newest)
+        _load(model, checkpoint)
+        trainer = SymmetryTrainer.load_checkpoint(checkpoint, hypers, "restart")
+        logging.info(f"Fine-tuning goes on after {int(trainer.epoch or 0) + 1} epochs")
+    last = hypers["num_epochs"]
+    if newest is not None and int(trainer.epoch or 0) + 1 >= last:
+        return last
+    dtype = next(model.backend.parameters()).dtype
+    model.train()
+    try:
+        trainer.train(
+            model, dtype, [device], list(train_sets), list(held_out_sets), str(folder)
+        )
+    except NotFinite as error:
+        return _back_to_newest(model, folder, error)
+    trainer.save_checkpoint(model, folder / f"model_{last - 1}.ckpt")
+    return last
+
+
+def _back_to_newest(model: PET, folder: Path, error: Exception) -> int:
+    """Take the last weights that were fine."""
+    newest = newest_checkpoint(folder)
+    if newest is None:
+        raise ValueError(
+            f"{error}, before any checkpoint: take a smaller purify.learning_rate"
+        ) from error
+    checkpoint = read_checkpoint(newest)
+    _load(model, checkpoint)
+    done = int(checkpoint["epoch"]) + 1
+    logging.warning(
+        f"{error}: fine-tuning ends here, and the weights after {done} epochs are taken"
+    )
+    return done
+
+
+def _load(model: PET, checkpoint: Checkpoint) -> None:
+    """Give a model the weights of a checkpoint of this fine-tuning."""
+    model.load_state_dict(
+        model_from_checkpoint(dict(checkpoint), context="restart").state_dict()
+    )
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Checkpoint of the latest epoch.
+
+    :param folder: of a fine-tuning
+    :return: None if there is none
+    """
+    found = {int(p.stem.split("_")[1]): p for p in folder.glob("model_*.ckpt")}
+    return found[max(found)] if found else None

@@ -1,0 +1,232 @@
+"""One fine-tuning: what can be wrong, the teacher, the training, the guard."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from metatrain.pet import PET
+
+from ..data.agreement import check_targets
+from ..data.labelled import LabelledStructure
+from ..data.splits import StructureSet, read_sets
+from ..groups import O3Grid
+from ..groups.design import GroupPoints
+from ..models.checkpoints import Checkpoint
+from ..models.live_or_exported import length_unit
+from ..progress import progress
+from ..purify.checkpoint import (
+    build_model,
+    distinct_states,
+)
+from ..purify.spectra import output_spectra
+from . import weights
+from .datasets import labelled_sets, taught_set, unlabelled_systems
+from .errors import Table, errors
+from .guard import CURVE, STEPS, Choice, choose
+from .held_out import engine_of, read_labelled
+from .options import FinetuneOptions
+from .teacher import Teacher
+from .training import train, trainer_hypers
+from .weights import State
+
+
+JUDGE = GroupPoints("T")
+"""Rotations of each validation structure: 24, in a random frame."""
+
+PILOT = 4
+"""Structures on which the teacher's orbit is chosen."""
+
+
+class Work:
+    """One fine-tuning; see :meth:`of`."""
+
+    def __init__(
+        self,
+        model: PET,
+        state: str,
+        key: str,
+        hypers: dict[str, Any],
+        options: FinetuneOptions,
+        sets: tuple[StructureSet, StructureSet],
+        device: torch.device,
+        show: bool,
+    ) -> None:
+        self.model, self.state, self.key = model, state, key
+        self.hypers, self.options, self.device = hypers, options, device
+        self.train_set, self.held_out_set = sets
+        self.show = show
+        self.whole = frozenset(hypers.get("per_structure_targets") or ())
+        self.names = {name for name, _ in model.named_parameters()}
+        self.memory = int(options.hypers["memory_mib"] * 2**20)
+        self.spectra: list[pd.DataFrame] = []
+        self.seconds: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        self.teacher_text = "none"
+        self.epochs = 0
+
+    @classmethod
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        options: FinetuneOptions,
+        device: torch.device,
+        show: bool,
+    ) -> "Work":
+        """Look at everything that can be wrong before anything is done."""
+        trained = checkpoint.get("train_hypers")
+        if not trained:
+            raise ValueError(
+                "the checkpoint does not say how it was trained: give one that mtt train "
+                "has written"
+            )
+        states = distinct_states(checkpoint)
+        state, (key, *_) = next(iter(states.items()))
+        hypers = trainer_hypers(trained, options.hypers)
+        model = build_model(checkpoint, key)
+        # without it, composition and scales would be fitted again
+        model = model.restart(model.dataset_info)
+        if options.base_precision is not None:
+            model = model.to(getattr(torch, f"float{options.base_precision}"))
+        train_set, held_out = read_sets(options.sections)
+        seed, own = options.sections.seed, options.hypers
+        sets = (
+            train_set.limited(own["max_structures"], seed),
+            held_out.limited(own["max_validation_structures"], seed),
+        )
+        _check(model, sets)
+        return cls(model, state, key, hypers, options, sets, device, show)
+
+    def run(self, folder: Path) -> Choice:
+        """Teach, train, choose; the model has the chosen weights afterwards."""
+        self.model.to(self.device)
+        engine = engine_of(self.model)
+        data = read_labelled(engine, self.held_out_set)
+        if not data:
+            raise ValueError(
+                "no validation structure has labels: the guard needs some to compare with"
+            )
+        train_sets = self._timed("teacher", self._train_sets)
+        held_out = labelled_sets(self.held_out_set, length_unit(self.model), None, 0)
+        before = self._timed("validation", lambda: self._before(data))
+        self._spectra(data, "before")
+        start = weights.trained_state(self.model)
+        if self.options.hypers["method"] == "heads":
+            weights.freeze_all_but_heads(self.model)
+        self.epochs = self._timed(
+            "training", lambda: self._train(train_sets, held_out, folder)
+        )
+        self.model.requires_grad_(True).eval()
+        end = weights.trained_state(self.model)
+
+        choice = self._timed("validation", lambda: self._choose(data, before, start, end))
+        state = weights.between(start, end, choice.after.share)
+        weights.set_parameters(self.model, state)
+        if choice.chosen is not None:
+            self._spectra(data, "after")
+        return choice
+
+    def _train_sets(self) -> list[Any]:
+        """Data sets with labels, with a teacher's labels where that is asked for."""
+        unit, own = length_unit(self.model), self.options.hypers
+        others = own["unlabelled"]
+        systems = [] if others is None else unlabelled_systems(others, unit)
+        missing = set(self.model.dataset_info.targets) - self.train_set.targets
+        self.counts["unlabelled"] = len(systems)
+        if not (own["teacher"] or systems or missing):
+            return labelled_sets(self.train_set, unit, None, 0)
+        teacher = Teacher(self.model, self.device)
+        first = [self.train_set.read(i, unit).system for i in range(PILOT)
+                 if i < len(self.train_set)]  # fmt: skip
+        left = teacher.choose_points(systems[:PILOT] or first)
+        self.teacher_text = f"{teacher.points}, which leaves {100 * left:.0f} % of A"
+        logging.info(f"The teacher is the model averaged over {self.teacher_text}")
+        use = teacher if own["teacher"] or missing else None
+        total = len(systems) + (len(self.train_set) if use else 0)
+        with progress(total, "teacher", "structure", not self.show) as bar:
+            found = labelled_sets(self.train_set, unit, use, own["teacher"], bar.update)
+            if systems:
+                found.append(taught_set(systems, teacher, bar.update))
+        return found
+
+    def _before(self, data: list[LabelledStructure]) -> Table:
+        """Errors of the trained weights."""
+        with progress(len(data), "validation before", "structure", not self.show) as bar:
+            return self._errors(data, bar.update)
+
+    def _choose(
+        self, data: list[LabelledStructure], before: Table, start: State, end: State
+    ) -> Choice:
+        """Let the guard decide."""
+        total = len(data) * (len(CURVE) + STEPS)
+        with progress(total, "validation after", "structure", not self.show) as bar:
+
+            def measure(share: float) -> Table:
+                weights.set_parameters(self.model, weights.between(start, end, share))
+                return self._errors(data, bar.update)
+
+            most = self.options.hypers["max_rmse_increase"]
+            choice = choose(before, measure, most)
+            bar.update(total - bar.n)
+        return choice
+
+    def _errors(self, data: list[LabelledStructure], done: Callable[[], object]) -> Table:
+        engine = engine_of(self.model)
+        return errors(engine, data, JUDGE, self.whole, self.memory, done)
+
+    def _spectra(self, data: list[LabelledStructure], when: str) -> None:
+        """Spectra of the outputs on some validation structures."""
+        engine = engine_of(self.model)
+        chosen = [one.structure for one in data[: self.options.hypers["report_structures"]]]
+        if not chosen:
+            return
+        degree = max(8, 2 * max(block.irrep.o3_lambda for block in engine.blocks))
+        grid = O3Grid(degree)
+        self.counts["grid_degree"] = grid.degree
+        table = output_spectra(engine, chosen, engine.blocks, grid, self.memory)
+        self.spectra.append(table.assign(state=self.state, when=when))
+
+    def _train(self, train_sets: list[Any], held_out: list[Any], folder: Path) -> int:
+        seed = self.options.sections.seed
+        return train(
+            self.model, self.hypers, train_sets, held_out, folder, self.device, seed
+        )
+
+    def _timed(self, name: str, action: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        found = action()
+        spent = time.perf_counter() - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + spent
+        return found
+
+
+def _check(model: PET, sets: tuple[StructureSet, StructureSet]) -> None:
+    """Targets and units of the data are those of the model."""
+    engine = engine_of(model)
+    known = model.dataset_info.targets
+    for source in sets:
+        if not source.targets & set(known):
+            raise ValueError(
+                f"the {source.name} set has no target of the model: it has "
+                f"{', '.join(sorted(source.targets)) or 'none'}, the model "
+                f"{', '.join(known)}"
+            )
+        for infos in source.infos:
+            check_targets(engine, infos)
+            for name in set(infos) & set(known):
+                missing = set(known[name].gradients) - set(infos[name].gradients)
+                if missing:
+                    raise ValueError(
+                        f"the target '{name}' of the {source.name} set has no "
+                        f"{' and no '.join(sorted(missing))} gradients, on which the model "
+                        "was trained: switch forces or stress on in the options"
+                    )
+                if infos[name].unit != known[name].unit:
+                    raise ValueError(
+                        f"the target '{name}' of the {source.name} set is in "
+                        f"'{infos[name].unit}', and that of the model in "
+                        f"'{known[name].unit}': write the unit of the model"
+                    )
