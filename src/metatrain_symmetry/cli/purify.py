@@ -1,6 +1,7 @@
 """``mtt purify MODEL.ckpt OPTIONS.yaml -o PURIFIED.ckpt``: parsing."""
 
 import argparse
+from typing import Any
 
 from ..api.purify_checkpoint import purify_checkpoint
 
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "options",
         metavar="OPTIONS.yaml",
-        help="training_set and validation_set as for mtt train, and a section purify",
+        help="those of mtt train, perhaps with a section purify",
     )
     add("-o", "--output", metavar="PURIFIED.ckpt", help="checkpoint to write")
     add(
@@ -25,6 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--dry-run", action="store_true", help="show the trade-off, write no checkpoint")
     add("--overwrite", action="store_true", help="replace output and report if there")
+    add(
+        "-r",
+        "--override",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="option that replaces that of the file, such as purify.method=full",
+    )
     add(
         "--restart",
         action="store_true",
@@ -41,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     """
     purify_checkpoint(
         arguments.model,
-        arguments.options,
+        _options(arguments.options, arguments.override),
         arguments.output,
         report=arguments.report,
         dry_run=arguments.dry_run,
@@ -49,3 +58,14 @@ def run(arguments: argparse.Namespace) -> None:
         restart=arguments.restart,
         device=arguments.device,
     )
+
+
+def _options(path: str, overrides: list[str]) -> Any:
+    """Content of the options file, with what the command line replaces."""
+    if not overrides:
+        return path
+    from omegaconf import OmegaConf
+
+    from ..data.options_files import load
+
+    return OmegaConf.merge(load(path), OmegaConf.from_dotlist(overrides))

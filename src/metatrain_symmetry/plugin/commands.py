@@ -66,7 +66,7 @@ COMMANDS: list[Command] = [
     ),
     Command(
         "purify",
-        "solve for readouts of a checkpoint that break the symmetry less, at a known cost",
+        "make a checkpoint break the symmetry less, at a known cost in accuracy",
         _add_purify_arguments,
         _run_purify,
     ),
