@@ -82,13 +82,14 @@ def centre(tensor: TensorMap, rotations: O3Transformations, count: int) -> Tenso
 
 def _means(values: torch.Tensor, system: torch.Tensor, count: int) -> torch.Tensor:
     """Mean over copies, whose rows are sorted by system and alike in every copy."""
-    structure = torch.div(system.to(torch.long), count, rounding_mode="floor")
-    means = torch.empty_like(values)
-    for one in torch.unique(structure).tolist():
-        rows = (structure == one).nonzero()[:, 0]
-        part = values[rows].reshape(count, -1, *values.shape[1:])
-        means[rows] = part.mean(dim=0, keepdim=True).expand_as(part).flatten(0, 1)
-    return means
+    system = system.to(torch.long)
+    sizes = torch.bincount(system)
+    starts = sizes.cumsum(0) - sizes
+    rows = torch.arange(len(system), device=system.device)
+    # the same row of the first copy
+    first = rows - starts[system] + starts[system - system % count]
+    sums = torch.zeros_like(values).index_add_(0, first, values)
+    return sums[first] / count
 
 
 def _detached(tensor: TensorMap) -> TensorMap:
