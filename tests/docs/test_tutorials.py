@@ -25,7 +25,7 @@ def folder(first, tmp_path):
 
 
 def test_every_tutorial_is_done():
-    done = {"index", "train_and_watch", "read_a_report", "purify", "upgrade_a_pet",
+    done = {"index", "train_and_watch", "read_a_report", "purify", "finetune", "upgrade_a_pet",
             "exported_model", "another_group"}  # fmt: skip
     assert {path.stem for path in TUTORIALS.glob("*.md")} == done
 
@@ -50,6 +50,14 @@ def test_purify(folder):
     before = (folder / "model.ckpt").read_bytes()
     follow(TUTORIALS / "purify.md", folder)
     assert (folder / "model.ckpt").read_bytes() == before
+
+
+def test_finetune(folder):
+    before = (folder / "model.ckpt").read_bytes()
+    names = follow(TUTORIALS / "finetune.md", folder)
+    assert (folder / "model.ckpt").read_bytes() == before
+    assert (folder / "symmetric.ckpt").is_file()
+    assert len(names["accuracy"]) == 3
 
 
 def test_upgrade_a_pet(folder):
