@@ -132,6 +132,68 @@ def test_validation_link() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("O3Augmenter", "O3Augmenter(\n"),
+        ("LossAggregator", "LossAggregator(targets="),
+        ("build_train_dataloaders", "build_train_dataloaders(\n"),
+    ],
+)
+def test_names_that_the_penalty_replaces(name: str, call: str) -> None:
+    module = importlib.import_module("metatrain.pet.trainer")
+    assert hasattr(module, name), (
+        f"metatrain.pet.trainer.{name} is gone: training/penalty/session.py replaces it"
+    )
+    source = inspect.getsource(module.Trainer.train)
+    assert source.count(f" {call}") == 1, (
+        f"Trainer.train of PET no longer calls {call.strip()} once, by its global name: "
+        "training/penalty/session.py relies on it"
+    )
+
+
+def test_what_the_penalty_calls() -> None:
+    """Of metatrain's augmentation, loss and loaders, by name and parameters."""
+    augmentation = importlib.import_module("metatrain.utils.augmentation")
+    loss = importlib.import_module("metatrain.utils.loss")
+    loaders = importlib.import_module("metatrain.utils.data")
+    for function, parameters, user in [
+        (augmentation._tensor_system_ids, "tensor n_systems", "copies.py"),
+        (
+            augmentation._max_angular_momentum,
+            "target_info_dict extra_data_info_dict",
+            "loss.py",
+        ),
+        (
+            augmentation.O3Augmenter.apply_random_augmentations,
+            "self systems targets extra_data",
+            "copies.py",
+        ),
+        (
+            augmentation.O3Augmenter._apply,
+            "self systems targets transformations extra_data",
+            "copies.py",
+        ),
+        (loss.LossAggregator, "targets config", "loss.py"),
+        (
+            loss.LossAggregator.compute,
+            "self predictions targets extra_data",
+            "loss.py",
+        ),
+    ]:
+        found = list(inspect.signature(function).parameters)
+        assert found == parameters.split(), (
+            f"{function.__qualname__} of metatrain changed its parameters: "
+            f"training/penalty/{user} expects {parameters}, found {found}"
+        )
+    augmenter = augmentation.O3Augmenter({})
+    assert augmenter._max_angular_momentum == 0, "training/penalty/copies.py reads it"
+    assert inspect.getsource(loaders.CombinedDataLoader).count("iter(dl)") == 1, (
+        "CombinedDataLoader no longer asks each loader once for each epoch: "
+        "training/penalty/batches.py counts epochs by it"
+    )
+
+
 # --------------------------------------------------------------------- behaviour
 
 

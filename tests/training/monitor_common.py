@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ase.io
+from metatrain.utils.architectures import get_default_hypers
+from metatrain.utils.data import DatasetInfo, get_dataset
+from metatrain.utils.omegaconf import expand_dataset_config, expand_loss_config
 from omegaconf import OmegaConf
 from training_common import MOLECULES, changed
 
@@ -62,3 +65,18 @@ def train(folder, content, *arguments, expect=0):
         assert result.returncode == expect, result.stdout + result.stderr
         (run,) = set(Path("outputs").glob("*/*")) - known
         return folder / run, (run / "train.log").read_text()
+
+
+def few_molecules(folder):
+    """Eight molecules as a data set, what it holds, and the options of its loss."""
+    with inside(folder):
+        ase.io.write("molecules.xyz", ase.io.read(MOLECULES, ":8"))
+        section = OmegaConf.create(copy.deepcopy(OPTIONS["training_set"]))
+        section = expand_dataset_config(section)
+        dataset, infos, _ = get_dataset(section[0])
+        training = get_default_hypers("pet")["training"]
+        expanded = {"architecture": {"training": training}, "training_set": section}
+        loss = expand_loss_config(OmegaConf.create(expanded)).architecture.training.loss
+    types = sorted({int(t) for i in range(8) for t in dataset[i]["system"].types})
+    info = DatasetInfo("Angstrom", types, infos)
+    return dataset, info, OmegaConf.to_container(loss, resolve=True)

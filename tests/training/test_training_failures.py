@@ -17,10 +17,8 @@ from common import SMALL, hypers
 from metatrain.pet import PET
 from metatrain.pet import Trainer as PETTrainer
 from metatrain.utils.architectures import get_default_hypers
-from metatrain.utils.data import DatasetInfo, get_dataset
 from metatrain.utils.logging import ROOT_LOGGER
-from metatrain.utils.omegaconf import expand_dataset_config, expand_loss_config
-from monitor_common import MOLECULES, OPTIONS, SYMMETRY, command, inside, options
+from monitor_common import SYMMETRY, command, few_molecules, inside, options
 from omegaconf import OmegaConf
 from training_common import mtt
 
@@ -50,17 +48,7 @@ class Watched(PETTrainer):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Eight molecules as a data set, and what it holds."""
-    with inside(tmp_path_factory.mktemp("data")):
-        ase.io.write("molecules.xyz", ase.io.read(MOLECULES, ":8"))
-        section = OmegaConf.create(copy.deepcopy(OPTIONS["training_set"]))
-        section = expand_dataset_config(section)
-        dataset, infos, _ = get_dataset(section[0])
-        training = get_default_hypers("pet")["training"]
-        expanded = {"architecture": {"training": training}, "training_set": section}
-        loss = expand_loss_config(OmegaConf.create(expanded)).architecture.training.loss
-    types = sorted({int(t) for i in range(8) for t in dataset[i]["system"].types})
-    info = DatasetInfo("Angstrom", types, infos)
-    return dataset, info, OmegaConf.to_container(loss, resolve=True)
+    return few_molecules(tmp_path_factory.mktemp("data"))
 
 
 def run(data, folder, symmetry, epochs=3, val=None):

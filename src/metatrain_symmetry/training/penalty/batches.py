@@ -27,20 +27,22 @@ class ThinnedBatches(Sampler[list[int]]):
         seed: int = 0,
     ) -> None:
         self.batches, self.atoms, self.schedule = batches, atoms, schedule
-        self.seed, self.next_epoch = seed, schedule.epoch
+        self.seed, self.epoch, self.next_epoch = seed, schedule.epoch, schedule.epoch
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        # called once for each epoch, before its workers are started: what they make of a
-        # batch depends on the epoch
-        self.schedule.epoch = epoch = self.next_epoch
+    def begin(self) -> None:
+        """Begin the next epoch."""
+        self.schedule.epoch = self.epoch = self.next_epoch
         self.next_epoch += 1
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # with workers, torch asks twice in an epoch: nothing may be counted here
         copies = self.schedule.copies
         if copies == 1:
             return iter(self.batches)
-        random = np.random.default_rng([self.seed, epoch])
+        random = np.random.default_rng([self.seed, self.epoch])
         return (self.thinned(batch, copies, random) for batch in self.batches)
 
     def thinned(
@@ -63,6 +65,16 @@ class ThinnedBatches(Sampler[list[int]]):
                 taken.append(index)
                 room -= size
         return taken or [shuffled[int(np.argmin(sizes))]]
+
+
+class ThinnedLoader(DataLoader):
+    """Loads :class:`ThinnedBatches`; metatrain asks for an iterator once in each epoch."""
+
+    def __iter__(self) -> Any:
+        # before workers are started: what they make of a batch depends on the epoch
+        assert isinstance(self.batch_sampler, ThinnedBatches)
+        self.batch_sampler.begin()
+        return super().__iter__()
 
 
 class Switch:
@@ -100,12 +112,12 @@ def thinned_loaders(
     """
     loaders, samplers = found
     seed = torch.initial_seed() % 2**32
-    new = []
+    new: list[DataLoader] = []
     for loader in loaders:
         atoms = _counter(loader.dataset) if by_atoms else None
         batches = ThinnedBatches(loader.batch_sampler, atoms, schedule, seed)
         new.append(
-            DataLoader(
+            ThinnedLoader(
                 loader.dataset,
                 batch_sampler=batches,
                 collate_fn=loader.collate_fn,

@@ -31,10 +31,13 @@ class PenaltyHypers(TypedDict):
     """
     start: Annotated[float, Field(ge=0, le=1)] = 0.5
     """When the penalty begins, as a share of the epochs. Until then the training is
-    metatrain's: copies cost accuracy while there is still much to learn.
+    metatrain's: copies cost accuracy while there is still much to learn. The last epoch
+    always has the penalty.
     """
     ramp: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Share of the epochs in which the weight rises linearly to its full value."""
+    """Share of the epochs in which the weight rises linearly to its full value, which it
+    has in the last epoch at the latest.
+    """
 
 
 def complete(options: object) -> PenaltyHypers | None:

@@ -20,8 +20,8 @@ class Schedule:
 
     @property
     def first(self) -> int:
-        """First epoch with copies."""
-        return round(self.options["start"] * self.num_epochs)
+        """First epoch with copies, at the latest the last one."""
+        return min(round(self.options["start"] * self.num_epochs), self.num_epochs - 1)
 
     @property
     def copies(self) -> int:
@@ -33,14 +33,14 @@ class Schedule:
         """Weight of the penalty in the current epoch, never zero once there are copies."""
         if self.epoch < self.first:
             return 0.0
-        share = (self.epoch - self.first + 1) / max(1, self._length)
+        share = (self.epoch - self.first + 1) / self._length
         return self.options["weight"] * min(1.0, share)
 
     def describe(self) -> str:
         """Say in one line what will happen."""
         options = self.options
-        last = min(self.num_epochs, self.first + max(1, self._length)) - 1
-        when = f"from epoch {self.first} on, in full from epoch {last} on"
+        full = self.first + self._length - 1
+        when = f"from epoch {self.first} on, in full from epoch {full} on"
         return (
             f"Symmetry penalty: weight {options['weight']:g}, {options['copies']} copies "
             f"of each structure in a batch, {when}, as many evaluations as without it"
@@ -48,4 +48,6 @@ class Schedule:
 
     @property
     def _length(self) -> int:
-        return round(self.options["ramp"] * self.num_epochs)
+        """Epochs until the weight is full, which it is in the last one."""
+        wanted = round(self.options["ramp"] * self.num_epochs)
+        return max(1, min(wanted, self.num_epochs - self.first))
