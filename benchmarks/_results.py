@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -84,12 +85,17 @@ def start(module: str, packages: tuple[str, ...]) -> dict[str, Any]:
     :return: command, versions and hardware; no case yet
     """
     return {
-        "command": " ".join(["python", "-m", module, *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", module, *map(_portable, sys.argv[1:])]),
         "versions": {package: version(package) for package in packages},
         "hardware": hardware(),
         "cases": {},
         "skipped": [],
     }
+
+
+def _portable(argument: str) -> str:
+    """An argument without the folders of this machine."""
+    return re.sub(r"(^|=)/.*/", r"\1", argument)
 
 
 def run_cases(
