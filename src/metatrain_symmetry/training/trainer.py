@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from metatrain.pet import Trainer as PETTrainer
@@ -83,6 +83,27 @@ class SymmetryTrainer(PETTrainer):
                 if fault is not None:
                     raise ValueError(f"In the {name} set, {fault}.") from error
             raise
+
+    @classmethod
+    def load_checkpoint(
+        cls,
+        checkpoint: dict[str, Any],
+        hypers: Any,
+        context: Literal["restart", "finetune"],
+    ) -> "SymmetryTrainer":
+        """Go on with a training.
+
+        :param checkpoint: of the trainer
+        :param hypers: of the training that begins
+        :param context: what for
+        :return: without a best model, if that was chosen before there was a penalty
+        """
+        trainer = super().load_checkpoint(checkpoint, hypers, context)
+        assert isinstance(trainer, SymmetryTrainer)
+        before = checkpoint.get("train_hypers", {}).get("symmetry_penalty")
+        if trainer.symmetry_penalty is not None and before is None:
+            trainer.best_metric = float("inf")
+        return trainer
 
     def save_checkpoint(self, model: ModelInterface, path: str | Path) -> None:
         """Write a checkpoint of model and trainer, whole or not at all.
