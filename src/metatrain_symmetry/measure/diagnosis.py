@@ -78,7 +78,7 @@ def _finding(entry: dict[str, Any], spectra: Spectra, facts: ModelFacts) -> dict
     pieces += [spectra.sentence(key)]
     advice = ""
     if status == "asymmetric":
-        advice = for_asymmetry(target, facts)
+        advice = for_asymmetry(facts)
     elif status in ("cannot", "not learned"):
         advice = for_missing(irrep, facts)
     text = " ".join(piece for piece in (*pieces, advice) if piece)
