@@ -151,3 +151,9 @@ def write_world(folder, model=None):
     torch.save(checkpoint_of(model or tiny()), folder / "model.ckpt")
     ase.io.write(folder / "x.xyz", structures())
     ase.io.write(folder / "free.xyz", molecules(4))
+
+
+def without_figures(monkeypatch):
+    """Write a report's tables alone."""
+    monkeypatch.setattr("metatrain_symmetry.report.tradeoff.draw_way", lambda *_: None)
+    monkeypatch.setattr("metatrain_symmetry.report.style.save", lambda *_: None)

@@ -17,6 +17,7 @@ from finetune_common import (
     options,
     structures,
     tiny,
+    without_figures,
     write_world,
 )
 from metatomic.torch import ModelOutput, systems_to_torch
@@ -39,10 +40,17 @@ HEADS = ("node_heads", "edge_heads", "node_last_layers", "edge_last_layers")
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch):
+def drawn_world(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_world(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def world(drawn_world, monkeypatch):
+    """Without figures, which take longer than the rest."""
+    without_figures(monkeypatch)
+    return drawn_world
 
 
 def load(name):
@@ -79,7 +87,7 @@ def call(purify=QUICK, **sections):
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [(PET, torch.float32), (PetSSH, torch.float64)])
-def test_a_checkpoint_that_is_better(world, kind, dtype):
+def test_a_checkpoint_that_is_better(drawn_world, kind, dtype):
     """With structures of another kind without labels, of all targets at once."""
     torch.save(checkpoint_of(tiny(kind, dtype)), "model.ckpt")
     before = Path("model.ckpt").read_bytes()
@@ -87,7 +95,7 @@ def test_a_checkpoint_that_is_better(world, kind, dtype):
     found = call(QUICK | {"report_structures": 1, "unlabelled": {"read_from": "free.xyz"}})
     assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
     assert Path("model.ckpt").read_bytes() == before
-    assert {p.name for p in world.iterdir()} == {
+    assert {p.name for p in drawn_world.iterdir()} == {
         "model.ckpt", "x.xyz", "free.xyz", "out.ckpt", "out-report",
     }  # fmt: skip
     assert {p.name for p in Path("out-report").iterdir()} == set(REPORT)

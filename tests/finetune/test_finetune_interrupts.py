@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from finetune_common import QUICK, options, write_world
+from finetune_common import QUICK, options, without_figures, write_world
 from omegaconf import OmegaConf
 
 from metatrain_symmetry import purify_checkpoint
@@ -25,6 +25,7 @@ FOLDER = Path("out-finetuning")
 def world(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_world(tmp_path)
+    without_figures(monkeypatch)
     return tmp_path
 
 
