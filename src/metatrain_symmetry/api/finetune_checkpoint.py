@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 RUN = "run.json"
 """Says which fine-tuning a folder of checkpoints belongs to."""
 
+IDENTITY = ("training_set", "validation_set", "test_set", "seed", "base_precision")
+"""Sections that decide the result; the test set takes its share of the training set."""
+
 
 def finetune_checkpoint(job: Job, overwrite: bool, restart: bool) -> "Finetuned":
     """Fine-tune a checkpoint and write what was found.
@@ -34,6 +38,11 @@ def finetune_checkpoint(job: Job, overwrite: bool, restart: bool) -> "Finetuned"
     from ..finetune.run import finetune
     from ..purify.files import write_all
 
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ValueError(
+            "fine-tuning runs in one process for now: start it without torchrun and with "
+            "one task, or take purify.method: readout"
+        )
     wandb = read_options(job.options).wandb  # complains before anything is done
     with _workplace(job, overwrite, restart) as work, _recorded(wandb):
         found = finetune(
@@ -80,15 +89,28 @@ def _workplace(job: Job, overwrite: bool, restart: bool) -> Iterator[Path]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RUN, identity)
-    yield folder
+    try:
+        yield folder
+    except BaseException:
+        if _checkpoints(folder):
+            logging.warning(f"checkpoints are in '{folder}': go on with --restart")
+        else:
+            shutil.rmtree(folder)
+        raise
     shutil.rmtree(folder)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """What an interrupted run can be continued with."""
+    return list(folder.glob("model_*.ckpt"))
 
 
 def _check_unfinished(
     folder: Path, identity: dict[str, Any], overwrite: bool, restart: bool
 ) -> None:
     """An earlier run was interrupted: go on with it, or start anew."""
-    if overwrite and not restart:
+    if not restart and (overwrite or not _checkpoints(folder)):
+        # one that was killed before its first checkpoint has nothing to lose
         shutil.rmtree(folder)
         return
     if not restart:
@@ -111,7 +133,7 @@ def _identity(job: Job) -> dict[str, Any]:
 
     shared = read_shared(job.options)
     options: Any = OmegaConf.to_container(shared.options, resolve=True)
-    kept = {name: options.get(name) for name in ("training_set", "validation_set", "seed")}
+    kept = {name: options.get(name) for name in IDENTITY}
     digest = hashlib.sha256(job.source.read_bytes()).hexdigest()
     return {"model": digest, "options": json.loads(json.dumps(kept)), **shared.purify}
 

@@ -44,6 +44,15 @@ class StructureSet:
         return {name for number, _ in self.chosen for name in self.datasets[number].infos}
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Number of structures of each data set that has some, by what messages call it."""
+        numbers = [number for number, _ in self.chosen]
+        which = sorted(set(numbers))
+        if len(self.datasets) == 1:
+            return {f"the {self.name} set": len(numbers)}
+        return {f"data set {n} of the {self.name} set": numbers.count(n) for n in which}
+
+    @property
     def infos(self) -> list[Infos]:
         """What the targets of each data set are."""
         return [one.infos for one in self.datasets]

@@ -1,14 +1,18 @@
 """Data sets as metatrain's trainer takes them, with labels, a teacher, or both."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from metatensor.torch import TensorMap
 from metatomic.torch import System
 from metatrain.utils.data import Dataset, read_systems
 
+from ..data.agreement import check_labels
 from ..data.splits import StructureSet
-from ..messages import reason
+from ..data.systems import read_systems as read_given
+from ..messages import did_you_mean, reason
+from ..models.engine import Engine
 from ..models.lengths import length_factor, scaled_system
 from .teacher import Means, Teacher
 from .tensors import mixture
@@ -31,6 +35,7 @@ def labelled_sets(
     :param teacher: for structures and targets without labels, and for its share; or None
     :param share: of the teacher in the targets
     :param progress: called after every structure that was taught
+    :raises ValueError: if a label is infinite
     :return: one for each data set of the options file that has structures
     """
     found = []
@@ -38,6 +43,7 @@ def labelled_sets(
         rows: list[dict[str, Any]] = []
         for index in (i for n, i in source.chosen if n == number):
             system, tensors = one.sample(index, length_unit)
+            check_labels(tensors, f"structure {index} ({source.name} set)")
             row: dict[str, Any] = {**one.sample_fields(index), "system": system, **tensors}
             if teacher is not None:
                 label = _label(tensors, index)
@@ -57,7 +63,15 @@ def unlabelled_systems(options: Mapping[str, Any], length_unit: str) -> list[Sys
     :raises ValueError: if they cannot be read
     :return: structures in the unit of the model, float64
     """
+    for name in options:
+        if name not in UNLABELLED:
+            raise ValueError(
+                f"purify.unlabelled has no option '{name}': "
+                f"{did_you_mean(name, UNLABELLED)}"
+            )
     path = str(options["read_from"])
+    if not Path(path).exists():
+        raise ValueError(f"purify.unlabelled: there is no file '{path}': correct the path")
     unit = str(options.get("length_unit") or "")
     factor = length_factor(unit, length_unit, "purify.unlabelled")
     try:
@@ -67,8 +81,27 @@ def unlabelled_systems(options: Mapping[str, Any], length_unit: str) -> list[Sys
             f"purify.unlabelled cannot be read from '{path}': {reason(error)}"
         ) from error
     if not systems:
-        raise ValueError(f"purify.unlabelled: '{path}' holds no structures")
+        raise ValueError(
+            f"purify.unlabelled: '{path}' holds no structures: give another file"
+        )
     return [scaled_system(system, factor) for system in systems]
+
+
+UNLABELLED = ("read_from", "reader", "length_unit")
+"""What a section of structures without labels may hold."""
+
+
+def check_systems(systems: list[System], engine: Engine) -> None:
+    """Make sure that a model can take structures without labels.
+
+    :param systems: in the unit of the model
+    :param engine: of the model
+    :raises ValueError: if it cannot take one
+    """
+    try:
+        list(read_given(systems, engine))
+    except ValueError as error:
+        raise ValueError(f"purify.unlabelled, {error}") from error
 
 
 def taught_set(

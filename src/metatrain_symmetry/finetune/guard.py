@@ -110,12 +110,12 @@ def objection(before: Table, after: Table, max_increase: float) -> str:
     for block, old in before.items():
         new = after.get(block)
         what = f"{block.name} {block.irrep}"
-        if new is None or not math.isfinite(new.rmse + new.A):
+        if new is None or not math.isfinite(new.rmse + new.A + new.norm):
             return f"predictions of {what} are not finite"
-        for name, worst in (("RMSE", new.rmse / max(old.rmse, 1e-300)), _of_A(old, new)):
+        for name, worst in _ratios(old, new).items():
             if worst > 1 + max_increase:
                 return (
-                    f"{name} of {what} would rise by {100 * (worst - 1):.1f} %, which is "
+                    f"{name} of {what} would rise by {100 * (worst - 1):.3g} %, which is "
                     f"more than {100 * max_increase:g} %"
                 )
         if _collapsed(old, new):
@@ -123,10 +123,11 @@ def objection(before: Table, after: Table, max_increase: float) -> str:
     return ""
 
 
-def _of_A(old: Errors, new: Errors) -> tuple[str, float]:
-    """A must not rise either; what is rounding may."""
+def _ratios(old: Errors, new: Errors) -> dict[str, float]:
+    """RMSE and A, after over before; what is rounding may rise."""
     floor = 1e-6 * max(old.norm, old.norm_targets, 1e-300)
-    return "A", max(new.A, floor) / max(old.A, floor)
+    pairs = {"RMSE": (old.rmse, new.rmse), "A": (old.A, new.A)}
+    return {name: max(b, floor) / max(a, floor) for name, (a, b) in pairs.items()}
 
 
 def _collapsed(old: Errors, new: Errors) -> bool:

@@ -124,12 +124,15 @@ class Teacher:
                 means = values.mean(dim=1)
                 scatter = means.var(dim=0).sum()
                 own = (values - means[:, None]).square().mean(dim=(0, 1)).sum()
-                between[name] = between.get(name, 0.0) + float(scatter)
-                within[name] = within.get(name, 0.0) + float(own)
-        return max(
+                # a direct stress is no number where there is no volume
+                if torch.isfinite(scatter + own):
+                    between[name] = between.get(name, 0.0) + float(scatter)
+                    within[name] = within.get(name, 0.0) + float(own)
+        shares = [
             (between[name] / max(between[name] + within[name], 1e-300)) ** 0.5
             for name in within
-        )
+        ]
+        return max(shares, default=float("nan"))
 
     def _values(self, system: System, seed: int) -> dict[str, torch.Tensor]:
         """Values of every target and gradient, ``(rotations, numbers)``."""
@@ -141,5 +144,6 @@ class Teacher:
                     parts = {target: block.values}
                     parts |= {f"{target} {n}": g.values for n, g in block.gradients()}
                     for name, values in parts.items():
-                        found.setdefault(name, []).append(values.reshape(count, -1))
+                        if values.numel():
+                            found.setdefault(name, []).append(values.reshape(count, -1))
         return {name: torch.cat(parts) for name, parts in found.items()}

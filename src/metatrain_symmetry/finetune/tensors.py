@@ -52,9 +52,11 @@ def mean_of_copies(tensor: TensorMap, count: int, system: int) -> TensorMap:
     """
 
     def mean(block: TensorBlock, gradient: str | None) -> TensorBlock:
-        values = block.values.reshape(count, -1, *block.values.shape[1:]).mean(dim=0)
+        # no rows where a centre type is not there: -1 would be ambiguous
+        rows = len(block.samples) // count
+        values = block.values.reshape(count, rows, *block.values.shape[1:]).mean(dim=0)
         names = block.samples.names
-        samples = block.samples.values.reshape(count, -1, len(names))[0].clone()
+        samples = block.samples.values.reshape(count, rows, len(names))[0].clone()
         if "system" in names:
             samples[:, names.index("system")] = system
         return TensorBlock(
@@ -89,6 +91,26 @@ def _mixed(block: TensorBlock, other: TensorBlock, share: float) -> TensorBlock:
             f"labels have the shape {tuple(block.values.shape)}, and predictions "
             f"{tuple(other.values.shape)}: give labels of all atoms, nan for none"
         )
-    taught = other.values.to(block.values)
+    taught = other.values[_order(block.samples, other.samples)].to(block.values)
     mixed = (1 - share) * block.values + share * taught
     return with_values(block, torch.where(block.values.isnan(), taught, mixed))
+
+
+def _order(wanted: Labels, given: Labels) -> list[int] | slice:
+    """Which rows of a prediction are those of the labels, which may be in another order."""
+    names = [n for n in wanted.names if n != "system" and n in given.names]
+    if not names:
+        return slice(None)
+    rows, others = (
+        torch.stack([one.column(name) for name in names], dim=1).tolist()
+        for one in (wanted, given)
+    )
+    if rows == others:
+        return slice(None)
+    place = {tuple(row): i for i, row in enumerate(others)}
+    if sorted(rows) != sorted(others):
+        raise ValueError(
+            "labels are not of the atoms of their structure: give one for each, nan "
+            "where there is none"
+        )
+    return [place[tuple(row)] for row in rows]

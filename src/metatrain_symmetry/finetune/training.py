@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def trainer_hypers(trained: Mapping[str, Any], options: FinetuneHypers) -> dict[
         # data are in memory, and starting processes takes longer than reading them
         "num_workers": 0,
         "distributed": False,
+        # both are in the model already
         "atomic_baseline": {},
+        "fixed_scaling_weights": {},
         "finetune": {"read_from": None},
         "symmetry": options["symmetry"],
         "symmetry_penalty": {
@@ -54,6 +57,34 @@ def trainer_hypers(trained: Mapping[str, Any], options: FinetuneHypers) -> dict[
         },
     }
     return {**trained, **own}
+
+
+def check_batches(hypers: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    """Make sure, before anything is evaluated, that batches can be filled.
+
+    :param hypers: of :func:`trainer_hypers`
+    :param sizes: for each data set the number of its structures
+    :raises ValueError: if one is smaller than a batch, or a batch than the copies
+    """
+    if hypers.get("max_atoms_per_batch") is not None:
+        return
+    size, copies = hypers["batch_size"], hypers["symmetry_penalty"]["copies"]
+    if size < copies:
+        raise ValueError(
+            f"purify.copies is {copies}, and a batch has {size} evaluations: raise "
+            "purify.batch_size, or take fewer copies"
+        )
+    for name, count in sizes.items():
+        if count < copies:
+            raise ValueError(
+                f"{name} has {count} structures, which fill no batch of {copies} or more "
+                "evaluations: give more structures"
+            )
+        if count < size:
+            raise ValueError(
+                f"{name} has {count} structures, and a batch {size} evaluations: set "
+                f"purify.batch_size to at most {count}"
+            )
 
 
 def train(
@@ -78,8 +109,32 @@ def train(
     :param seed: of batches and rotations
     :return: epochs that were completed
     """
-    torch.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (metatrain's)
+    with _seeded(seed):
+        return _train(model, hypers, list(train_sets), list(held_out_sets), folder, device)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """The random state of a training, for a while: the caller keeps its own."""
+    state = np.random.get_state()  # noqa: NPY002 (metatrain's)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+
+
+def _train(
+    model: PET,
+    hypers: dict[str, Any],
+    train_sets: list[Any],
+    held_out_sets: list[Any],
+    folder: Path,
+    device: torch.device,
+) -> int:
+    """See :func:`train`."""
     newest = newest_checkpoint(folder)
     trainer = SymmetryTrainer(hypers)
     if newest is not None:
@@ -93,9 +148,7 @@ def train(
     dtype = next(model.backend.parameters()).dtype
     model.train()
     try:
-        trainer.train(
-            model, dtype, [device], list(train_sets), list(held_out_sets), str(folder)
-        )
+        trainer.train(model, dtype, [device], train_sets, held_out_sets, str(folder))
     except NotFinite as error:
         return _back_to_newest(model, folder, error)
     trainer.save_checkpoint(model, folder / f"model_{last - 1}.ckpt")

@@ -15,8 +15,10 @@ from ..data.labelled import LabelledStructure
 from ..data.splits import StructureSet, read_sets
 from ..groups import O3Grid
 from ..groups.design import GroupPoints
+from ..models import PETEngine
 from ..models.checkpoints import Checkpoint
 from ..models.live_or_exported import length_unit
+from ..models.units import normal_unit
 from ..progress import progress
 from ..purify.checkpoint import (
     build_model,
@@ -24,13 +26,13 @@ from ..purify.checkpoint import (
 )
 from ..purify.spectra import output_spectra
 from . import weights
-from .datasets import labelled_sets, taught_set, unlabelled_systems
-from .errors import Table, errors
+from .datasets import check_systems, labelled_sets, taught_set, unlabelled_systems
+from .errors import Table, errors, errors_of_candidate
 from .guard import CURVE, STEPS, Choice, choose
 from .held_out import engine_of, read_labelled
 from .options import FinetuneOptions
 from .teacher import Teacher
-from .training import train, trainer_hypers
+from .training import check_batches, train, trainer_hypers
 from .weights import State
 
 
@@ -112,6 +114,7 @@ class Work:
         train_sets = self._timed("teacher", self._train_sets)
         held_out = labelled_sets(self.held_out_set, length_unit(self.model), None, 0)
         before = self._timed("validation", lambda: self._before(data))
+        _warn_of_blocks_without_labels(engine, before)
         self._spectra(data, "before")
         start = weights.trained_state(self.model)
         if self.options.hypers["method"] == "heads":
@@ -136,6 +139,12 @@ class Work:
         systems = [] if others is None else unlabelled_systems(others, unit)
         missing = set(self.model.dataset_info.targets) - self.train_set.targets
         self.counts["unlabelled"] = len(systems)
+        if systems:
+            check_systems(systems, engine_of(self.model))
+        sizes = self.train_set.sizes | (
+            {"purify.unlabelled": len(systems)} if systems else {}
+        )
+        check_batches(self.hypers, sizes)
         if not (own["teacher"] or systems or missing):
             return labelled_sets(self.train_set, unit, None, 0)
         teacher = Teacher(self.model, self.device)
@@ -166,16 +175,21 @@ class Work:
 
             def measure(share: float) -> Table:
                 weights.set_parameters(self.model, weights.between(start, end, share))
-                return self._errors(data, bar.update)
+                return self._errors(data, bar.update, errors_of_candidate)
 
             most = self.options.hypers["max_rmse_increase"]
             choice = choose(before, measure, most)
             bar.update(total - bar.n)
         return choice
 
-    def _errors(self, data: list[LabelledStructure], done: Callable[[], object]) -> Table:
+    def _errors(
+        self,
+        data: list[LabelledStructure],
+        done: Callable[[], object],
+        how: Callable[..., Table] = errors,
+    ) -> Table:
         engine = engine_of(self.model)
-        return errors(engine, data, JUDGE, self.whole, self.memory, done)
+        return how(engine, data, JUDGE, self.whole, self.memory, done)
 
     def _spectra(self, data: list[LabelledStructure], when: str) -> None:
         """Spectra of the outputs on some validation structures."""
@@ -203,6 +217,16 @@ class Work:
         return found
 
 
+def _warn_of_blocks_without_labels(engine: PETEngine, known: Table) -> None:
+    """The guard can say nothing about them."""
+    for block in engine.blocks:
+        if block not in known:
+            logging.warning(
+                f"no validation structure has labels of {block.name} {block.irrep}: the "
+                "guard does not look at it, so measure it afterwards with mtt symmetry"
+            )
+
+
 def _check(model: PET, sets: tuple[StructureSet, StructureSet]) -> None:
     """Targets and units of the data are those of the model."""
     engine = engine_of(model)
@@ -224,7 +248,14 @@ def _check(model: PET, sets: tuple[StructureSet, StructureSet]) -> None:
                         f"{' and no '.join(sorted(missing))} gradients, on which the model "
                         "was trained: switch forces or stress on in the options"
                     )
-                if infos[name].unit != known[name].unit:
+                more = set(infos[name].gradients) - set(known[name].gradients)
+                if more:
+                    raise ValueError(
+                        f"the target '{name}' of the {source.name} set has "
+                        f"{' and '.join(sorted(more))} gradients, on which the model was "
+                        "not trained: write forces: off or stress: off in the options"
+                    )
+                if normal_unit(infos[name].unit) != normal_unit(known[name].unit):
                     raise ValueError(
                         f"the target '{name}' of the {source.name} set is in "
                         f"'{infos[name].unit}', and that of the model in "

@@ -18,6 +18,10 @@ _OUT_OF_MEMORY = (
 )
 
 
+class NotFiniteValues(ValueError):
+    """A model answers with something that is no number."""
+
+
 def chunk_size(
     engine: Engine, structure: Prepared, probes: list[str], budget_bytes: int
 ) -> int:
@@ -56,7 +60,7 @@ def _check(values: Values, structure: Prepared) -> None:
     for what, part in parts.items():
         # the sum shows nearly always in one pass that all is well
         if not (part.sum().isfinite() or part.isfinite().all()):
-            raise ValueError(
+            raise NotFiniteValues(
                 f"{structure.name}: {what} is not finite, check the structure and the model"
             )
 
