@@ -2,8 +2,8 @@
 
 With every weight of the penalty, accuracy and symmetry balance elsewhere. So the weight
 rises geometrically, and one fine-tuning passes all balances in turn. The mean of the
-parameters over each part of it (stochastic weight averaging, arXiv:1803.05407) is about what
-would be reached at a small learning rate. The guard chooses among these means.
+parameters over each part of it (stochastic weight averaging, arXiv:1803.05407) is about
+what would be reached at a small learning rate. The guard chooses among these means.
 """
 
 from collections.abc import Iterator, Sequence

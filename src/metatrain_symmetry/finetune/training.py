@@ -1,5 +1,6 @@
 """The fine-tuning itself: metatrain's trainer of PET, with the penalty all along."""
 
+import copy
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -111,6 +112,7 @@ def train(
     folder: Path,
     device: torch.device,
     seed: int,
+    moments: Mapping[str, Any] | None = None,
 ) -> int:
     """Fine-tune a model, from the newest checkpoint in the folder if there is one.
 
@@ -124,10 +126,12 @@ def train(
     :param folder: for checkpoints
     :param device: where to train
     :param seed: of batches and rotations
+    :param moments: state of the optimizer at the end of the training, None for a new one
     :return: epochs that were completed
     """
+    sets = (list(train_sets), list(held_out_sets))
     with _seeded(seed):
-        return _train(model, hypers, list(train_sets), list(held_out_sets), folder, device)
+        return _train(model, hypers, sets, folder, device, moments)
 
 
 @contextmanager
@@ -146,14 +150,15 @@ def _seeded(seed: int) -> Iterator[None]:
 def _train(
     model: PET,
     hypers: dict[str, Any],
-    train_sets: list[Any],
-    held_out_sets: list[Any],
+    sets: tuple[list[Any], list[Any]],
     folder: Path,
     device: torch.device,
+    moments: Mapping[str, Any] | None,
 ) -> int:
     """See :func:`train`."""
     newest, last = newest_checkpoint(folder), hypers["num_epochs"]
     trainer = FinetuneTrainer(hypers)
+    trainer.optimizer_state_dict = _restarted(moments, hypers["learning_rate"])
     if newest is not None:
         checkpoint = read_checkpoint(newest)
         _load(model, checkpoint)
@@ -167,12 +172,24 @@ def _train(
     model.train()
     try:
         with means.taken():
-            trainer.train(model, dtype, [device], train_sets, held_out_sets, str(folder))
+            trainer.train(model, dtype, [device], *sets, str(folder))
     except NotFinite as error:
         return _what_there_is(folder, error)
     means.completed(last)
     trainer.save_checkpoint(model, folder / f"model_{last - 1}.ckpt")
     return last
+
+
+def _restarted(moments: Mapping[str, Any] | None, rate: float) -> dict[str, Any] | None:
+    """State of an optimizer that begins with another learning rate.
+
+    Without the moments of the training, Adam's first steps are of full size in every
+    parameter, which throws a trained model out of its minimum.
+    """
+    if moments is None:
+        return None
+    groups = [{**g, "lr": rate, "initial_lr": rate} for g in moments["param_groups"]]
+    return {**copy.deepcopy(dict(moments)), "param_groups": groups}
 
 
 def _what_there_is(folder: Path, error: Exception) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ from .training import check_batches, train, trainer_hypers
 JUDGE = GroupPoints("T")
 """Rotations of each validation structure: 24, in a random frame."""
 
+MOMENTS = {
+    "best_model_state_dict": "best_optimizer_state_dict",
+    "model_state_dict": "optimizer_state_dict",
+}
+"""State of the optimizer that belongs to each state of the model."""
+
 PILOT = 4
 """Structures on which the teacher's orbit is chosen."""
 
@@ -56,7 +62,9 @@ class Work:
         sets: tuple[StructureSet, StructureSet],
         device: torch.device,
         show: bool,
+        moments: Mapping[str, Any] | None = None,
     ) -> None:
+        self.moments = moments
         self.model, self.state, self.key = model, state, key
         self.hypers, self.options, self.device = hypers, options, device
         self.train_set, self.held_out_set = sets
@@ -100,7 +108,8 @@ class Work:
             held_out.limited(own["max_validation_structures"], seed),
         )
         _check(model, sets)
-        return cls(model, state, key, hypers, options, sets, device, show)
+        moments = checkpoint.get(MOMENTS[key])
+        return cls(model, state, key, hypers, options, sets, device, show, moments)
 
     def run(self, folder: Path) -> Choice:
         """Teach, train, choose; the model has the chosen weights afterwards."""
@@ -202,8 +211,9 @@ class Work:
     def _train(self, train_sets: list[Any], held_out: list[Any], folder: Path) -> int:
         seed = self.options.sections.seed
         return train(
-            self.model, self.hypers, train_sets, held_out, folder, self.device, seed
-        )
+            self.model, self.hypers, train_sets, held_out, folder, self.device, seed,
+            self.moments,
+        )  # fmt: skip
 
     def _timed(self, name: str, action: Callable[[], Any]) -> Any:
         started = time.perf_counter()

@@ -46,7 +46,7 @@ def penalised(
     original = pet.build_train_dataloaders
 
     def epoch_begins(epoch: int) -> None:
-        if epoch == schedule.first:
+        if epoch == schedule.first > 0:
             _choose_anew(trainer)
         begins(epoch)
 
