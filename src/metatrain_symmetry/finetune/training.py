@@ -17,28 +17,12 @@ from ..models.checkpoints import Checkpoint, read_checkpoint
 from ..training.penalty.errors import NotFinite
 from ..training.trainer import SymmetryTrainer
 from .options import FinetuneHypers
-from .path import Means, RisingWeight, read_means
 
 
 SNAPSHOTS = 10
 """Checkpoints that are written while it is fine-tuned, evenly spaced."""
 
 WARMUP = 0.05
-
-
-class FinetuneTrainer(SymmetryTrainer):
-    """A trainer whose penalty rises, and which keeps means on the way."""
-
-    schedule_type = RisingWeight
-    means: Means | None = None
-
-    def epoch_begins(self, epoch: int) -> None:
-        """Keep a mean where a part ends.
-
-        :param epoch: that begins, which is the number of those that are completed
-        """
-        if self.means is not None:
-            self.means.completed(epoch)
 
 
 def trainer_hypers(trained: Mapping[str, Any], options: FinetuneHypers) -> dict[str, Any]:
@@ -116,8 +100,7 @@ def train(
 ) -> int:
     """Fine-tune a model, from the newest checkpoint in the folder if there is one.
 
-    Means of the parameters are left in the folder, see :mod:`.path`. Should the loss stop
-    being finite, the training ends with those that there are.
+    Should the loss stop being finite, the training ends and the newest checkpoint is taken.
 
     :param model: is changed
     :param hypers: of :func:`trainer_hypers`
@@ -156,26 +139,23 @@ def _train(
     moments: Mapping[str, Any] | None,
 ) -> int:
     """See :func:`train`."""
-    newest, last = newest_checkpoint(folder), hypers["num_epochs"]
-    trainer = FinetuneTrainer(hypers)
+    newest = newest_checkpoint(folder)
+    trainer = SymmetryTrainer(hypers)
     trainer.optimizer_state_dict = _restarted(moments, hypers["learning_rate"])
     if newest is not None:
         checkpoint = read_checkpoint(newest)
         _load(model, checkpoint)
-        trainer = FinetuneTrainer.load_checkpoint(checkpoint, hypers, "restart")
-        done = int(trainer.epoch or 0) + 1
-        logging.info(f"Fine-tuning goes on after {done} epochs")
-        if done >= last:
-            return last
-    means = trainer.means = Means(model, folder, last)
+        trainer = SymmetryTrainer.load_checkpoint(checkpoint, hypers, "restart")
+        logging.info(f"Fine-tuning goes on after {int(trainer.epoch or 0) + 1} epochs")
+    last = hypers["num_epochs"]
+    if newest is not None and int(trainer.epoch or 0) + 1 >= last:
+        return last
     dtype = next(model.backend.parameters()).dtype
     model.train()
     try:
-        with means.taken():
-            trainer.train(model, dtype, [device], *sets, str(folder))
+        trainer.train(model, dtype, [device], *sets, str(folder))
     except NotFinite as error:
-        return _what_there_is(folder, error)
-    means.completed(last)
+        return _back_to_newest(model, folder, error)
     trainer.save_checkpoint(model, folder / f"model_{last - 1}.ckpt")
     return last
 
@@ -192,17 +172,18 @@ def _restarted(moments: Mapping[str, Any] | None, rate: float) -> dict[str, Any]
     return {**copy.deepcopy(dict(moments)), "param_groups": groups}
 
 
-def _what_there_is(folder: Path, error: Exception) -> int:
-    """Go on with the means that were taken before the loss stopped being finite."""
-    found = read_means(folder)
-    if not found:
+def _back_to_newest(model: PET, folder: Path, error: Exception) -> int:
+    """Take the last weights that were fine."""
+    newest = newest_checkpoint(folder)
+    if newest is None:
         raise ValueError(
-            f"{error}, and nothing was reached before: take a smaller purify.learning_rate"
+            f"{error}, before any checkpoint: take a smaller purify.learning_rate"
         ) from error
-    done = max(found)
+    checkpoint = read_checkpoint(newest)
+    _load(model, checkpoint)
+    done = int(checkpoint["epoch"]) + 1
     logging.warning(
-        f"{error}: fine-tuning ends here, and the weights of the first {done} epochs are "
-        "looked at"
+        f"{error}: fine-tuning ends here, and the weights after {done} epochs are taken"
     )
     return done
 

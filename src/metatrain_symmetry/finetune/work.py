@@ -28,12 +28,12 @@ from ..purify.spectra import output_spectra
 from . import weights
 from .datasets import check_systems, labelled_sets, taught_set, unlabelled_systems
 from .errors import Table, errors, errors_of_candidate
-from .guard import STEPS, Choice, choose
+from .guard import CURVE, STEPS, Choice, choose
 from .held_out import engine_of, read_labelled
 from .options import FinetuneOptions
-from .path import Way, read_means
 from .teacher import Teacher
 from .training import check_batches, train, trainer_hypers
+from .weights import State
 
 
 JUDGE = GroupPoints("T")
@@ -132,9 +132,11 @@ class Work:
             "training", lambda: self._train(train_sets, held_out, folder)
         )
         self.model.requires_grad_(True).eval()
-        way = Way(start, read_means(folder), self.hypers["num_epochs"])
-        choice = self._timed("validation", lambda: self._choose(data, before, way))
-        weights.set_parameters(self.model, way.at(choice.after.share))
+        end = weights.trained_state(self.model)
+
+        choice = self._timed("validation", lambda: self._choose(data, before, start, end))
+        state = weights.between(start, end, choice.after.share)
+        weights.set_parameters(self.model, state)
         if choice.chosen is not None:
             self._spectra(data, "after")
         return choice
@@ -173,17 +175,19 @@ class Work:
         with progress(len(data), "validation before", "structure", not self.show) as bar:
             return self._errors(data, bar.update)
 
-    def _choose(self, data: list[LabelledStructure], before: Table, way: Way) -> Choice:
+    def _choose(
+        self, data: list[LabelledStructure], before: Table, start: State, end: State
+    ) -> Choice:
         """Let the guard decide."""
-        total = len(data) * (len(way.marks) + STEPS)
+        total = len(data) * (len(CURVE) + STEPS)
         with progress(total, "validation after", "structure", not self.show) as bar:
 
             def measure(share: float) -> Table:
-                weights.set_parameters(self.model, way.at(share))
+                weights.set_parameters(self.model, weights.between(start, end, share))
                 return self._errors(data, bar.update, errors_of_candidate)
 
             most = self.options.hypers["max_rmse_increase"]
-            choice = choose(before, way.marks, measure, most)
+            choice = choose(before, measure, most)
             bar.update(total - bar.n)
         return choice
 

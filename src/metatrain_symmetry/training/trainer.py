@@ -28,8 +28,6 @@ class SymmetryTrainer(PETTrainer):
         out of range, or if a batch is too small for the copies
     """
 
-    schedule_type = penalty.Schedule
-
     def __init__(self, hypers: Any) -> None:
         own = {key: value for key, value in hypers.items() if key not in OWN}
         options = penalty.complete(hypers.get("symmetry_penalty"))
@@ -68,9 +66,7 @@ class SymmetryTrainer(PETTrainer):
         try:
             with (
                 Monitor(model, val_datasets, checkpoint_dir, start, last, options),
-                penalty.penalised(
-                    self, self.symmetry_penalty, self.schedule_type, self.epoch_begins
-                ),
+                penalty.penalised(self, self.symmetry_penalty),
             ):
                 super().train(
                     model, dtype, devices, train_datasets, val_datasets, checkpoint_dir
@@ -87,12 +83,6 @@ class SymmetryTrainer(PETTrainer):
                 if fault is not None:
                     raise ValueError(f"In the {name} set, {fault}.") from error
             raise
-
-    def epoch_begins(self, epoch: int) -> None:
-        """Told when an epoch with the penalty begins; there for those who inherit.
-
-        :param epoch: from 0
-        """
 
     @classmethod
     def load_checkpoint(

@@ -80,18 +80,20 @@ class ThinnedLoader(DataLoader):
 class Switch:
     """Told every epoch by metatrain, as samplers of several processes are.
 
-    :param begins: called with the number of an epoch, from 0, when it begins
+    :param first: epoch at whose beginning something is done
+    :param action: what
     """
 
-    def __init__(self, begins: Callable[[int], None]) -> None:
-        self.begins = begins
+    def __init__(self, first: int, action: Callable[[], None]) -> None:
+        self.first, self.action = first, action
 
     def set_epoch(self, epoch: int) -> None:
-        """Hand it on.
+        """Act if it is time to.
 
         :param epoch: that begins, from 0
         """
-        self.begins(epoch)
+        if epoch == self.first:
+            self.action()
 
 
 def thinned_loaders(
