@@ -52,7 +52,7 @@ def test_nothing_is_accepted():
     choice = choose(BEFORE, line(1e-3), 0.01)
     assert choice.chosen is None
     assert choice.after is choice.before
-    assert "RMSE of conservative_force (1,+) would rise by" in choice.reason
+    assert "RMSE of conservative_force would rise by" in choice.reason
     assert "more than 1 %" in choice.reason
 
 
@@ -69,7 +69,7 @@ def test_no_gain():
         ({ENERGY: one(0.5, 2.0), FORCE: one(0.1, 2.0, 0.4)}, "next to zero"),
         ({ENERGY: one(0.5, math.nan), FORCE: one(0.5, 2.0)}, "not finite"),
         ({ENERGY: one(math.inf, 2.0), FORCE: one(0.5, 2.0)}, "not finite"),
-        ({ENERGY: one(0.5, 2.0)}, "conservative_force (1,+) are not finite"),
+        ({ENERGY: one(0.5, 2.0)}, "conservative_force are not finite"),
     ],
 )
 def test_what_is_refused(after, words):

@@ -92,12 +92,43 @@ def choose(before: Table, measure: Callable[[float], Table], max_increase: float
 
 def gain(before: Table, after: Table) -> float:
     """Geometric mean over targets and gradients of A after over A before."""
+    first, last = by_target(before), by_target(after)
     ratios = [
-        math.log(max(after[block].A, 1e-300) / old.A)
-        for block, old in before.items()
-        if old.A > 0 and block in after
+        math.log(max(last[name].A, 1e-300) / old.A)
+        for name, old in first.items()
+        if old.A > 0 and name in last
     ]
     return math.exp(sum(ratios) / len(ratios)) if ratios else 1.0
+
+
+def by_target(table: Table) -> dict[str, Errors]:
+    """Errors of whole targets, all their irreps together.
+
+    :param table: of blocks
+    :return: root mean squares over all components of a target or gradient
+    """
+    parts: dict[str, list[tuple[int, Errors]]] = {}
+    for block, found in table.items():
+        weight = block.irrep.dimension * found.samples
+        parts.setdefault(block.target, []).append((weight, found))
+    return {name: _together(blocks) for name, blocks in parts.items()}
+
+
+def _together(parts: list[tuple[int, Errors]]) -> Errors:
+    total = max(1, sum(weight for weight, _ in parts))
+
+    def mean(name: str) -> float:
+        squares = sum(weight * getattr(one, name) ** 2 for weight, one in parts)
+        return math.sqrt(squares / total)
+
+    return Errors(
+        mean("A"),
+        mean("rmse"),
+        mean("norm"),
+        mean("norm_targets"),
+        max(one.samples for _, one in parts),
+        max(one.structures for _, one in parts),
+    )
 
 
 def objection(before: Table, after: Table, max_increase: float) -> str:
@@ -107,9 +138,9 @@ def objection(before: Table, after: Table, max_increase: float) -> str:
     :param after: of the candidate
     :param max_increase: largest increase of an RMSE, as a share of it
     """
-    for block, old in before.items():
-        new = after.get(block)
-        what = f"{block.name} {block.irrep}"
+    first, last = by_target(before), by_target(after)
+    for what, old in first.items():
+        new = last.get(what)
         if new is None or not math.isfinite(new.rmse + new.A + new.norm):
             return f"predictions of {what} are not finite"
         for name, worst in _ratios(old, new).items():
@@ -118,8 +149,12 @@ def objection(before: Table, after: Table, max_increase: float) -> str:
                     f"{name} of {what} would rise by {100 * (worst - 1):.3g} %, which is "
                     f"more than {100 * max_increase:g} %"
                 )
-        if _collapsed(old, new):
-            return f"{what} would be predicted as next to zero, which is no gain"
+    for block, old in before.items():
+        if _collapsed(old, after[block]):
+            return (
+                f"{block.name} {block.irrep} would be predicted as next to zero, which is "
+                "no gain"
+            )
     return ""
 
 

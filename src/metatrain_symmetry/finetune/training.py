@@ -32,8 +32,8 @@ def trainer_hypers(trained: Mapping[str, Any], options: FinetuneHypers) -> dict[
     :param options: section ``purify``
     :return: of :class:`~metatrain_symmetry.training.trainer.SymmetryTrainer`
     """
-    epochs = options["epochs"] or max(1, math.ceil(trained["num_epochs"] / 2))
-    rate = options["learning_rate"] or trained["learning_rate"]
+    epochs = options["epochs"] or max(1, math.ceil(0.8 * trained["num_epochs"]))
+    rate = options["learning_rate"] or trained["learning_rate"] / 2
     batch = options["batch_size"] or trained["batch_size"]
     own = {
         "num_epochs": epochs,
