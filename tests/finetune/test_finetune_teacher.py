@@ -67,7 +67,7 @@ def by_hand(model, atoms, matrices):
 
 @pytest.mark.parametrize("make", [structures, molecules])
 def test_a_mean_is_one_rotation_after_the_other(make, monkeypatch):
-    monkeypatch.setattr(room, "CHUNK", 100)  # several chunks, of unlike sizes
+    monkeypatch.setattr(room, "CPU_SIZE", 100)  # several chunks, of unlike sizes
     model, (atoms,) = tiny(), make(1)
     teacher = Teacher(model, CPU)
     teacher.points = CANDIDATES[0]

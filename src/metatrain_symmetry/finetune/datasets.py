@@ -1,6 +1,6 @@
 """Data sets as metatrain's trainer takes them, with labels, a teacher, or both."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,22 @@ def labelled_sets(
         if rows:
             found.append(_data_set(rows))
     return found
+
+
+def lacks_labels(sets: list[Dataset], targets: Iterable[str]) -> bool:
+    """Whether some structure has a target without a label, which is NaN.
+
+    :param sets: of :func:`labelled_sets`
+    :param targets: names of the targets
+    """
+    names = list(targets)
+    return any(
+        bool(block.values.isnan().any())
+        for one in sets
+        for index in range(len(one))
+        for name in names
+        for block in one[index][name].blocks()
+    )
 
 
 def unlabelled_systems(options: Mapping[str, Any], length_unit: str) -> list[System]:

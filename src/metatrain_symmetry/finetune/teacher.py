@@ -22,6 +22,7 @@ from metatrain.utils.neighbor_lists import (
 
 from ..groups.design import GroupPoints
 from ..groups.frames import random_frame
+from ..models.sweep import CPU_SIZE, GPU_SIZE
 from .tensors import detached, mean_of_copies
 
 
@@ -38,9 +39,6 @@ EXACT_ENOUGH = 0.3
 
 FRAMES = 3
 """Random frames in which a set is tried on each structure."""
-
-CHUNK = 4600
-"""Atoms and edges that are evaluated at once."""
 
 
 class Teacher:
@@ -84,7 +82,8 @@ class Teacher:
         system = get_system_with_neighbor_lists(system.to(torch.float64), self.neighbors)
         system = system.to(device=self.device)
         edges = sum(len(system.get_neighbor_list(one).values) for one in self.neighbors)
-        chunk = max(1, CHUNK // max(1, len(system) + edges))
+        size = CPU_SIZE if self.device.type == "cpu" else GPU_SIZE
+        chunk = max(1, size // max(1, len(system) + edges))
         for part in matrices.split(chunk):
             rotations = O3Transformations(part, self.o3_lambda).to(self.device)
             copies = rotations.transform_systems([system] * len(part))

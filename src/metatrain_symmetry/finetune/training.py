@@ -113,7 +113,10 @@ def train(
     :return: epochs that were completed
     """
     sets = (list(train_sets), list(held_out_sets))
-    with _seeded(seed):
+    newest = newest_checkpoint(folder)
+    # what goes on does not repeat the rotations of its beginning
+    done = 0 if newest is None else _epochs(newest)
+    with _seeded(seed + done):
         return _train(model, hypers, sets, folder, device, moments)
 
 
@@ -201,5 +204,10 @@ def newest_checkpoint(folder: Path) -> Path | None:
     :param folder: of a fine-tuning
     :return: None if there is none
     """
-    found = {int(p.stem.split("_")[1]): p for p in folder.glob("model_*.ckpt")}
+    found = {_epochs(path): path for path in folder.glob("model_*.ckpt")}
     return found[max(found)] if found else None
+
+
+def _epochs(path: Path) -> int:
+    """Epochs that were completed when a checkpoint was written."""
+    return int(path.stem.split("_")[1]) + 1

@@ -26,7 +26,13 @@ from ..purify.checkpoint import (
 )
 from ..purify.spectra import output_spectra
 from . import weights
-from .datasets import check_systems, labelled_sets, taught_set, unlabelled_systems
+from .datasets import (
+    check_systems,
+    labelled_sets,
+    lacks_labels,
+    taught_set,
+    unlabelled_systems,
+)
 from .errors import Table, errors, errors_of_candidate
 from .guard import CURVE, STEPS, Choice, choose
 from .held_out import engine_of, read_labelled
@@ -154,18 +160,22 @@ class Work:
             {"purify.unlabelled": len(systems)} if systems else {}
         )
         check_batches(self.hypers, sizes)
-        if not (own["teacher"] or systems or missing):
-            return labelled_sets(self.train_set, unit, None, 0)
+        found = labelled_sets(self.train_set, unit, None, 0)
+        lacking = missing or lacks_labels(found, self.model.dataset_info.targets)
+        if not (own["teacher"] or systems or lacking):
+            return found
         teacher = Teacher(self.model, self.device)
         first = [self.train_set.read(i, unit).system for i in range(PILOT)
                  if i < len(self.train_set)]  # fmt: skip
         left = teacher.choose_points(systems[:PILOT] or first)
         self.teacher_text = f"{teacher.points}, which leaves {100 * left:.0f} % of A"
         logging.info(f"The teacher is the model averaged over {self.teacher_text}")
-        use = teacher if own["teacher"] or missing else None
+        use = teacher if own["teacher"] or lacking else None
         total = len(systems) + (len(self.train_set) if use else 0)
         with progress(total, "teacher", "structure", not self.show) as bar:
-            found = labelled_sets(self.train_set, unit, use, own["teacher"], bar.update)
+            if use is not None:
+                share = own["teacher"]
+                found = labelled_sets(self.train_set, unit, use, share, bar.update)
             if systems:
                 found.append(taught_set(systems, teacher, bar.update))
         return found
