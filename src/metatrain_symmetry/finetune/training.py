@@ -33,7 +33,7 @@ def trainer_hypers(trained: Mapping[str, Any], options: FinetuneHypers) -> dict[
     :return: of :class:`~metatrain_symmetry.training.trainer.SymmetryTrainer`
     """
     epochs = options["epochs"] or max(1, math.ceil(0.8 * trained["num_epochs"]))
-    rate = options["learning_rate"] or trained["learning_rate"] / 2
+    rate = options["learning_rate"] or trained["learning_rate"]
     batch = options["batch_size"] or trained["batch_size"]
     own = {
         "num_epochs": epochs,

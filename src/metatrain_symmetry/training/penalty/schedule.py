@@ -41,6 +41,7 @@ class Schedule:
         options = self.options
         full = self.first + self._length - 1
         when = f"from epoch {self.first} on, in full from epoch {full} on"
+        when = when if full else "in every epoch"
         return (
             f"Symmetry penalty: weight {options['weight']:g}, {options['copies']} copies "
             f"of each structure in a batch, {when}, as many evaluations as without it"
