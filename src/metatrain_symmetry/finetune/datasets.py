@@ -13,6 +13,7 @@ from ..data.splits import StructureSet
 from ..data.systems import read_systems as read_given
 from ..messages import did_you_mean, reason
 from ..models.engine import Engine
+from ..models.irrep_blocks import is_stress
 from ..models.lengths import length_factor, scaled_system
 from .teacher import Means, Teacher
 from .tensors import mixture
@@ -56,19 +57,24 @@ def labelled_sets(
 
 
 def lacks_labels(sets: list[Dataset], targets: Iterable[str]) -> bool:
-    """Whether some structure has a target without a label, which is NaN.
+    """Whether a teacher has something to add: a target without a label, which is NaN.
+
+    Stresses do not count: what is not periodic has none.
 
     :param sets: of :func:`labelled_sets`
     :param targets: names of the targets
     """
-    names = list(targets)
+    names = [name for name in targets if not is_stress(name)]
     return any(
-        bool(block.values.isnan().any())
+        name not in sample._fields or _has_nan(sample[name])
         for one in sets
-        for index in range(len(one))
+        for sample in one
         for name in names
-        for block in one[index][name].blocks()
     )
+
+
+def _has_nan(tensor: TensorMap) -> bool:
+    return any(bool(block.values.isnan().any()) for block in tensor.blocks())
 
 
 def unlabelled_systems(options: Mapping[str, Any], length_unit: str) -> list[System]:
