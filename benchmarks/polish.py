@@ -93,7 +93,10 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--options", type=Path, required=True, help="of mtt train")
     parser.add_argument("--name", help="of the case")
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--structures", type=int, help="at most so many are evaluated")
+    parser.add_argument(
+        "--structures", type=int,
+        help="at most so many are evaluated; of other molecules so many are made",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
