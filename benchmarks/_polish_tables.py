@@ -27,7 +27,11 @@ MARKERS = {
     "averaging": "^",
     "averaging with inversions": "v",
     "scratch": "*",
+    "full, unlabelled": "p",
 }
+OTHERS = "other molecules"
+"""Structures without labels, which nothing has seen."""
+
 COLUMNS = 3
 ACCEPTED = 1.0
 """Percent: what ``max_rmse_increase`` accepts of a validation RMSE by default."""
@@ -39,7 +43,7 @@ def rows_of(
     """Case, method, its entry and each of its rows.
 
     :param cases: of the results file
-    :param part: ``test`` or ``validation``
+    :param part: ``test``, ``validation`` or :data:`OTHERS`
     """
     for name, case in cases.items():
         for method, entry in case.get("methods", {}).items():
@@ -60,6 +64,10 @@ def text(cases: dict[str, Any], part: str = "test") -> str:
     :param part: ``test`` or ``validation``
     """
     lines = [_line(*found) for found in rows_of(cases, part)]
+    lines += [
+        _line(name, f"{method}: {OTHERS}", entry, row)
+        for name, method, entry, row in rows_of(cases, OTHERS)
+    ]
     failed = [
         f"| {name} | {method} | failed: {entry['failed']} | | | | | |"
         for name, case in cases.items()
@@ -71,14 +79,18 @@ def text(cases: dict[str, Any], part: str = "test") -> str:
 
 def _line(case: str, method: str, entry: dict[str, Any], row: dict[str, Any]) -> str:
     share = [row[f"asymmetric_{when}"] for when in ("before", "after")]
+    change = _with_interval(row, "rmse_change", 100, "+.1f") + " %"
+    shares = " -> ".join("-" if one is None else f"{100 * one:.2g} %" for one in share)
+    if row["rmse_before"] is None:
+        change = shares = ""  # there are no labels
     cells = [
         case,
         method,
         target_of(row),
         f"{_number(row['A_before'])} -> {_number(row['A_after'])} {row['unit']}",
         _with_interval(row, "A_ratio", 1, ".2f"),
-        _with_interval(row, "rmse_change", 100, "+.1f") + " %",
-        " -> ".join("-" if one is None else f"{100 * one:.2g} %" for one in share),
+        change,
+        shares,
         _cost(entry),
     ]
     return f"| {' | '.join(cells)} |"

@@ -7,6 +7,9 @@
   without inversions.
 - ``scratch``: trainings from scratch with and without ``symmetry_penalty``. Those that are
   interrupted go on.
+- ``unlabelled``: one checkpoint, and ``full`` without and with structures of other
+  molecules in ``purify.unlabelled``; A is compared on still other molecules too, which
+  have no labels.
 - ``table`` and ``draw``: all that is in the results file.
 
 A and RMSE are means over 120 rotations and inversions of each structure. Intervals are of
@@ -17,6 +20,8 @@ rewritten after every method; several calls with other names, seeds or methods a
         --options options.yaml --output benchmarks/results/polish.json
     python -m benchmarks.polish scratch --options options.yaml --seeds 0 1 \
         --set weight=16 copies=4 --output benchmarks/results/polish.json
+    python -m benchmarks.polish unlabelled --name quickstart --checkpoint model.ckpt \
+        --options options.yaml --output benchmarks/results/polish.json
     python -m benchmarks.polish draw --output benchmarks/results/polish.json
 """
 
@@ -36,14 +41,16 @@ from typing import Any
 import torch
 import yaml
 
+from benchmarks import _polish_unlabelled as unlabelled
 from benchmarks._polish_cases import METHODS, Study, read_training, scratch
-from benchmarks._polish_tables import draw, text
+from benchmarks._polish_tables import OTHERS, draw, text
 from benchmarks._results import hardware, write_json
 
 
 PACKAGES = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
 OUTPUT = Path("benchmarks/results/polish.json")
 STRUCTURES = 100
+OTHER_STRUCTURES = 60
 QUICK: dict[str, Any] = {
     "epochs": 1,
     "max_structures": 12,
@@ -60,10 +67,10 @@ def main(arguments: list[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="what", required=True)
-    parts = {name: commands.add_parser(name) for name in ("model", "scratch")}
+    parts = {name: commands.add_parser(name) for name in COMMANDS}
     for one in parts.values():
         _add_shared(one)
-    _add_own(parts["model"], parts["scratch"])
+    _add_own(parts)
     for name in ("table", "draw"):
         one = commands.add_parser(name)
         one.add_argument("--output", type=Path, default=OUTPUT, help="the results file")
@@ -75,10 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
     if args.what == "draw":
         draw(results.cases, args.output.with_suffix(".png"))
         return
-    if args.what == "model":
-        run_model(args, results)
-    elif args.what == "scratch":
-        run_scratch(args, results)
+    if args.what in COMMANDS:
+        COMMANDS[args.what](args, results)
     print(text(results.cases, getattr(args, "set_of", "test")))
     results.stop_if_failed()
 
@@ -88,7 +93,10 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--options", type=Path, required=True, help="of mtt train")
     parser.add_argument("--name", help="of the case")
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--structures", type=int, help="at most so many are evaluated")
+    parser.add_argument(
+        "--structures", type=int,
+        help="at most so many are evaluated; of other molecules so many are made",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes",
@@ -96,11 +104,17 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_own(model: argparse.ArgumentParser, scratch: argparse.ArgumentParser) -> None:
-    model.add_argument("--checkpoint", type=Path, required=True)
+def _add_own(parts: dict[str, argparse.ArgumentParser]) -> None:
+    model, scratch = parts["model"], parts["scratch"]
+    for one in (model, parts["unlabelled"]):
+        one.add_argument("--checkpoint", type=Path, required=True)
+        one.add_argument(
+            "--seed", type=int, help="of the split, where the options have none"
+        )
+        one.add_argument(
+            "--training-seconds", type=float, help="instead of those of its log"
+        )
     model.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    model.add_argument("--seed", type=int, help="of the split, where the options have none")
-    model.add_argument("--training-seconds", type=float, help="instead of those of its log")
     scratch.add_argument("--seeds", nargs="+", type=int, default=[0])
     scratch.add_argument("--root", type=Path, default=Path("polish-trainings"))
 
@@ -230,26 +244,56 @@ def portable(node: Any) -> Any:
     return node
 
 
+def open_study(args: argparse.Namespace, structures: int) -> Study:
+    """Open a checkpoint and its data sets.
+
+    :param args: of the command line
+    :param structures: at most so many of a set are evaluated
+    """
+    options = read_training(args.options, args.seed)
+    changes = {**(QUICK if args.quick else {}), **changes_of(args.changes)}
+    if args.epochs is not None:
+        changes["epochs"] = args.epochs
+    study = Study(args.checkpoint, options, changes, structures, args.training_seconds)
+    if not study.split_checked:
+        print("WARNING: no indices/test.txt of the training was found to compare with")
+    return study
+
+
 def run_model(args: argparse.Namespace, results: Results) -> None:
     """Study one checkpoint.
 
     :param args: of the command line
     :param results: to add to
     """
-    options = read_training(args.options, args.seed)
-    changes = {**(QUICK if args.quick else {}), **changes_of(args.changes)}
-    if args.epochs is not None:
-        changes["epochs"] = args.epochs
-    structures = args.structures or (4 if args.quick else STRUCTURES)
-    study = Study(args.checkpoint, options, changes, structures, args.training_seconds)
+    study = open_study(args, args.structures or (4 if args.quick else STRUCTURES))
     settings = study.settings()
     name = f"{args.name or args.checkpoint.stem}, seed {settings['seed']}"
-    if not settings["split_checked"]:
-        print("WARNING: no indices/test.txt of the training was found to compare with")
     print(f"{name}: {settings['evaluated']} structures before", flush=True)
     results.begin(name, settings, study.tables())
     for method in args.methods:
         results.attempt(name, method, lambda method=method: study.run(method))
+
+
+def run_unlabelled(args: argparse.Namespace, results: Results) -> None:
+    """Fine-tune one checkpoint without and with structures of other molecules.
+
+    :param args: of the command line; ``structures`` of other molecules are made
+    :param results: to add to
+    """
+    structures = args.structures or (8 if args.quick else OTHER_STRUCTURES)
+    study = open_study(args, structures)
+    others = unlabelled.prepare(study, structures)
+    settings = {**study.settings(), OTHERS: others.settings()}
+    name = f"{args.name or args.checkpoint.stem} unlabelled, seed {settings['seed']}"
+    print(f"{name}: {settings['evaluated']} structures before", flush=True)
+    before = study.tables()
+    before[OTHERS] = unlabelled.without_errors(before[OTHERS])
+    results.begin(name, settings, before)
+    for method in ("full", unlabelled.UNLABELLED):
+        results.attempt(
+            name, method, lambda method=method: unlabelled.run(study, others, method)
+        )
 
 
 def run_scratch(args: argparse.Namespace, results: Results) -> None:
@@ -272,6 +316,9 @@ def run_scratch(args: argparse.Namespace, results: Results) -> None:
             return methods
 
         results.attempt(name, "scratch", action)
+
+
+COMMANDS = {"model": run_model, "unlabelled": run_unlabelled, "scratch": run_scratch}
 
 
 if __name__ == "__main__":
