@@ -27,7 +27,7 @@ from metatrain_symmetry.finetune.datasets import labelled_sets
 from metatrain_symmetry.finetune.held_out import engine_of, read_labelled
 from metatrain_symmetry.finetune.options import FinetuneHypers, read_options
 from metatrain_symmetry.finetune.run import Finetuned
-from metatrain_symmetry.finetune.training import newest_checkpoint, train
+from metatrain_symmetry.finetune.training import Stage, newest_checkpoint, train
 from metatrain_symmetry.finetune.work import Work
 from metatrain_symmetry.models.live_or_exported import length_unit
 from metatrain_symmetry.purify.checkpoint import build_model, distinct_states, read_pet
@@ -250,6 +250,7 @@ class Study:
             entry |= {"share": found.choice.after.share, "reason": found.choice.reason}
             entry |= {"epochs": found.summary["epochs"]}
             entry |= {"seconds_of": found.summary["seconds"]}
+            entry["curve"] = found.curve.drop(columns="state").to_dict("records")
         else:
             entry["alpha"] = {
                 f"{part.part} ({state})": None if part.chosen is None else part.chosen.alpha
@@ -270,11 +271,12 @@ class Study:
         own = labelled_sets(work.train_set, unit, None, 0)
         held_out = labelled_sets(work.held_out_set, unit, None, 0)
         copied, seed = copy.deepcopy(hypers), read.sections.seed
-        epochs = train(work.model, copied, own, held_out, folder, where, seed)
+        stage = Stage([0.0], lambda: True, work.moments)
+        epochs = train(work.model, copied, own, held_out, folder, where, seed, stage)
         written = newest_checkpoint(folder)
         assert written is not None
         best = read_pet(written).get("best_epoch")
-        names = ("num_epochs", "learning_rate", "batch_size", "warmup_fraction")
+        names = ("num_epochs", "learning_rate", "batch_size")
         settings = {name: hypers[name] for name in names}
         return written, {"settings": settings, "epochs": epochs, "best_epoch": best}
 

@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metatrain_symmetry.finetune.errors import Errors
-from metatrain_symmetry.finetune.guard import CURVE, STEPS, choose, gain, objection
+from metatrain_symmetry.finetune.guard import STEPS, choose, gain, objection
 from metatrain_symmetry.groups import Irrep
 from metatrain_symmetry.models.engine import Block
 
+
+CURVE = (0.25, 0.5, 0.75, 1.0)
 
 ENERGY = Block("energy", Irrep(0), "system", "eV")
 FORCE = Block("conservative_force", Irrep(1), "atom", "eV/A")
@@ -33,7 +35,7 @@ def line(limit):
 
 @pytest.mark.parametrize("limit", [0.04, 0.2, 0.3, 0.6, 0.97])
 def test_the_largest_share_that_is_accepted(limit):
-    choice = choose(BEFORE, line(limit), 0.01)
+    choice = choose(BEFORE, CURVE, line(limit), 0.01)
     step = 0.25 / 2**STEPS
     assert choice.chosen is not None
     assert limit - step <= choice.chosen.share <= limit + 1e-12
@@ -42,14 +44,14 @@ def test_the_largest_share_that_is_accepted(limit):
 
 
 def test_the_end_where_all_of_it_is_accepted():
-    choice = choose(BEFORE, line(2.0), 0.01)
+    choice = choose(BEFORE, CURVE, line(2.0), 0.01)
     assert choice.chosen is not None
     assert choice.chosen.share == 1
     assert len(choice.curve) == len(CURVE)
 
 
 def test_nothing_is_accepted():
-    choice = choose(BEFORE, line(1e-3), 0.01)
+    choice = choose(BEFORE, CURVE, line(1e-3), 0.01)
     assert choice.chosen is None
     assert choice.after is choice.before
     assert "RMSE of conservative_force would rise by" in choice.reason
@@ -57,7 +59,7 @@ def test_nothing_is_accepted():
 
 
 def test_no_gain():
-    choice = choose(BEFORE, lambda share: BEFORE, 0.01)
+    choice = choose(BEFORE, CURVE, lambda share: BEFORE, 0.01)
     assert choice.chosen is None
     assert "no candidate had a lower equivariance error" in choice.reason
 
@@ -74,7 +76,7 @@ def test_no_gain():
 )
 def test_what_is_refused(after, words):
     assert words in objection(BEFORE, after, 0.01)
-    choice = choose(BEFORE, lambda share: after, 0.01)
+    choice = choose(BEFORE, CURVE, lambda share: after, 0.01)
     assert choice.chosen is None
     assert words in choice.reason
 
@@ -97,7 +99,7 @@ tables = st.fixed_dictionaries(
 @given(st.lists(tables, min_size=8, max_size=8), st.floats(0, 0.5))
 def test_never_more_than_the_limit(found, most):
     answers = iter(found)
-    choice = choose(BEFORE, lambda share: next(answers), most)
+    choice = choose(BEFORE, CURVE, lambda share: next(answers), most)
     if choice.chosen is None:
         assert choice.reason
         return

@@ -49,7 +49,7 @@ def loader(dataset, plan, switch=None, batch_size=8, atoms=None, num_workers=0):
         num_workers=num_workers,
     )
     original = len(found[0][0])
-    switch = switch or Switch(0, lambda: None)
+    switch = switch or Switch(lambda epoch: None)
     loaders, samplers = thinned_loaders(found, atoms is not None, plan, switch)
     assert samplers[-1] is switch
     # the schedule of the learning rate counts these

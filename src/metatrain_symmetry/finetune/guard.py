@@ -1,12 +1,12 @@
 """Which weights are kept: of those whose held-out accuracy is accepted, the most symmetric.
 
-Between the trained and the fine-tuned weights lies a straight line, along which A falls
-while the errors change smoothly (measured in ``benchmarks/polish.py``). The candidates are
-points on this line, so that there is nearly always one that is accepted.
+The candidates lie along the fine-tuning, from the trained weights through the ends of its
+stages (see :mod:`.stages`), with straight lines between them: along each, A and the errors
+change smoothly, so that there is nearly always a candidate that is accepted.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .errors import Errors, Table
@@ -18,9 +18,6 @@ LEAST = 1e-2
 KEPT = 0.5
 """Share of its norm that a prediction has to keep: zero is perfectly equivariant."""
 
-CURVE = (1.0, 0.75, 0.5, 0.25)
-"""Points on the line that are looked at in any case."""
-
 STEPS = 3
 """Bisections between the last point that is accepted and the first that is not."""
 
@@ -29,7 +26,7 @@ STEPS = 3
 class Point:
     """A candidate.
 
-    :param share: of the way from the trained to the fine-tuned weights
+    :param share: of the fine-tuning
     :param held_out: errors on the validation set
     """
 
@@ -58,16 +55,22 @@ class Choice:
         return self.chosen or self.before
 
 
-def choose(before: Table, measure: Callable[[float], Table], max_increase: float) -> Choice:
+def choose(
+    before: Table,
+    marks: Sequence[float],
+    measure: Callable[[float], Table],
+    max_increase: float,
+) -> Choice:
     """Look at candidates, and decide.
 
     :param before: errors of the trained weights
-    :param measure: errors of the weights at a share of the way
+    :param marks: shares of the fine-tuning that are looked at in any case
+    :param measure: errors of the weights at a share
     :param max_increase: largest increase of an RMSE, as a share of it
     :return: the decision
     """
     start = Point(0.0, before)
-    points = {share: Point(share, measure(share)) for share in CURVE}
+    points = {share: Point(share, measure(share)) for share in marks}
 
     def accepted(point: Point) -> bool:
         return not objection(before, point.held_out, max_increase)

@@ -25,6 +25,16 @@ from ..purify.options import NonNegative, PurifyHypers, read_shared
 from ..training.options import SymmetryHypers, complete
 
 
+def in_list(given: Any) -> Any:
+    """One number is a list of one.
+
+    :param given: as the user has written it
+    """
+    return given if isinstance(given, list) else [given]
+
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+WEIGHTS = [4.0, 16.0]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -46,8 +56,11 @@ class FinetuneHypers(TypedDict):
     """
     batch_size: Annotated[int, Field(ge=2)] | None = None
     """Evaluations in a batch. ``null``: that of the training."""
-    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 8.0
-    """Weight of the squared equivariance error against the squared error."""
+    weight: Annotated[list[Weight], Field(min_length=1), BeforeValidator(in_list)] = WEIGHTS
+    """Weights of the squared equivariance error against the squared error, in stages of
+    equal length; one number for one stage. After a stage that costs too much accuracy, no
+    other begins.
+    """
     copies: Annotated[int, Field(ge=2)] = 2
     """Orientations of a structure in a batch, which holds fewer structures accordingly."""
     teacher: Share = 0.0

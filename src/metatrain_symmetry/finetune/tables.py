@@ -39,13 +39,13 @@ def labels(block: Block, state: str, whole: frozenset[str]) -> dict[str, Any]:
 
 
 def curve_table(choice: Choice, state: str, whole: frozenset[str]) -> pd.DataFrame:
-    """Held-out errors along the way from the trained to the fine-tuned weights.
+    """Held-out errors along the fine-tuning.
 
     :param choice: of the guard
     :param state: of the checkpoint
     :param whole: per-structure targets that do not count per atom
-    :return: columns :data:`CURVE`; ``share`` is that of the way, 0 the trained weights;
-        ``asymmetric`` is A²/RMSE²
+    :return: columns :data:`CURVE`; ``share`` is that of the fine-tuning, 0 the trained
+        weights; ``asymmetric`` is A²/RMSE²
     """
     rows = []
     for block in choice.before.held_out:

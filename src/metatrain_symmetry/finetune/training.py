@@ -3,8 +3,9 @@
 import copy
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,27 @@ from metatrain.utils.io import model_from_checkpoint
 
 from ..models.checkpoints import Checkpoint, read_checkpoint
 from ..training.penalty.errors import NotFinite
-from ..training.trainer import SymmetryTrainer
 from .options import FinetuneHypers
+from .stages import StagedTrainer, StageRefused, keep, read_stages
+from .weights import trained_state
 
 
 SNAPSHOTS = 10
 """Checkpoints that are written while it is fine-tuned, evenly spaced."""
 
-WARMUP = 0.05
+
+@dataclass(frozen=True)
+class Stage:
+    """What is done in which order.
+
+    :param weights: of the penalty, one for each stage
+    :param accepted: looks at the model at the end of a stage; false ends the training
+    :param moments: state of the optimizer at the end of the training, None for a new one
+    """
+
+    weights: Sequence[float]
+    accepted: Callable[[], bool]
+    moments: Mapping[str, Any] | None = None
 
 
 def trainer_hypers(trained: Mapping[str, Any], options: FinetuneHypers) -> dict[str, Any]:
@@ -38,7 +52,6 @@ def trainer_hypers(trained: Mapping[str, Any], options: FinetuneHypers) -> dict[
     own = {
         "num_epochs": epochs,
         "learning_rate": rate,
-        "warmup_fraction": WARMUP,
         "batch_size": batch,
         "checkpoint_interval": max(1, epochs // SNAPSHOTS),
         "log_interval": 1,
@@ -51,7 +64,7 @@ def trainer_hypers(trained: Mapping[str, Any], options: FinetuneHypers) -> dict[
         "finetune": {"read_from": None},
         "symmetry": options["symmetry"],
         "symmetry_penalty": {
-            "weight": options["weight"],
+            "weight": options["weight"][-1],
             "copies": options["copies"],
             "start": 0.0,
             "ramp": 0.0,
@@ -96,7 +109,7 @@ def train(
     folder: Path,
     device: torch.device,
     seed: int,
-    moments: Mapping[str, Any] | None = None,
+    stages: Stage,
 ) -> int:
     """Fine-tune a model, from the newest checkpoint in the folder if there is one.
 
@@ -109,15 +122,15 @@ def train(
     :param folder: for checkpoints
     :param device: where to train
     :param seed: of batches and rotations
-    :param moments: state of the optimizer at the end of the training, None for a new one
-    :return: epochs that were completed
+    :param stages: what is done in which order
+    :return: epochs that were completed at the end of the last stage
     """
     sets = (list(train_sets), list(held_out_sets))
     newest = newest_checkpoint(folder)
     # what goes on does not repeat the rotations of its beginning
     done = 0 if newest is None else _epochs(newest)
     with _seeded(seed + done):
-        return _train(model, hypers, sets, folder, device, moments)
+        return _train(model, hypers, sets, folder, device, stages)
 
 
 @contextmanager
@@ -139,28 +152,33 @@ def _train(
     sets: tuple[list[Any], list[Any]],
     folder: Path,
     device: torch.device,
-    moments: Mapping[str, Any] | None,
+    stages: Stage,
 ) -> int:
     """See :func:`train`."""
-    newest = newest_checkpoint(folder)
-    trainer = SymmetryTrainer(hypers)
-    trainer.optimizer_state_dict = _restarted(moments, hypers["learning_rate"])
+    newest, last = newest_checkpoint(folder), hypers["num_epochs"]
+    trainer = StagedTrainer(hypers)
+    trainer.optimizer_state_dict = _restarted(stages.moments, hypers["learning_rate"])
+    done = 0
     if newest is not None:
         checkpoint = read_checkpoint(newest)
         _load(model, checkpoint)
-        trainer = SymmetryTrainer.load_checkpoint(checkpoint, hypers, "restart")
-        logging.info(f"Fine-tuning goes on after {int(trainer.epoch or 0) + 1} epochs")
-    last = hypers["num_epochs"]
-    if newest is not None and int(trainer.epoch or 0) + 1 >= last:
-        return last
+        trainer = StagedTrainer.load_checkpoint(checkpoint, hypers, "restart")
+        done = int(trainer.epoch or 0) + 1
+        logging.info(f"Fine-tuning goes on after {done} epochs")
+    trainer.stage(stages.weights, model, folder, stages.accepted)
     dtype = next(model.backend.parameters()).dtype
     model.train()
     try:
-        trainer.train(model, dtype, [device], *sets, str(folder))
+        if done < last:
+            with trainer.rates():
+                trainer.train(model, dtype, [device], *sets, str(folder))
+            trainer.save_checkpoint(model, folder / f"model_{last - 1}.ckpt")
+        keep(folder, last, trained_state(model))
+    except StageRefused:
+        logging.info("The validation errors rise too much: fine-tuning ends here")
     except NotFinite as error:
-        return _back_to_newest(model, folder, error)
-    trainer.save_checkpoint(model, folder / f"model_{last - 1}.ckpt")
-    return last
+        _keep_what_there_is(model, folder, error)
+    return max(read_stages(folder))
 
 
 def _restarted(moments: Mapping[str, Any] | None, rate: float) -> dict[str, Any] | None:
@@ -175,8 +193,8 @@ def _restarted(moments: Mapping[str, Any] | None, rate: float) -> dict[str, Any]
     return {**copy.deepcopy(dict(moments)), "param_groups": groups}
 
 
-def _back_to_newest(model: PET, folder: Path, error: Exception) -> int:
-    """Take the last weights that were fine."""
+def _keep_what_there_is(model: PET, folder: Path, error: Exception) -> None:
+    """Take the newest weights that were fine for the end of a stage."""
     newest = newest_checkpoint(folder)
     if newest is None:
         raise ValueError(
@@ -185,10 +203,10 @@ def _back_to_newest(model: PET, folder: Path, error: Exception) -> int:
     checkpoint = read_checkpoint(newest)
     _load(model, checkpoint)
     done = int(checkpoint["epoch"]) + 1
+    keep(folder, done, trained_state(model))
     logging.warning(
         f"{error}: fine-tuning ends here, and the weights after {done} epochs are taken"
     )
-    return done
 
 
 def _load(model: PET, checkpoint: Checkpoint) -> None:

@@ -34,12 +34,12 @@ from .datasets import (
     unlabelled_systems,
 )
 from .errors import Table, errors, errors_of_candidate
-from .guard import CURVE, STEPS, Choice, choose
+from .guard import STEPS, Choice, choose, objection
 from .held_out import engine_of, read_labelled
 from .options import FinetuneOptions
+from .stages import Way, read_stages
 from .teacher import Teacher
-from .training import check_batches, train, trainer_hypers
-from .weights import State
+from .training import Stage, check_batches, train, trainer_hypers
 
 
 JUDGE = GroupPoints("T")
@@ -134,15 +134,18 @@ class Work:
         start = weights.trained_state(self.model)
         if self.options.hypers["method"] == "heads":
             weights.freeze_all_but_heads(self.model)
+        stages = Stage(
+            self.options.hypers["weight"],
+            lambda: self._accepted(data, before),
+            self.moments,
+        )
         self.epochs = self._timed(
-            "training", lambda: self._train(train_sets, held_out, folder)
+            "training", lambda: self._train(train_sets, held_out, folder, stages)
         )
         self.model.requires_grad_(True).eval()
-        end = weights.trained_state(self.model)
-
-        choice = self._timed("validation", lambda: self._choose(data, before, start, end))
-        state = weights.between(start, end, choice.after.share)
-        weights.set_parameters(self.model, state)
+        way = Way(start, read_stages(folder), self.hypers["num_epochs"])
+        choice = self._timed("validation", lambda: self._choose(data, before, way))
+        weights.set_parameters(self.model, way.at(choice.after.share))
         if choice.chosen is not None:
             self._spectra(data, "after")
         return choice
@@ -185,19 +188,23 @@ class Work:
         with progress(len(data), "validation before", "structure", not self.show) as bar:
             return self._errors(data, bar.update)
 
-    def _choose(
-        self, data: list[LabelledStructure], before: Table, start: State, end: State
-    ) -> Choice:
+    def _accepted(self, data: list[LabelledStructure], before: Table) -> bool:
+        """Whether the guard accepts the model as it is, at the end of a stage."""
+        most = self.options.hypers["max_rmse_increase"]
+        now = self._errors(data, lambda: None, errors_of_candidate)
+        return not objection(before, now, most)
+
+    def _choose(self, data: list[LabelledStructure], before: Table, way: Way) -> Choice:
         """Let the guard decide."""
-        total = len(data) * (len(CURVE) + STEPS)
+        total = len(data) * (len(way.marks) + STEPS)
         with progress(total, "validation after", "structure", not self.show) as bar:
 
             def measure(share: float) -> Table:
-                weights.set_parameters(self.model, weights.between(start, end, share))
+                weights.set_parameters(self.model, way.at(share))
                 return self._errors(data, bar.update, errors_of_candidate)
 
             most = self.options.hypers["max_rmse_increase"]
-            choice = choose(before, measure, most)
+            choice = choose(before, way.marks, measure, most)
             bar.update(total - bar.n)
         return choice
 
@@ -222,11 +229,13 @@ class Work:
         table = output_spectra(engine, chosen, engine.blocks, grid, self.memory)
         self.spectra.append(table.assign(state=self.state, when=when))
 
-    def _train(self, train_sets: list[Any], held_out: list[Any], folder: Path) -> int:
+    def _train(
+        self, train_sets: list[Any], held_out: list[Any], folder: Path, stages: Stage
+    ) -> int:
         seed = self.options.sections.seed
         return train(
             self.model, self.hypers, train_sets, held_out, folder, self.device, seed,
-            self.moments,
+            stages,
         )  # fmt: skip
 
     def _timed(self, name: str, action: Callable[[], Any]) -> Any:

@@ -66,7 +66,9 @@ class SymmetryTrainer(PETTrainer):
         try:
             with (
                 Monitor(model, val_datasets, checkpoint_dir, start, last, options),
-                penalty.penalised(self, self.symmetry_penalty),
+                penalty.penalised(
+                    self, self.symmetry_penalty, self.make_schedule, self.epoch_begins
+                ),
             ):
                 super().train(
                     model, dtype, devices, train_datasets, val_datasets, checkpoint_dir
@@ -83,6 +85,23 @@ class SymmetryTrainer(PETTrainer):
                 if fault is not None:
                     raise ValueError(f"In the {name} set, {fault}.") from error
             raise
+
+    def make_schedule(
+        self, options: penalty.PenaltyHypers, num_epochs: int, epoch: int
+    ) -> penalty.Schedule:
+        """Say when the penalty acts, and how much; there for those who inherit.
+
+        :param options: of the penalty
+        :param num_epochs: of the whole training
+        :param epoch: the first one that is trained now
+        """
+        return penalty.Schedule(options, num_epochs, epoch)
+
+    def epoch_begins(self, epoch: int) -> None:
+        """Told when an epoch with the penalty begins; there for those who inherit.
+
+        :param epoch: from 0
+        """
 
     @classmethod
     def load_checkpoint(

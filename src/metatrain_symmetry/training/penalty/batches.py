@@ -80,20 +80,18 @@ class ThinnedLoader(DataLoader):
 class Switch:
     """Told every epoch by metatrain, as samplers of several processes are.
 
-    :param first: epoch at whose beginning something is done
-    :param action: what
+    :param begins: called with the number of an epoch, from 0, when it begins
     """
 
-    def __init__(self, first: int, action: Callable[[], None]) -> None:
-        self.first, self.action = first, action
+    def __init__(self, begins: Callable[[int], None]) -> None:
+        self.begins = begins
 
     def set_epoch(self, epoch: int) -> None:
-        """Act if it is time to.
+        """Hand it on.
 
         :param epoch: that begins, from 0
         """
-        if epoch == self.first:
-            self.action()
+        self.begins(epoch)
 
 
 def thinned_loaders(

@@ -5,7 +5,7 @@ are what is replaced; ``tests/plugin/test_contacts.py`` looks for each of them.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -21,11 +21,19 @@ from .schedule import Schedule
 
 
 @contextmanager
-def penalised(trainer: pet.Trainer, options: PenaltyHypers | None) -> Iterator[None]:
+def penalised(
+    trainer: pet.Trainer,
+    options: PenaltyHypers | None,
+    make_schedule: Callable[[PenaltyHypers, int, int], Schedule] = Schedule,
+    begins: Callable[[int], None] = lambda epoch: None,
+) -> Iterator[None]:
     """Train with the penalty inside of this context.
 
     :param trainer: whose ``train`` is called
     :param options: of the penalty, None for metatrain's own training, bit by bit
+    :param make_schedule: takes options, epochs of the training and the first of them; says
+        how many copies, and how much
+    :param begins: called with the number of an epoch, from 0, when it begins
     :raises ValueError: if a batch is too small for the copies
     """
     if options is None:
@@ -33,16 +41,20 @@ def penalised(trainer: pet.Trainer, options: PenaltyHypers | None) -> Iterator[N
         return
     check_batch(options, trainer.hypers)
     start = 0 if trainer.epoch is None else trainer.epoch + 1
-    schedule = Schedule(options, trainer.hypers["num_epochs"], start)
+    schedule = make_schedule(options, trainer.hypers["num_epochs"], start)
     logging.info(schedule.describe())
-    # where copies are there from the start, no model was chosen without them
-    switch = Switch(schedule.first or -1, partial(_choose_anew, trainer))
     by_atoms = trainer.hypers.get("max_atoms_per_batch") is not None
     original = pet.build_train_dataloaders
 
+    def epoch_begins(epoch: int) -> None:
+        # where copies are there from the start, no model was chosen without them
+        if epoch == schedule.first > 0:
+            _choose_anew(trainer)
+        begins(epoch)
+
     def build(*arguments: Any, **named: Any) -> Any:
         found = original(*arguments, **named)
-        return thinned_loaders(found, by_atoms, schedule, switch)
+        return thinned_loaders(found, by_atoms, schedule, Switch(epoch_begins))
 
     with mock.patch.multiple(
         pet,
