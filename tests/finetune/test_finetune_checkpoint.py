@@ -180,7 +180,9 @@ def test_heads_alone(world):
 def test_a_guard_that_refuses(world, monkeypatch, caplog):
     caplog.set_level("INFO")
     monkeypatch.setattr(
-        work, "choose", lambda b, marks, measure, most: guard.choose(b, marks, measure, -0.5)
+        work,
+        "choose",
+        lambda b, marks, measure, most: guard.choose(b, marks, measure, -0.5),
     )
     found = call()
     assert not found.changed

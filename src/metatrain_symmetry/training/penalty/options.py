@@ -21,20 +21,20 @@ class PenaltyHypers(TypedDict):
     same terms and with the same weights: L = L_err + weight A².
     """
 
-    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 16.0
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0
     """Weight of the squared equivariance error against the squared error; 0 is plain
     augmentation with copies.
     """
-    copies: Annotated[int, Field(ge=2, strict=True)] = 4
+    copies: Annotated[int, Field(ge=2, strict=True)] = 2
     """Orientations of a structure in a batch, drawn anew each time. The batch size has to
     be as large.
     """
-    start: Annotated[float, Field(ge=0, le=1)] = 0.5
+    start: Annotated[float, Field(ge=0, le=1)] = 0.75
     """When the penalty begins, as a share of the epochs. Until then the training is
     metatrain's: copies cost accuracy while there is still much to learn. The last epoch
     always has the penalty.
     """
-    ramp: Annotated[float, Field(ge=0, le=1)] = 0.2
+    ramp: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of the epochs in which the weight rises linearly to its full value, which it
     has in the last epoch at the latest.
     """
