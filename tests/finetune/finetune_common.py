@@ -130,7 +130,8 @@ def targets():
 
 
 QUICK = {
-    "method": "full", "epochs": 2, "batch_size": 4, "teacher": 1.0, "report_structures": 0,
+    "method": "full", "epochs": 2, "batch_size": 4, "teacher": 1.0, "weight": 16.0,
+    "report_structures": 0,
 }  # fmt: skip
 
 

@@ -14,9 +14,9 @@ def weights(num_epochs, **options):
 
 
 def test_defaults():
-    found = weights(10)
-    assert found[0] == [0.0] * 5 + [5.0] + [10.0] * 4
-    assert found[1] == [1] * 5 + [4] * 5
+    found = weights(20)
+    assert found[0] == [0.0] * 15 + [5.0] + [10.0] * 4
+    assert found[1] == [1] * 15 + [2] * 5
 
 
 @pytest.mark.parametrize("num_epochs", range(1, 60))
