@@ -161,7 +161,7 @@ def test_candidates_that_are_not_finite(world, monkeypatch):
     def fail(*arguments):
         nonlocal count
         count += 1
-        if count == 1:
+        if count == 2:  # the middle comes first
             raise NotFiniteValues("target 'energy' is not finite")
         return measured(*arguments)
 
