@@ -88,8 +88,8 @@ def _workplace(job: Job, overwrite: bool, restart: bool) -> Iterator[Path]:
             "checkpoint that it was to write with -o"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RUN, identity)
     try:
+        write_json(folder / RUN, identity)
         yield folder
     except BaseException:
         if _checkpoints(folder):
@@ -183,11 +183,8 @@ def lines(found: "Finetuned") -> list[str]:
     if choice.chosen is None:
         return [*text, f"nothing to be gained: {choice.reason}, the weights stay"]
     share = choice.chosen.share
-    way = "the fine-tuned weights" if share == 1 else (
-        f"{100 * share:.0f} % of the way from the trained to the fine-tuned weights, "
-        "beyond which a validation error rises too much"
-    )  # fmt: skip
-    return [*text, f"chosen: {way}"]
+    where = "the end" if share == 1 else f"{100 * share:.0f} %"
+    return [*text, f"chosen: the weights at {where} of the fine-tuning"]
 
 
 def write_report(found: "Finetuned", folder: Path) -> None:

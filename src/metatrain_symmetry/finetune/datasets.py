@@ -1,6 +1,6 @@
 """Data sets as metatrain's trainer takes them, with labels, a teacher, or both."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ def labelled_sets(
     teacher: Teacher | None,
     share: float,
     progress: Progress = lambda: None,
+    targets: Collection[str] | None = None,
 ) -> list[Dataset]:
     """Structures of an options file.
 
@@ -36,6 +37,7 @@ def labelled_sets(
     :param teacher: for structures and targets without labels, and for its share; or None
     :param share: of the teacher in the targets
     :param progress: called after every structure that was taught
+    :param targets: of the model, None for all; others are left out
     :raises ValueError: if a label is infinite
     :return: one for each data set of the options file that has structures
     """
@@ -46,6 +48,10 @@ def labelled_sets(
             system, tensors = one.sample(index, length_unit)
             check_labels(tensors, f"structure {index} ({source.name} set)")
             row: dict[str, Any] = {**one.sample_fields(index), "system": system, **tensors}
+            for name in set(one.infos).difference(
+                one.infos if targets is None else targets
+            ):
+                del row[name]
             if teacher is not None:
                 label = _label(tensors, index)
                 row |= _taught(tensors, teacher.mean(system, index, label), share)

@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 from ..data.options_files import Source
 from ..data.splits import Sections
 from ..options import checked
-from ..purify.options import NonNegative, PurifyHypers, read_shared
+from ..purify.options import PurifyHypers, read_shared
 from ..training.options import SymmetryHypers, complete
 
 
@@ -47,15 +47,17 @@ class FinetuneHypers(TypedDict):
     weights. (``readout`` is the closed form, which has other options.)
     """
     epochs: Annotated[int, Field(ge=1)] | None = None
-    """Passes over the training set. ``null``: four fifths of those of the training, so that
-    with everything else it takes no longer than the training did.
+    """Epochs, each with as many evaluations as one of the training. ``null``: four fifths
+    of those of the training, so that with everything else it takes no longer than that did.
     """
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Peak of the learning rate, which rises for a twentieth of the epochs and falls to
-    zero as a cosine. ``null``: that of the training.
+    """Peak of the learning rate, which rises for a twentieth of every stage and then falls
+    to zero as a cosine. ``null``: that of the training.
     """
     batch_size: Annotated[int, Field(ge=2)] | None = None
-    """Evaluations in a batch. ``null``: that of the training."""
+    """Evaluations in a batch, also where the training has filled its batches by atoms.
+    ``null``: as in the training.
+    """
     weight: Annotated[list[Weight], Field(min_length=1), BeforeValidator(in_list)] = WEIGHTS
     """Weights of the squared equivariance error against the squared error, in stages of
     equal length; one number for one stage. After a stage that costs too much accuracy, no
@@ -71,7 +73,7 @@ class FinetuneHypers(TypedDict):
     """Structures without labels, used beside the training set: a section such as
     ``systems`` of a training set, with ``read_from``.
     """
-    max_rmse_increase: NonNegative = 0.01
+    max_rmse_increase: Weight = 0.01
     """Largest increase that is accepted of the orientation-averaged RMSE of any target or
     gradient on the validation set, as a share of it. All irreps of a target count together.
     """

@@ -87,11 +87,9 @@ class StageRefused(BaseException):
 class StagedTrainer(SymmetryTrainer):
     """A trainer that passes through stages and keeps the end of each in a file.
 
+    :meth:`stage` has to be called before ``train``.
+
     :param hypers: of :class:`~metatrain_symmetry.training.trainer.SymmetryTrainer`
-    :param weights: of the penalty, one for each stage
-    :param model: that is trained
-    :param folder: for the files
-    :param accepted: looks at the model at the end of a stage; false ends the training
     """
 
     def stage(
@@ -101,7 +99,14 @@ class StagedTrainer(SymmetryTrainer):
         folder: Path,
         accepted: Callable[[], bool],
     ) -> "StagedTrainer":
-        """Say what the stages are; returns the trainer itself."""
+        """Say what the stages are.
+
+        :param weights: of the penalty, one for each stage
+        :param model: that is trained
+        :param folder: for the files
+        :param accepted: looks at the model at the end of a stage; false ends the training
+        :return: the trainer itself
+        """
         self.weights, self.model, self.folder = weights, model, folder
         self.accepted = accepted
         return self

@@ -49,10 +49,12 @@ def trainer_hypers(trained: Mapping[str, Any], options: FinetuneHypers) -> dict[
     epochs = options["epochs"] or max(1, math.ceil(0.8 * trained["num_epochs"]))
     rate = options["learning_rate"] or trained["learning_rate"]
     batch = options["batch_size"] or trained["batch_size"]
+    atoms = None if options["batch_size"] else trained.get("max_atoms_per_batch")
     own = {
         "num_epochs": epochs,
         "learning_rate": rate,
         "batch_size": batch,
+        "max_atoms_per_batch": atoms,
         "checkpoint_interval": max(1, epochs // SNAPSHOTS),
         "log_interval": 1,
         # data are in memory, and starting processes takes longer than reading them
@@ -175,7 +177,7 @@ def _train(
             trainer.save_checkpoint(model, folder / f"model_{last - 1}.ckpt")
         keep(folder, last, trained_state(model))
     except StageRefused:
-        logging.info("The validation errors rise too much: fine-tuning ends here")
+        logging.info("Fine-tuning ends here")
     except NotFinite as error:
         _keep_what_there_is(model, folder, error)
     return max(read_stages(folder))
@@ -194,7 +196,10 @@ def _restarted(moments: Mapping[str, Any] | None, rate: float) -> dict[str, Any]
 
 
 def _keep_what_there_is(model: PET, folder: Path, error: Exception) -> None:
-    """Take the newest weights that were fine for the end of a stage."""
+    """Take the newest weights that are fine for the end of a stage.
+
+    The end of the last stage may be newer than the newest checkpoint.
+    """
     newest = newest_checkpoint(folder)
     if newest is None:
         raise ValueError(
@@ -203,7 +208,10 @@ def _keep_what_there_is(model: PET, folder: Path, error: Exception) -> None:
     checkpoint = read_checkpoint(newest)
     _load(model, checkpoint)
     done = int(checkpoint["epoch"]) + 1
-    keep(folder, done, trained_state(model))
+    last = max(read_stages(folder), default=0)
+    if last < done:
+        keep(folder, done, trained_state(model))
+    done = max(last, done)
     logging.warning(
         f"{error}: fine-tuning ends here, and the weights after {done} epochs are taken"
     )

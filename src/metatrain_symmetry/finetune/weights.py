@@ -44,7 +44,7 @@ def freeze_all_but_heads(model: PET) -> int:
     """Leave only heads and last layers trainable.
 
     :param model: is changed
-    :raises ValueError: if it has no heads of ours to know
+    :raises ValueError: if it has none
     :return: number of parameters that are trained
     """
     count = 0

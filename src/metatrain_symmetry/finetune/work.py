@@ -23,6 +23,7 @@ from ..progress import progress
 from ..purify.checkpoint import (
     build_model,
     distinct_states,
+    hypers_of_training,
 )
 from ..purify.spectra import output_spectra
 from . import weights
@@ -93,7 +94,7 @@ class Work:
         show: bool,
     ) -> "Work":
         """Look at everything that can be wrong before anything is done."""
-        trained = checkpoint.get("train_hypers")
+        trained = hypers_of_training(checkpoint)
         if not trained:
             raise ValueError(
                 "the checkpoint does not say how it was trained: give one that mtt train "
@@ -127,7 +128,7 @@ class Work:
                 "no validation structure has labels: the guard needs some to compare with"
             )
         train_sets = self._timed("teacher", self._train_sets)
-        held_out = labelled_sets(self.held_out_set, length_unit(self.model), None, 0)
+        held_out = self._labelled(self.held_out_set)
         before = self._timed("validation", lambda: self._before(data))
         _warn_of_blocks_without_labels(engine, before)
         self._spectra(data, "before")
@@ -163,7 +164,7 @@ class Work:
             {"purify.unlabelled": len(systems)} if systems else {}
         )
         check_batches(self.hypers, sizes)
-        found = labelled_sets(self.train_set, unit, None, 0)
+        found = self._labelled(self.train_set)
         lacking = missing or lacks_labels(found, self.model.dataset_info.targets)
         if not (own["teacher"] or systems or lacking):
             return found
@@ -178,10 +179,21 @@ class Work:
         with progress(total, "teacher", "structure", not self.show) as bar:
             if use is not None:
                 share = own["teacher"]
-                found = labelled_sets(self.train_set, unit, use, share, bar.update)
+                found = self._labelled(self.train_set, use, share, bar.update)
             if systems:
                 found.append(taught_set(systems, teacher, bar.update))
         return found
+
+    def _labelled(
+        self,
+        source: StructureSet,
+        teacher: Teacher | None = None,
+        share: float = 0.0,
+        done: Callable[[], object] = lambda: None,
+    ) -> list[Any]:
+        """Data sets with labels of the targets of the model."""
+        unit, targets = length_unit(self.model), self.model.dataset_info.targets
+        return labelled_sets(source, unit, teacher, share, done, targets)
 
     def _before(self, data: list[LabelledStructure]) -> Table:
         """Errors of the trained weights."""
@@ -192,7 +204,10 @@ class Work:
         """Whether the guard accepts the model as it is, at the end of a stage."""
         most = self.options.hypers["max_rmse_increase"]
         now = self._errors(data, lambda: None, errors_of_candidate)
-        return not objection(before, now, most)
+        why = objection(before, now, most)
+        if why:
+            logging.info(f"The end of this stage is not accepted: {why}")
+        return not why
 
     def _choose(self, data: list[LabelledStructure], before: Table, way: Way) -> Choice:
         """Let the guard decide."""

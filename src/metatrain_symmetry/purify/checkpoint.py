@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from metatomic.torch import ModelMetadata
 from metatrain.pet import PET
-from metatrain.utils.architectures import import_architecture
+from metatrain.utils.architectures import get_default_hypers, import_architecture
 from metatrain.utils.io import model_from_checkpoint
 from metatrain.utils.metadata import merge_metadata
 
@@ -40,6 +40,24 @@ def read_pet(path: str | Path) -> Checkpoint:
         checkpoint.setdefault("model_ckpt_version", 1)
         checkpoint = model.upgrade_checkpoint(checkpoint)
     return checkpoint
+
+
+def hypers_of_training(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Hyperparameters of the training, as the installed trainer takes them.
+
+    :param checkpoint: as read; left as it is
+    :raises ValueError: if metatrain cannot bring them to its version
+    :return: complete, with defaults for what is not there; empty if the checkpoint has none
+    """
+    if not checkpoint.get("train_hypers"):
+        return {}
+    name = checkpoint["architecture_name"]
+    trainer = import_architecture(name).__trainer__
+    part = {**checkpoint, "train_hypers": copy.deepcopy(checkpoint["train_hypers"])}
+    version = part.setdefault("trainer_ckpt_version", trainer.__checkpoint_version__)
+    if version != trainer.__checkpoint_version__:
+        part = trainer.upgrade_checkpoint(part)
+    return {**get_default_hypers(name)["training"], **part["train_hypers"]}
 
 
 def distinct_states(checkpoint: Checkpoint) -> dict[str, list[str]]:

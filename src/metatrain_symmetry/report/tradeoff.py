@@ -49,7 +49,7 @@ def _label_of_alpha(alpha: float) -> str:
 
 
 def _label_of_share(share: float) -> str:
-    return f"{100 * share:.0f} %" if (100 * share) % 25 == 0 else ""
+    return f"{100 * share:.0f} %"
 
 
 ALPHA = Along("alpha", "solutions along α", "trained readout", _label_of_alpha)
