@@ -48,13 +48,13 @@ def labelled_sets(
             system, tensors = one.sample(index, length_unit)
             check_labels(tensors, f"structure {index} ({source.name} set)")
             row: dict[str, Any] = {**one.sample_fields(index), "system": system, **tensors}
-            for name in set(one.infos).difference(
-                one.infos if targets is None else targets
-            ):
+            wanted = one.infos if targets is None else targets
+            for name in set(one.infos).difference(wanted):
                 del row[name]
             if teacher is not None:
-                label = _label(tensors, index)
-                row |= _taught(tensors, teacher.mean(system, index, label), share)
+                if share or _lacking(row, wanted):
+                    label = _label(tensors, index)
+                    row |= _taught(tensors, teacher.mean(system, index, label), share)
                 progress()
             rows.append(row)
         if rows:
@@ -70,17 +70,23 @@ def lacks_labels(sets: list[Dataset], targets: Iterable[str]) -> bool:
     :param sets: of :func:`labelled_sets`
     :param targets: names of the targets
     """
-    names = [name for name in targets if not is_stress(name)]
+    names = list(targets)
+    return any(_lacking(sample._asdict(), names) for one in sets for sample in one)
+
+
+def _lacking(row: Mapping[str, Any], targets: Iterable[str]) -> bool:
+    """Whether a structure has no label of a target, or of a gradient of it."""
     return any(
-        name not in sample._fields or _has_nan(sample[name])
-        for one in sets
-        for sample in one
-        for name in names
+        name not in row or _has_nan(row[name]) for name in targets if not is_stress(name)
     )
 
 
 def _has_nan(tensor: TensorMap) -> bool:
-    return any(bool(block.values.isnan().any()) for block in tensor.blocks())
+    for block in tensor.blocks():
+        gradients = [g for name, g in block.gradients() if name != "strain"]
+        if any(bool(one.values.isnan().any()) for one in (block, *gradients)):
+            return True
+    return False
 
 
 def unlabelled_systems(options: Mapping[str, Any], length_unit: str) -> list[System]:

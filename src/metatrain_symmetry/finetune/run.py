@@ -24,6 +24,15 @@ from .tables import accuracy_table, curve_table
 from .work import Work
 
 
+ANEW = dict.fromkeys(
+    (
+        "optimizer_state_dict", "scheduler_state_dict", "best_optimizer_state_dict",
+        "best_metric",
+    )
+)  # fmt: skip
+"""What a trainer knows of other weights: a restart begins it anew."""
+
+
 @dataclass
 class Finetuned:
     """What a fine-tuning found.
@@ -84,7 +93,7 @@ def finetune(
         if checkpoint.get(key) is not None
     }
     return Finetuned(
-        with_record({**checkpoint, **(changed if choice.chosen else {})}, summary),
+        with_record({**checkpoint, **(changed | ANEW if choice.chosen else {})}, summary),
         curve_table(choice, work.state, whole),
         accuracy,
         pd.concat(work.spectra, ignore_index=True) if work.spectra else pd.DataFrame(),

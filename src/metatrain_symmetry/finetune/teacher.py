@@ -48,9 +48,17 @@ class Teacher:
 
     :param model: left as it is
     :param device: where to evaluate
+    :raises ValueError: if the model needs more than a structure
     """
 
     def __init__(self, model: PET, device: torch.device) -> None:
+        inputs = list(model.requested_inputs())
+        if inputs:
+            raise ValueError(
+                f"the model needs {', '.join(inputs)} beside a structure, which cannot be "
+                "taught: give labels of all targets, and leave out purify.teacher and "
+                "purify.unlabelled"
+            )
         model = copy.deepcopy(model).to(device=device, dtype=torch.float64).eval()
         self.model, self.device = model, device
         self.targets = model.dataset_info.targets

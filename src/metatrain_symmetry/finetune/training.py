@@ -21,6 +21,9 @@ from .stages import StagedTrainer, StageRefused, keep, read_stages
 from .weights import trained_state
 
 
+REFUSED = "refused"
+"""File that says that no other stage is to begin."""
+
 SNAPSHOTS = 10
 """Checkpoints that are written while it is fine-tuned, evenly spaced."""
 
@@ -157,6 +160,8 @@ def _train(
     stages: Stage,
 ) -> int:
     """See :func:`train`."""
+    if (folder / REFUSED).exists():
+        return max(read_stages(folder))
     newest, last = newest_checkpoint(folder), hypers["num_epochs"]
     trainer = StagedTrainer(hypers)
     trainer.optimizer_state_dict = _restarted(stages.moments, hypers["learning_rate"])
@@ -178,6 +183,7 @@ def _train(
         keep(folder, last, trained_state(model))
     except StageRefused:
         logging.info("Fine-tuning ends here")
+        (folder / REFUSED).touch()
     except NotFinite as error:
         _keep_what_there_is(model, folder, error)
     return max(read_stages(folder))
@@ -203,7 +209,7 @@ def _keep_what_there_is(model: PET, folder: Path, error: Exception) -> None:
     newest = newest_checkpoint(folder)
     if newest is None:
         raise ValueError(
-            f"{error}, before any checkpoint: take a smaller purify.learning_rate"
+            f"{error} (purify.learning_rate), before any checkpoint was written"
         ) from error
     checkpoint = read_checkpoint(newest)
     _load(model, checkpoint)

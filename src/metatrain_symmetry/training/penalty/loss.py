@@ -42,7 +42,7 @@ class PenalisedLoss(LossAggregator):
         """
         loss = super().compute(predictions, targets, extra_data)
         if not torch.isfinite(loss):
-            raise NotFinite("the loss is not finite")
+            raise NotFinite("the loss is not finite: take a smaller learning_rate")
         rotations = rotations_of(extra_data, self.o3_lambda)
         if rotations is None:
             return loss
