@@ -52,7 +52,7 @@ def labelled_sets(
             for name in set(one.infos).difference(wanted):
                 del row[name]
             if teacher is not None:
-                if share or _lacking(row, wanted):
+                if share or _lacking(row, teacher.targets):
                     label = _label(tensors, index)
                     row |= _taught(tensors, teacher.mean(system, index, label), share)
                 progress()

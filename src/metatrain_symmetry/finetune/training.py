@@ -209,7 +209,8 @@ def _keep_what_there_is(model: PET, folder: Path, error: Exception) -> None:
     newest = newest_checkpoint(folder)
     if newest is None:
         raise ValueError(
-            f"{error} (purify.learning_rate), before any checkpoint was written"
+            "the loss was not finite before any checkpoint: take a smaller "
+            "purify.learning_rate"
         ) from error
     checkpoint = read_checkpoint(newest)
     _load(model, checkpoint)
@@ -219,7 +220,8 @@ def _keep_what_there_is(model: PET, folder: Path, error: Exception) -> None:
         keep(folder, done, trained_state(model))
     done = max(last, done)
     logging.warning(
-        f"{error}: fine-tuning ends here, and the weights after {done} epochs are taken"
+        f"the loss is not finite: fine-tuning ends here, and the weights after {done} "
+        "epochs are taken"
     )
 
 
