@@ -136,7 +136,8 @@ def check_pip(arguments):
 def check(command, parse):
     """Let a command be parsed by what would run it."""
     words = shlex.split(command, comments=True)
-    words = [word for word in words if "=" not in word.split("-")[0]] or words
+    while len(words) > 1 and "=" in words[0]:  # variables of the environment
+        words = words[1:]
     program, *arguments = words
     if program == "make":
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)

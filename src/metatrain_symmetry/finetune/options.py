@@ -52,7 +52,7 @@ class FinetuneHypers(TypedDict):
     """
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """Peak of the learning rate, which rises for a twentieth of every stage and then falls
-    to zero as a cosine. ``null``: that of the training.
+    to zero as a cosine. ``null``: half of that of the training.
     """
     batch_size: Annotated[int, Field(ge=2)] | None = None
     """Evaluations in a batch, also where the training has filled its batches by atoms.

@@ -158,10 +158,11 @@ def rate(step: int, marks: Sequence[int]) -> float:
     start = 0
     for end in marks:
         if step < end:
-            along = (step - start) / (end - start)
-            if along < WARMUP:
-                return (step - start) / max(1.0, WARMUP * (end - start))
-            return 0.5 * (1 + math.cos(math.pi * (along - WARMUP) / (1 - WARMUP)))
+            warm = int(WARMUP * (end - start))
+            if step - start < warm:
+                return (step - start) / warm
+            along = (step - start - warm) / (end - start - warm)
+            return 0.5 * (1 + math.cos(math.pi * along))
         start = end
     return 0.0
 

@@ -50,7 +50,7 @@ def trainer_hypers(trained: Mapping[str, Any], options: FinetuneHypers) -> dict[
     :return: of :class:`~metatrain_symmetry.training.trainer.SymmetryTrainer`
     """
     epochs = options["epochs"] or max(1, math.ceil(0.8 * trained["num_epochs"]))
-    rate = options["learning_rate"] or trained["learning_rate"]
+    rate = options["learning_rate"] or trained["learning_rate"] / 2
     batch = options["batch_size"] or trained["batch_size"]
     atoms = None if options["batch_size"] else trained.get("max_atoms_per_batch")
     own = {
