@@ -34,7 +34,7 @@ def in_list(given: Any) -> Any:
 
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-WEIGHTS = [4.0, 16.0]
+WEIGHTS = [4.0, 8.0]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
