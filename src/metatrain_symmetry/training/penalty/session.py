@@ -47,8 +47,7 @@ def penalised(
     original = pet.build_train_dataloaders
 
     def epoch_begins(epoch: int) -> None:
-        # where copies are there from the start, no model was chosen without them
-        if epoch == schedule.first > 0:
+        if epoch == schedule.first:
             _choose_anew(trainer)
         begins(epoch)
 
@@ -67,7 +66,9 @@ def penalised(
 
 def _choose_anew(trainer: pet.Trainer) -> None:
     """Forget the best model so far: it was not penalised."""
-    logging.info(
-        "The symmetry penalty begins: the best model is chosen among the epochs from now on"
-    )
+    if trainer.best_metric not in (None, float("inf")):
+        logging.info(
+            "The symmetry penalty begins: the best model is chosen among the epochs from "
+            "now on"
+        )
     trainer.best_metric = float("inf")
