@@ -27,7 +27,7 @@ from metatrain_symmetry.finetune.datasets import labelled_sets
 from metatrain_symmetry.finetune.held_out import engine_of, read_labelled
 from metatrain_symmetry.finetune.options import FinetuneHypers, read_options
 from metatrain_symmetry.finetune.run import Finetuned
-from metatrain_symmetry.finetune.training import Stage, newest_checkpoint, train
+from metatrain_symmetry.finetune.training import StagePlan, newest_checkpoint, train
 from metatrain_symmetry.finetune.work import Work
 from metatrain_symmetry.models.live_or_exported import length_unit
 from metatrain_symmetry.purify.checkpoint import build_model, distinct_states, read_pet
@@ -271,7 +271,7 @@ class Study:
         own = labelled_sets(work.train_set, unit, None, 0)
         held_out = labelled_sets(work.held_out_set, unit, None, 0)
         copied, seed = copy.deepcopy(hypers), read.sections.seed
-        stage = Stage([0.0], lambda: True, work.moments)
+        stage = StagePlan([0.0], lambda: True, work.moments)
         epochs = train(work.model, copied, own, held_out, folder, where, seed, stage)
         written = newest_checkpoint(folder)
         assert written is not None

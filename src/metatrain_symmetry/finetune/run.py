@@ -38,8 +38,7 @@ class Finetuned:
     """What a fine-tuning found.
 
     :param checkpoint: with the chosen weights and a record of what was done
-    :param curve: held-out errors along the way from the trained to the fine-tuned weights,
-        see :mod:`.tables`
+    :param curve: held-out errors along the fine-tuning, see :mod:`.tables`
     :param accuracy: errors before and after, likewise
     :param characters: spectra of the outputs, columns ``state``, ``when`` and those of a
         report's ``characters``

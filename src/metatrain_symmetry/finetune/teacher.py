@@ -23,7 +23,8 @@ from metatrain.utils.neighbor_lists import (
 from ..groups.design import GroupPoints
 from ..groups.frames import random_frame
 from ..models.sweep import CPU_SIZE, GPU_SIZE
-from .tensors import detached, mean_of_copies
+from ..models.tensor_maps import detached
+from .tensors import mean_of_copies
 
 
 Means = dict[str, TensorMap]

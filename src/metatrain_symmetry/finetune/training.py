@@ -29,7 +29,7 @@ SNAPSHOTS = 10
 
 
 @dataclass(frozen=True)
-class Stage:
+class StagePlan:
     """What is done in which order.
 
     :param weights: of the penalty, one for each stage
@@ -114,7 +114,7 @@ def train(
     folder: Path,
     device: torch.device,
     seed: int,
-    stages: Stage,
+    stages: StagePlan,
 ) -> int:
     """Fine-tune a model, from the newest checkpoint in the folder if there is one.
 
@@ -157,7 +157,7 @@ def _train(
     sets: tuple[list[Any], list[Any]],
     folder: Path,
     device: torch.device,
-    stages: Stage,
+    stages: StagePlan,
 ) -> int:
     """See :func:`train`."""
     if (folder / REFUSED).exists():
@@ -193,7 +193,7 @@ def _restarted(moments: Mapping[str, Any] | None, rate: float) -> dict[str, Any]
     """State of an optimizer that begins with another learning rate.
 
     Without the moments of the training, Adam's first steps are of full size in every
-    parameter, which throws a trained model out of its minimum.
+    parameter.
     """
     if moments is None:
         return None

@@ -40,7 +40,7 @@ from .held_out import engine_of, read_labelled
 from .options import FinetuneOptions
 from .stages import Way, read_stages
 from .teacher import Teacher
-from .training import Stage, check_batches, train, trainer_hypers
+from .training import StagePlan, check_batches, train, trainer_hypers
 
 
 JUDGE = GroupPoints("T")
@@ -135,7 +135,7 @@ class Work:
         start = weights.trained_state(self.model)
         if self.options.hypers["method"] == "heads":
             weights.freeze_all_but_heads(self.model)
-        stages = Stage(
+        stages = StagePlan(
             self.options.hypers["weight"],
             lambda: self._accepted(data, before),
             self.moments,
@@ -245,7 +245,7 @@ class Work:
         self.spectra.append(table.assign(state=self.state, when=when))
 
     def _train(
-        self, train_sets: list[Any], held_out: list[Any], folder: Path, stages: Stage
+        self, train_sets: list[Any], held_out: list[Any], folder: Path, stages: StagePlan
     ) -> int:
         seed = self.options.sections.seed
         return train(

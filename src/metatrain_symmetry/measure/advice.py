@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..groups import Irrep
 
 
-MEASURED = "A of the two models of the benchmark fell by a factor of 1.1 to 2.8"
+MEASURED = "A of the two models of its benchmark fell by factors of 1.02 to 2.8"
 """What fine-tuning has brought in ``benchmarks/polish.py``."""
 
 

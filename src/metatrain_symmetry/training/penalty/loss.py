@@ -3,11 +3,12 @@
 from typing import Any
 
 import torch
-from metatensor.torch import TensorBlock, TensorMap
+from metatensor.torch import TensorMap
 from metatomic.torch.o3 import O3Transformations
 from metatrain.utils.augmentation import _max_angular_momentum
 from metatrain.utils.loss import LossAggregator
 
+from ...models.tensor_maps import detached, with_values
 from .copies import Tensors, rotations_of
 from .errors import NotFinite
 from .schedule import Schedule
@@ -61,21 +62,15 @@ def centre(tensor: TensorMap, rotations: O3Transformations, count: int) -> Tenso
     :return: of the same shape, without a graph: a mean does not change the squared
         deviation from it to first order
     """
-    back = rotations.inverse_transform_tensormap(_detached(tensor))
+    back = rotations.inverse_transform_tensormap(detached(tensor))
     blocks = []
     for block in back.blocks():
         system = block.samples.column("system")
-        values = _means(block.values, system, count)
-        new = TensorBlock(values, block.samples, block.components, block.properties)
+        new = with_values(block, _means(block.values, system, count))
         for name, gradient in block.gradients():
             parents = system[gradient.samples.column("sample").to(torch.long)]
             means = _means(gradient.values, parents, count)
-            new.add_gradient(
-                name,
-                TensorBlock(
-                    means, gradient.samples, gradient.components, gradient.properties
-                ),
-            )
+            new.add_gradient(name, with_values(gradient, means))
         blocks.append(new)
     return rotations.transform_tensormap(TensorMap(back.keys, blocks))
 
@@ -90,23 +85,3 @@ def _means(values: torch.Tensor, system: torch.Tensor, count: int) -> torch.Tens
     first = rows - starts[system] + starts[system - system % count]
     sums = torch.zeros_like(values).index_add_(0, first, values)
     return sums[first] / count
-
-
-def _detached(tensor: TensorMap) -> TensorMap:
-    blocks = []
-    for block in tensor.blocks():
-        new = TensorBlock(
-            block.values.detach(), block.samples, block.components, block.properties
-        )
-        for name, gradient in block.gradients():
-            new.add_gradient(
-                name,
-                TensorBlock(
-                    gradient.values.detach(),
-                    gradient.samples,
-                    gradient.components,
-                    gradient.properties,
-                ),
-            )
-        blocks.append(new)
-    return TensorMap(tensor.keys, blocks)
