@@ -93,7 +93,8 @@ def _averages(
     draws = Rotation.random(FRAMES, rng=np.random.default_rng(number)).as_matrix()
     means: dict[Block, list[torch.Tensor]] = {block: [] for block in blocks}
     for h in (s * torch.from_numpy(draw) for draw in draws for s in (1, -1)):
-        matrices, parts = group @ h, {block: [] for block in blocks}  # type: ignore[var-annotated]
+        matrices = group @ h
+        parts: dict[Block, list[torch.Tensor]] = {block: [] for block in blocks}
         for _, values in sweep(engine, one.structure, matrices, blocks, [], MEMORY):
             for block, part in values.targets.items():
                 parts[block].append(part.detach().cpu().to(torch.float64))
