@@ -271,7 +271,7 @@ class Study:
         own = labelled_sets(work.train_set, unit, None, 0)
         held_out = labelled_sets(work.held_out_set, unit, None, 0)
         copied, seed = copy.deepcopy(hypers), read.sections.seed
-        stage = StagePlan([0.0], lambda: True, work.moments)
+        stage = StagePlan([0.0], lambda: (), work.moments)
         epochs = train(work.model, copied, own, held_out, folder, where, seed, stage)
         written = newest_checkpoint(folder)
         assert written is not None

@@ -161,6 +161,20 @@ def objection(before: Table, after: Table, max_increase: float) -> str:
     return ""
 
 
+def losing(before: Table, after: Table) -> list[str]:
+    """Targets and gradients whose RMSE rose.
+
+    :param before: errors of the trained weights
+    :param after: of the candidate
+    """
+    first, last = by_target(before), by_target(after)
+    return [
+        what
+        for what, old in first.items()
+        if what in last and _ratios(old, last[what])["RMSE"] > 1
+    ]
+
+
 def _ratios(old: Errors, new: Errors) -> dict[str, float]:
     """RMSE and A, after over before; what is rounding may rise."""
     floor = 1e-6 * max(old.norm, old.norm_targets, 1e-300)

@@ -7,7 +7,7 @@ from ..data.labelled import LabelledStructure, labelled
 from ..data.splits import StructureSet
 from ..data.systems import read_systems
 from ..models import PETEngine, open_engine
-from ..models.engine import Engine
+from ..models.engine import Block, Engine
 from ..models.live_or_exported import length_unit
 
 
@@ -56,4 +56,16 @@ def read_labelled(engine: PETEngine, source: StructureSet) -> list[LabelledStruc
             bare = labelled(exact, exact.prepare(given.system, given.name), known)
             prepared = engine.prepare(given.system, given.name)
             found.append(LabelledStructure(prepared, bare_targets=bare.bare_targets))
+    return found
+
+
+def term_of_loss(engine: PETEngine) -> dict[Block, str]:
+    """How metatrain's loss calls the term of a block: its key in ``LossAggregator.losses``.
+
+    :param engine: of the model
+    :return: such as ``energy``, and ``energy_grad_positions`` for its forces
+    """
+    found = {block: block.target for block in engine.blocks}
+    for block, (target, kind) in engine.generic.gradient_kinds.items():
+        found[block] = f"{target}_grad_{kind}"
     return found

@@ -1,12 +1,14 @@
 """The stages of a fine-tuning: one weight of the penalty after the other.
 
 With every weight, accuracy and symmetry balance elsewhere. Each stage begins with a warm-up
-and ends at a learning rate of zero, so that its end is a model like that of a training. The
-guard chooses among these ends and the straight lines between them.
+and ends at a learning rate of zero, so that its end is a model like that of a training.
+Labels of targets that have lost accuracy there count more in the stages that follow. The
+guard chooses among the ends and the straight lines between them.
 """
 
+import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,7 @@ import torch
 from metatrain.pet import PET
 from torch.optim.lr_scheduler import LambdaLR
 
-from ..io import recover, replacing
+from ..io import recover, replacing, write_json
 from ..training.penalty import PenaltyHypers, Schedule
 from ..training.trainer import SymmetryTrainer
 from .weights import State, between, trained_state
@@ -26,6 +28,9 @@ from .weights import State, between, trained_state
 
 WARMUP = 0.05
 """Share of a stage in which the learning rate rises."""
+
+EMPHASIS = 2.0
+"""Factor by which the labels of what has lost accuracy count more in the next stage."""
 
 
 def ends(num_epochs: int, count: int) -> list[int]:
@@ -77,13 +82,6 @@ class Stages(Schedule):
         return ends(self.num_epochs, len(self.weights))
 
 
-class StageRefused(BaseException):
-    """The guard does not accept the end of a stage: there is nothing to go on for.
-
-    No error: what looks for the cause of errors of a training lets it pass.
-    """
-
-
 class StagedTrainer(SymmetryTrainer):
     """A trainer that passes through stages and keeps the end of each in a file.
 
@@ -97,42 +95,47 @@ class StagedTrainer(SymmetryTrainer):
         weights: Sequence[float],
         model: PET,
         folder: Path,
-        accepted: Callable[[], bool],
+        losing: Callable[[], Collection[str]],
     ) -> "StagedTrainer":
         """Say what the stages are.
 
         :param weights: of the penalty, one for each stage
         :param model: that is trained
         :param folder: for the files
-        :param accepted: looks at the model at the end of a stage; false ends the training
+        :param losing: looks at the model at the end of a stage; terms of the loss whose
+            labels are to count more from then on
         :return: the trainer itself
         """
         self.weights, self.model, self.folder = weights, model, folder
-        self.accepted = accepted
+        self.losing = losing
+        self.emphasis: dict[str, float] = {}
         return self
 
     def make_schedule(
         self, options: PenaltyHypers, num_epochs: int, epoch: int
     ) -> Schedule:
         """Weights of the stages."""
-        return Stages(options, num_epochs, epoch, self.weights)
+        self.emphasis.update(read_emphasis(self.folder, epoch))
+        return Stages(options, num_epochs, epoch, self.emphasis, self.weights)
 
     def epoch_begins(self, epoch: int) -> None:
         """Keep the end of a stage, and have it looked at.
 
         :param epoch: that begins, which is the number of those that are completed
-        :raises StageRefused: if it is not accepted
         """
-        if epoch not in ends(self.hypers["num_epochs"], len(self.weights)):
+        last = self.hypers["num_epochs"]
+        if epoch == last or epoch not in ends(last, len(self.weights)):
             return
         keep(self.folder, epoch, trained_state(self.model))
+        place = self.folder / f"emphasis_{epoch}.json"
+        if place.is_file():  # looked at before an interruption
+            return
         training = self.model.training
         self.model.eval()
-        try:
-            if not self.accepted():
-                raise StageRefused
-        finally:
-            self.model.train(training)
+        for term in self.losing():
+            self.emphasis[term] = EMPHASIS * self.emphasis.get(term, 1.0)
+        self.model.train(training)
+        write_json(place, self.emphasis)
 
     @contextmanager
     def rates(self) -> Iterator[None]:
@@ -188,6 +191,18 @@ def read_stages(folder: Path) -> dict[int, State]:
     """
     found = {int(p.stem.split("_")[1]): p for p in folder.glob("stage_*.pt")}
     return {n: torch.load(found[n], map_location="cpu") for n in sorted(found)}
+
+
+def read_emphasis(folder: Path, epoch: int) -> dict[str, float]:
+    """Factors that hold in an epoch, from the end of the last stage before it.
+
+    :param folder: of a fine-tuning
+    :param epoch: from 0
+    :return: by term of the loss, none in the first stage
+    """
+    found = {int(p.stem.split("_")[1]): p for p in folder.glob("emphasis_*.json")}
+    passed = [end for end in found if end <= epoch]
+    return json.loads(found[max(passed)].read_text()) if passed else {}
 
 
 class Way:

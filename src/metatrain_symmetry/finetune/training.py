@@ -3,7 +3,7 @@
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,9 @@ from metatrain.utils.io import model_from_checkpoint
 from ..models.checkpoints import Checkpoint, read_checkpoint
 from ..training.penalty.errors import NotFinite
 from .options import FinetuneHypers
-from .stages import StagedTrainer, StageRefused, keep, read_stages
+from .stages import StagedTrainer, keep, read_stages
 from .weights import trained_state
 
-
-REFUSED = "refused"
-"""File that says that no other stage is to begin."""
 
 SNAPSHOTS = 10
 """Checkpoints that are written while it is fine-tuned, evenly spaced."""
@@ -33,12 +30,13 @@ class StagePlan:
     """What is done in which order.
 
     :param weights: of the penalty, one for each stage
-    :param accepted: looks at the model at the end of a stage; false ends the training
+    :param losing: looks at the model at the end of a stage; terms of the loss whose labels
+        are to count more from then on
     :param moments: state of the optimizer at the end of the training, None for a new one
     """
 
     weights: Sequence[float]
-    accepted: Callable[[], bool]
+    losing: Callable[[], Collection[str]]
     moments: Mapping[str, Any] | None = None
 
 
@@ -160,8 +158,6 @@ def _train(
     stages: StagePlan,
 ) -> int:
     """See :func:`train`."""
-    if (folder / REFUSED).exists():
-        return max(read_stages(folder))
     newest, last = newest_checkpoint(folder), hypers["num_epochs"]
     trainer = StagedTrainer(hypers)
     trainer.optimizer_state_dict = _restarted(stages.moments, hypers["learning_rate"])
@@ -172,7 +168,7 @@ def _train(
         trainer = StagedTrainer.load_checkpoint(checkpoint, hypers, "restart")
         done = int(trainer.epoch or 0) + 1
         logging.info(f"Fine-tuning goes on after {done} epochs")
-    trainer.stage(stages.weights, model, folder, stages.accepted)
+    trainer.stage(stages.weights, model, folder, stages.losing)
     dtype = next(model.backend.parameters()).dtype
     model.train()
     try:
@@ -181,9 +177,6 @@ def _train(
                 trainer.train(model, dtype, [device], *sets, str(folder))
             trainer.save_checkpoint(model, folder / f"model_{last - 1}.ckpt")
         keep(folder, last, trained_state(model))
-    except StageRefused:
-        logging.info("Fine-tuning ends here")
-        (folder / REFUSED).touch()
     except NotFinite as error:
         _keep_what_there_is(model, folder, error)
     return max(read_stages(folder))

@@ -35,10 +35,10 @@ from .datasets import (
     unlabelled_systems,
 )
 from .errors import Table, errors, errors_of_candidate
-from .guard import STEPS, Choice, choose, objection
-from .held_out import engine_of, read_labelled
+from .guard import STEPS, Choice, choose, losing
+from .held_out import engine_of, read_labelled, term_of_loss
 from .options import FinetuneOptions
-from .stages import Way, read_stages
+from .stages import EMPHASIS, Way, read_stages
 from .teacher import Teacher
 from .training import StagePlan, check_batches, train, trainer_hypers
 
@@ -137,7 +137,7 @@ class Work:
             weights.freeze_all_but_heads(self.model)
         stages = StagePlan(
             self.options.hypers["weight"],
-            lambda: self._accepted(data, before),
+            lambda: self._losing(data, before),
             self.moments,
         )
         self.epochs = self._timed(
@@ -200,14 +200,16 @@ class Work:
         with progress(len(data), "validation before", "structure", not self.show) as bar:
             return self._errors(data, bar.update)
 
-    def _accepted(self, data: list[LabelledStructure], before: Table) -> bool:
-        """Whether the guard accepts the model as it is, at the end of a stage."""
-        most = self.options.hypers["max_rmse_increase"]
-        now = self._errors(data, lambda: None, errors_of_candidate)
-        why = objection(before, now, most)
-        if why:
-            logging.info(f"The end of this stage is not accepted: {why}")
-        return not why
+    def _losing(self, data: list[LabelledStructure], before: Table) -> list[str]:
+        """Terms of the loss that have lost accuracy, at the end of a stage."""
+        targets = losing(before, self._errors(data, lambda: None, errors_of_candidate))
+        if targets:
+            logging.info(
+                f"The RMSE of {', '.join(targets)} has risen in this stage: labels of it "
+                f"count {EMPHASIS:g} times as much from now on"
+            )
+        terms = term_of_loss(engine_of(self.model))
+        return sorted({terms[block] for block in before if block.target in targets})
 
     def _choose(self, data: list[LabelledStructure], before: Table, way: Way) -> Choice:
         """Let the guard decide."""

@@ -1,5 +1,6 @@
 """The loss with the penalty: L = L_err + weight Var, of predictions rotated back."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -50,7 +51,20 @@ class PenalisedLoss(LossAggregator):
         count, weight = self.schedule.options["copies"], self.schedule.weight
         centres = {name: centre(one, rotations, count) for name, one in predictions.items()}
         variance = super().compute(predictions, centres, extra_data) * count / (count - 1)
-        return loss + weight * variance
+        more = {name: factor - 1 for name, factor in self.schedule.emphasis.items()}
+        return loss + self._terms(more, predictions, targets) + weight * variance
+
+    def _terms(
+        self, factors: Mapping[str, float], predictions: Tensors, targets: Tensors
+    ) -> torch.Tensor | float:
+        """Some terms of metatrain's loss, times a factor each."""
+        return sum(
+            factor
+            * self.losses[name].weight
+            * self.losses[name].compute(predictions, targets)
+            for name, factor in factors.items()
+            if self.losses[name].target in predictions
+        )
 
 
 def centre(tensor: TensorMap, rotations: O3Transformations, count: int) -> TensorMap:

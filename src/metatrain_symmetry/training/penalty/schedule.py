@@ -1,6 +1,6 @@
 """What holds in which epoch: copies of each structure, weight of the penalty."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .options import PenaltyHypers
 
@@ -12,11 +12,15 @@ class Schedule:
     :param options: of the penalty
     :param num_epochs: of the whole training
     :param epoch: the current one, from 0
+    :param emphasis: factors by which labels count more than the training's loss says, by
+        the term of metatrain's loss, such as ``energy`` and ``energy_grad_positions``; 1
+        where there is none
     """
 
     options: PenaltyHypers
     num_epochs: int
     epoch: int
+    emphasis: dict[str, float] = field(default_factory=dict)
 
     @property
     def first(self) -> int:
