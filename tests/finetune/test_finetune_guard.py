@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metatrain_symmetry.finetune.errors import Errors
-from metatrain_symmetry.finetune.guard import STEPS, choose, gain, objection
+from metatrain_symmetry.finetune.guard import STEPS, choose, gain, losing, objection
 from metatrain_symmetry.groups import Irrep
 from metatrain_symmetry.models.engine import Block
 
@@ -48,6 +48,18 @@ def test_the_end_where_all_of_it_is_accepted():
     assert choice.chosen is not None
     assert choice.chosen.share == 1
     assert len(choice.curve) == len(CURVE)
+
+
+def test_what_has_lost_accuracy():
+    assert losing(BEFORE, BEFORE) == []
+    assert losing(BEFORE, {ENERGY: one(0.1, 1.9), FORCE: one(9.0, 2.0)}) == []
+    assert losing(BEFORE, {ENERGY: one(0.1, 2.1), FORCE: one(0.1, 1.0)}) == ["energy"]
+    # one irrep of a target may gain what another loses
+    traceless = Block("energy", Irrep(2), "system", "eV")
+    before = {**BEFORE, traceless: one(1.0, 2.0)}
+    assert losing(before, {**before, ENERGY: one(1.0, 2.5)}) == ["energy"]
+    better = {**before, ENERGY: one(1.0, 2.5), traceless: one(1.0, 1.0)}
+    assert losing(before, better) == []
 
 
 def test_nothing_is_accepted():

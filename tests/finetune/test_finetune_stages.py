@@ -4,9 +4,21 @@ import math
 
 import pytest
 import torch
+from finetune_common import checkpoint_of, tiny
+from metatrain.utils.loss import LossAggregator
 
+from metatrain_symmetry.finetune.held_out import engine_of, term_of_loss
 from metatrain_symmetry.finetune.options import complete_hypers
-from metatrain_symmetry.finetune.stages import Stages, Way, ends, keep, rate, read_stages
+from metatrain_symmetry.finetune.stages import (
+    StagedTrainer,
+    Stages,
+    Way,
+    ends,
+    keep,
+    rate,
+    read_emphasis,
+    read_stages,
+)
 from metatrain_symmetry.training.penalty import complete
 
 
@@ -20,7 +32,7 @@ def test_ends(num_epochs, count, expected):
 
 def test_each_stage_has_its_weight():
     options = complete({"weight": 16.0})
-    found = [Stages(options, 6, epoch, [2.0, 4.0, 16.0]) for epoch in range(6)]
+    found = [Stages(options, 6, epoch, weights=[2.0, 4.0, 16.0]) for epoch in range(6)]
     assert [one.weight for one in found] == [2, 2, 4, 4, 16, 16]
     assert {one.copies for one in found} == {2}
     assert (
@@ -30,7 +42,7 @@ def test_each_stage_has_its_weight():
 
 def test_fewer_epochs_than_stages():
     options = complete({"weight": 16.0})
-    assert Stages(options, 1, 0, [2.0, 4.0]).weight == 2.0
+    assert Stages(options, 1, 0, weights=[2.0, 4.0]).weight == 2.0
 
 
 def test_the_learning_rate_starts_anew_and_ends_at_zero():
@@ -77,3 +89,60 @@ def test_one_weight_is_a_list_of_one(given, expected):
 def test_weights_out_of_range(given):
     with pytest.raises(ValueError, match=r"purify\.weight"):
         complete_hypers({"method": "full", "weight": given})
+
+
+class Watched(StagedTrainer):
+    """Ends of stages, without a training."""
+
+    def __init__(self, folder, answers):
+        self.hypers = {"num_epochs": 9}
+        model = torch.nn.Linear(1, 1)
+        self.asked = 0
+        self.stage([1.0, 2.0, 4.0], model, folder, lambda: self.answer(answers))
+
+    def answer(self, answers):
+        self.asked += 1
+        assert not self.model.training
+        return answers[self.asked - 1]
+
+
+def test_what_loses_accuracy_counts_more_from_then_on(tmp_path):
+    trainer = Watched(tmp_path, [["energy"], ["energy", "force"]])
+    schedule = trainer.make_schedule(complete({}), 9, 0)
+    for epoch in range(10):
+        trainer.epoch_begins(epoch)
+        if epoch == 2:
+            assert schedule.emphasis == {}
+        if epoch in (3, 5):
+            assert schedule.emphasis == {"energy": 2.0}
+    assert schedule.emphasis == {"energy": 4.0, "force": 2.0}
+    assert trainer.asked == 2  # nobody needs to know after the last stage
+    assert trainer.model.training
+
+
+@pytest.mark.parametrize(
+    ("epoch", "expected"), [(2, {}), (3, {"energy": 2.0}), (8, {"energy": 4.0})]
+)
+def test_a_run_that_goes_on_knows_what_counts_more(tmp_path, epoch, expected):
+    first = Watched(tmp_path, [["energy"], ["energy"]])
+    for past in range(9):
+        first.epoch_begins(past)
+    second = Watched(tmp_path, [])
+    assert second.make_schedule(complete({}), 9, epoch).emphasis == expected
+    assert read_emphasis(tmp_path, epoch) == expected
+    second.epoch_begins(epoch)  # asks no second time where it asked already
+    assert second.asked == 0
+
+
+def test_terms_of_the_loss_are_those_of_metatrain():
+    model = tiny()
+    engine = engine_of(model)
+    found = term_of_loss(engine)
+    assert set(found) == set(engine.blocks)
+    config = checkpoint_of(model)["train_hypers"]["loss"]
+    losses = LossAggregator(model.dataset_info.targets, config).losses
+    assert set(found.values()) == set(losses)
+    kinds = {block.target: term for block, term in found.items()}
+    assert kinds["energy"] == "energy"
+    assert kinds["conservative_force"] == "energy_grad_positions"
+    assert kinds["conservative_stress"] == "energy_grad_strain"

@@ -186,6 +186,8 @@ def test_what_the_penalty_calls() -> None:
             f"{function.__qualname__} of metatrain changed its parameters: "
             f"training/penalty/{user} expects {parameters}, found {found}"
         )
+    terms = loss.LossAggregator({}, {})
+    assert terms.losses == {}, "training/penalty/loss.py and finetune/held_out.py read it"
     augmenter = augmentation.O3Augmenter({})
     assert augmenter._max_angular_momentum == 0, "training/penalty/copies.py reads it"
     assert inspect.getsource(loaders.CombinedDataLoader).count("iter(dl)") == 1, (

@@ -137,6 +137,34 @@ def test_closed_form_of_an_energy_and_its_gradients(rotations):
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    "emphasis", [{"target": 2.0}, {"target_grad_strain": 4.0, "target": 0.5}]
+)
+def test_closed_form_where_labels_count_more(rotations, emphasis):
+    config = {**term(SCALE), "gradients": {"strain": term(STRAIN_SCALE)}}
+    config["gradients"]["positions"] = term(FORCE_SCALE)
+    systems = np.arange(STRUCTURES * COPIES)
+    parts = {
+        "target": ("scalar", systems, SCALE),
+        "target_grad_positions": ("vector", COPY_OF_ROW, FORCE_SCALE),
+        "target_grad_strain": ("tensor", systems, STRAIN_SCALE),
+    }
+    labels, predictions, expected, plain = [], [], 0.0, 0.0
+    for seed, (name, (kind, rows, scale)) in enumerate(parts.items()):
+        one, other, deviations = drawn(kind, rotations, rows, seed)
+        labels.append(one)
+        predictions.append(other)
+        error, variance = moments(deviations, rows)
+        expected += scale * (emphasis.get(name, 1.0) * error + WEIGHT * variance)
+        plain += scale * error
+    loss = loss_of(energy_info(), config)
+    loss.schedule.emphasis.update(emphasis)
+    sets = of_energy(*predictions), of_energy(*labels)
+    assert loss(*sets, extra(rotations)).item() == pytest.approx(expected, rel=1e-12)
+    # without copies, as in validation, it is the loss of the training
+    assert loss(*sets).item() == pytest.approx(plain, rel=1e-12)
+
+
 def naive(kind, predictions, labels, rotations):
     """The same loss without any detached mean."""
     turns = np.stack([representation(kind, rotations[s]) for s in COPY_OF_ROW])

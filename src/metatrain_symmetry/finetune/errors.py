@@ -16,7 +16,7 @@ from ..groups.base import PointSet
 from ..groups.frames import random_frame
 from ..models.engine import Block, Engine
 from ..models.irrep_blocks import grows
-from ..models.sweep import NotFiniteValues, sweep
+from ..models.sweep import sweep
 
 
 @dataclass(frozen=True)
@@ -86,29 +86,14 @@ def errors(
     return {block: one.finish() for block, one in sums.items()}
 
 
-def errors_of_candidate(
-    engine: Engine,
-    data: Sequence[LabelledStructure],
-    points: PointSet,
-    whole: frozenset[str],
-    memory: int,
-    progress: Callable[[], object] = lambda: None,
-) -> Table:
-    """Evaluate weights that may be no good, as :func:`errors` does.
+def not_finite(engine: Engine) -> Table:
+    """What stands for the errors of weights whose predictions are not finite.
 
     :param engine: of the model
-    :param data: structures and targets without composition
-    :param points: finite group that rotates each structure
-    :param whole: per-structure targets that do not count per atom
-    :param memory: budget of one evaluation, in bytes
-    :param progress: called after every structure
-    :return: NaN for every block if a prediction is not finite
+    :return: NaN for every block
     """
-    try:
-        return errors(engine, data, points, whole, memory, progress)
-    except NotFiniteValues:
-        nan = float("nan")
-        return {block: Errors(nan, nan, nan, nan, 0, 0) for block in engine.blocks}
+    nan = float("nan")
+    return {block: Errors(nan, nan, nan, nan, 0, 0) for block in engine.blocks}
 
 
 def per_atom(block: Block, whole: frozenset[str]) -> bool:

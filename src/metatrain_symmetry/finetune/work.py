@@ -18,6 +18,7 @@ from ..groups.design import GroupPoints
 from ..models import PETEngine
 from ..models.checkpoints import Checkpoint
 from ..models.live_or_exported import length_unit
+from ..models.sweep import NotFiniteValues
 from ..models.units import normal_unit
 from ..progress import progress
 from ..purify.checkpoint import (
@@ -34,7 +35,7 @@ from .datasets import (
     taught_set,
     unlabelled_systems,
 )
-from .errors import Table, errors, errors_of_candidate
+from .errors import Table, errors, not_finite
 from .guard import STEPS, Choice, choose, losing
 from .held_out import engine_of, read_labelled, term_of_loss
 from .options import FinetuneOptions
@@ -202,7 +203,7 @@ class Work:
 
     def _losing(self, data: list[LabelledStructure], before: Table) -> list[str]:
         """Terms of the loss that have lost accuracy, at the end of a stage."""
-        targets = losing(before, self._errors(data, lambda: None, errors_of_candidate))
+        targets = losing(before, self._errors_of_candidate(data, lambda: None))
         if targets:
             logging.info(
                 f"The RMSE of {', '.join(targets)} has risen in this stage: labels of it "
@@ -218,21 +219,25 @@ class Work:
 
             def measure(share: float) -> Table:
                 weights.set_parameters(self.model, way.at(share))
-                return self._errors(data, bar.update, errors_of_candidate)
+                return self._errors_of_candidate(data, bar.update)
 
             most = self.options.hypers["max_rmse_increase"]
             choice = choose(before, way.marks, measure, most)
             bar.update(total - bar.n)
         return choice
 
-    def _errors(
-        self,
-        data: list[LabelledStructure],
-        done: Callable[[], object],
-        how: Callable[..., Table] = errors,
-    ) -> Table:
+    def _errors(self, data: list[LabelledStructure], done: Callable[[], object]) -> Table:
         engine = engine_of(self.model)
-        return how(engine, data, JUDGE, self.whole, self.memory, done)
+        return errors(engine, data, JUDGE, self.whole, self.memory, done)
+
+    def _errors_of_candidate(
+        self, data: list[LabelledStructure], done: Callable[[], object]
+    ) -> Table:
+        """Errors of weights that may be no good."""
+        try:
+            return self._errors(data, done)
+        except NotFiniteValues:
+            return not_finite(engine_of(self.model))
 
     def _spectra(self, data: list[LabelledStructure], when: str) -> None:
         """Spectra of the outputs on some validation structures."""
