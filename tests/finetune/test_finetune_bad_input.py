@@ -20,6 +20,7 @@ from finetune_common import (
 )
 
 from metatrain_symmetry import purify_checkpoint
+from metatrain_symmetry.api import finetune_checkpoint
 
 
 RAW = re.compile(
@@ -139,8 +140,9 @@ def test_checkpoints(world, model, words):
     refused(world, words, model, options(), "out.ckpt")
 
 
-def test_several_processes(world, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
+@pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", "2"), ("SLURM_PROCID", "1")])
+def test_several_processes(world, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
     refused(world, "in one process for now", "model.ckpt", options(), "out.ckpt")
 
 
@@ -157,3 +159,30 @@ def test_a_folder_that_is_not_ours(world):
     refused(world, "is there already", "model.ckpt", options(), "out.ckpt", overwrite=True)
     (place / "mine.txt").unlink()
     place.rmdir()
+
+
+def test_wrong_options_leave_what_an_interrupted_run_has_left(world):
+    place = world / "out-finetuning"
+    place.mkdir()
+    (place / "run.json").write_text("{}")
+    (place / "model_3.ckpt").touch()
+    changes, sections, words = CASES["a device"]
+    given = options(QUICK | changes, **sections)
+    refused(world, words, "model.ckpt", given, "out.ckpt", overwrite=True)
+    given = options(QUICK) | {"training_set": "gold.xyz"}
+    with pytest.raises(ValueError, match="gold"):
+        purify_checkpoint("model.ckpt", given, "out.ckpt", overwrite=True, progress=False)
+    assert (place / "model_3.ckpt").is_file()
+    for path in place.iterdir():
+        path.unlink()
+    place.rmdir()
+
+
+def test_a_record_begins_after_the_data_were_looked_at(world, monkeypatch):
+    def begins(options):
+        raise AssertionError("W&B has a run of a fine-tuning that never began")
+
+    monkeypatch.setattr(finetune_checkpoint, "_recorded", begins)
+    given = options(QUICK) | {"validation_set": 0.0001, "wandb": {"project": "p"}}
+    with pytest.raises(ValueError, match="validation"):
+        purify_checkpoint("model.ckpt", given, "out.ckpt", progress=False)

@@ -34,20 +34,19 @@ def finetune_checkpoint(job: Job, overwrite: bool, restart: bool) -> "Finetuned"
     :raises ValueError: if something is wrong with the input; nothing has been written then
     :return: what was found
     """
-    from ..finetune.options import read_options
-    from ..finetune.run import finetune
+    from ..finetune.run import finetune, prepare
     from ..purify.files import write_all
 
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1  # torchrun
+    if several or int(os.environ.get("SLURM_PROCID", 0)) > 0:  # srun
         raise ValueError(
             "fine-tuning runs in one process for now: start it without torchrun and with "
             "one task, or take purify.method: readout"
         )
-    wandb = read_options(job.options).wandb  # complains before anything is done
+    task = prepare(job.source, job.options, device=job.device, show=job.progress)
+    wandb = task.options.wandb
     with _workplace(job, overwrite, restart) as work, _recorded(wandb):
-        found = finetune(
-            job.source, job.options, work, device=job.device, show=job.progress
-        )
+        found = finetune(task, work)
         for line in lines(found):
             logging.info(line)
 

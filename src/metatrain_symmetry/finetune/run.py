@@ -59,33 +59,59 @@ class Finetuned:
         return self.choice.chosen is not None
 
 
-def finetune(
+@dataclass
+class Finetuning:
+    """A fine-tuning that can begin: everything that can be wrong was looked at.
+
+    :param name: of the checkpoint's file
+    :param checkpoint: of a ``pet`` or ``pet_ssh``
+    :param options: what is asked for
+    :param work: model and data
+    """
+
+    name: str
+    checkpoint: Checkpoint
+    options: FinetuneOptions
+    work: Work
+
+
+def prepare(
     model: str | Path,
     options: str | Path | Mapping[str, Any],
-    folder: Path,
     *,
     device: str | None = None,
     show: bool = True,
-) -> Finetuned:
-    """Fine-tune a checkpoint to symmetry.
+) -> Finetuning:
+    """Read a checkpoint, options and data; nothing is written.
 
     :param model: checkpoint of a ``pet`` or ``pet_ssh``
     :param options: options file, or its content
-    :param folder: for checkpoints on the way, from the newest of which it goes on
     :param device: where to train, None for that of the options
     :param show: whether to show progress bars
     :raises ValueError: with one sentence, if something is wrong with the input
-    :return: what was found
+    :return: what :func:`finetune` takes
     """
     read = read_options(options)
     default = "cuda" if torch.cuda.is_available() else "cpu"
     where = local_device(device or read.device or default)
     checkpoint = read_pet(model)
     work = Work.of(checkpoint, read, where, show)
+    return Finetuning(Path(model).name, checkpoint, read, work)
+
+
+def finetune(task: Finetuning, folder: Path) -> Finetuned:
+    """Fine-tune a checkpoint to symmetry.
+
+    :param task: of :func:`prepare`
+    :param folder: for checkpoints on the way, from the newest of which it goes on
+    :raises ValueError: with one sentence, if structures, labels or batches are no good
+    :return: what was found
+    """
+    checkpoint, work = task.checkpoint, task.work
     choice = work.run(folder)
     whole = work.whole
     accuracy = accuracy_table(choice, work.state, whole)
-    summary = _summary(Path(model).name, read, work, accuracy)
+    summary = _summary(task.name, task.options, work, accuracy)
     changed = {
         key: with_weights(checkpoint[work.key], work.model, work.names)
         for key in STATES.values()
