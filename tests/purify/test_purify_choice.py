@@ -203,7 +203,8 @@ def test_units_and_grid():
 def test_options(tmp_path):
     assert complete({})["max_rmse_increase"] == 0.01
     assert complete({"alpha": [0, math.inf]})["alpha"] == [0.0, math.inf]
-    for wrong in ({"ridge": [math.inf]}, {"alpha": [math.nan]}, {"targets": 3}):
+    never = {"max_rmse_increase": math.inf}
+    for wrong in ({"ridge": [math.inf]}, {"alpha": [math.nan]}, {"targets": 3}, never):
         with pytest.raises(ValueError, match="purify"):
             complete(wrong)
     (tmp_path / "o.yaml").write_text("- 1\n")

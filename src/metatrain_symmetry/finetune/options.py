@@ -60,8 +60,8 @@ class FinetuneHypers(TypedDict):
     """
     weight: Annotated[list[Weight], Field(min_length=1), BeforeValidator(in_list)] = WEIGHTS
     """Weights of the squared equivariance error against the squared error, in stages of
-    equal length; one number for one stage. After a stage that costs too much accuracy, no
-    other begins.
+    equal length; one number for one stage. Labels of targets whose validation RMSE has
+    risen at the end of a stage count twice as much in the next.
     """
     copies: Annotated[int, Field(ge=2)] = 2
     """Orientations of a structure in a batch, which holds fewer structures accordingly."""

@@ -59,7 +59,7 @@ class PurifyHypers(TypedDict):
     ]  # fmt: skip
     """Pull towards the trained weights, relative to the variance of each feature. Chosen
     among these, for each alpha, on the validation set."""
-    max_rmse_increase: NonNegative = 0.01
+    max_rmse_increase: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     """Largest increase of a validation RMSE that is accepted, as a share of it."""
     max_structures: Annotated[int, Field(ge=1)] | None = None
     """Budget: take at most N structures of the training set, at random."""
