@@ -15,6 +15,7 @@ from .plugin.hook import install
 
 
 if TYPE_CHECKING:
+    from .api.equivariance import assert_equivariant, equivariance_error
     from .api.purify_checkpoint import purify_checkpoint
     from .api.symmetry_report import symmetry_report
     from .data.labelled import LabelledStructure
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .measure.results import Report
     from .measure.series import Series
     from .measure.settings import Settings
+    from .models.ase_calculator import CalculatorEngine
     from .models.engine import Block, Engine, Prepared, Values
     from .models.function import FunctionEngine
     from .models.loading import open_engine
@@ -38,6 +40,7 @@ __version__ = "0.2.0"
 __all__ = [
     "O3",
     "Block",
+    "CalculatorEngine",
     "Engine",
     "FiniteGroup",
     "FunctionEngine",
@@ -54,6 +57,8 @@ __all__ = [
     "Settings",
     "Values",
     "analyze",
+    "assert_equivariant",
+    "equivariance_error",
     "octahedral_group",
     "open_engine",
     "purify_checkpoint",
@@ -66,6 +71,7 @@ __all__ = [
 _HOMES = {
     "O3": "groups.o3",
     "Block": "models.engine",
+    "CalculatorEngine": "models.ase_calculator",
     "Engine": "models.engine",
     "FiniteGroup": "groups.finite",
     "FunctionEngine": "models.function",
@@ -82,6 +88,8 @@ _HOMES = {
     "Settings": "measure.settings",
     "Values": "models.engine",
     "analyze": "measure.analysis",
+    "assert_equivariant": "api.equivariance",
+    "equivariance_error": "api.equivariance",
     "octahedral_group": "groups.finite",
     "open_engine": "models.loading",
     "purify_checkpoint": "api.purify_checkpoint",

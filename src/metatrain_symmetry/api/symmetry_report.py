@@ -13,6 +13,7 @@ from . import checks
 if TYPE_CHECKING:
     import torch
     from ase import Atoms
+    from ase.calculators.calculator import BaseCalculator
     from metatomic.torch import System
 
     from ..data import LazyStructures
@@ -27,7 +28,7 @@ PROBES = ("GE", "EE", "transformer", "GNN", "BBF", "LLF")
 
 
 def symmetry_report(
-    model: "str | Path | torch.nn.Module",
+    model: "str | Path | torch.nn.Module | BaseCalculator",
     structures: "str | Path | Atoms | System | Sequence[Atoms | System]",
     output: str | Path | None = None,
     *,
@@ -55,7 +56,8 @@ def symmetry_report(
 ) -> "Report":
     """Measure the symmetry of a model.
 
-    :param model: path of a checkpoint or exported model, or a module
+    :param model: path of a checkpoint or exported model, or a module, or a calculator of
+        ASE, whose ``energy``, ``forces``, ``stress`` and ``dipole`` are the targets
     :param structures: path of a file that ASE reads or of an options file, or structures
     :param output: folder for tables, figures and page; None writes nothing
     :param group: whose symmetry is measured; None for O(3), all rotations and inversions
@@ -112,7 +114,7 @@ def symmetry_report(
     max_structures = checks.count("max_structures", max_structures)
     folder = None if output is None else check_folder(output, overwrite)
     loaded = _load(model, extensions, state)
-    engine = _engine(loaded.model, targets, probes, gradients, dtype, device)
+    engine = _engine(loaded.model, targets, probes, gradients, dtype, device, extensions)
     data = _read(engine, structures, max_structures, checked.seed)
     report = analyze(
         engine, data, group, checked, group_of=group_of, progress=progress, clock=clock
@@ -150,11 +152,12 @@ def _engine(
     gradients: bool | str,
     dtype: "str | torch.dtype | None",
     device: str,
+    extensions: str | Path | None,
 ) -> "Engine":
     """Open the model; the usual probes only where it has layers that we know."""
     from ..models import PETEngine, open_engine
 
-    options = (gradients, checks.dtype(dtype), device)
+    options = (gradients, checks.dtype(dtype), device, extensions)
     if probes is not None:
         return open_engine(model, targets, probes, *options)
     engine = open_engine(model, targets, (), *options)
@@ -196,12 +199,16 @@ def _facts(engine: Any, model: Any, architecture: str) -> "ModelFacts":
         # without harmonics, [x, y, z, r]: vectors and scalars
         l_max = hypers.get("geometry_embedding", {}).get("l_max") or 1
     path = str(model) if isinstance(model, str | Path) else "MODEL.ckpt"
-    return ModelFacts(architecture, l_max, not is_atomistic_model(module), path)
+    # a calculator has no weights that we know
+    trainable = module is not None and not is_atomistic_model(module)
+    return ModelFacts(architecture, l_max, trainable, path)
 
 
 def _about(engine: Any, model: Any, structures: Any) -> dict[str, Any]:
     """What was measured, with what."""
     module = getattr(engine, "model", None)
+    of_ase = getattr(engine, "calculator", None)
+    module = of_ase if module is None else module
     architecture = {"PET": "pet", "PetSSH": "pet_ssh"}.get(
         type(module).__name__, type(module).__name__
     )
@@ -210,6 +217,7 @@ def _about(engine: Any, model: Any, structures: Any) -> dict[str, Any]:
         "structures": str(structures) if isinstance(structures, str | Path) else "given",
         "architecture": architecture,
         "baseline": getattr(engine, "baseline", "none"),
+        **({} if of_ase is None else {"dtype": "that of the calculator"}),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": versions(),
     }

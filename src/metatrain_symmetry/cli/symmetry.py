@@ -3,6 +3,7 @@
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 from ..api.symmetry_report import PROBES, symmetry_report
 from ..report.summary_lines import lines
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
+        nargs="?",
         help="checkpoint or exported model, or the folder of a run that was watched",
     )
     parser.add_argument(
@@ -32,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="file that ASE reads, or an options file with systems and targets",
     )
     add = parser.add_argument
+    add("--calculator", metavar="MODULE:FACTORY(ARGS)",
+        help="a calculator of ASE in place of MODEL, such as "
+        "'ase.calculators.lj:LennardJones(sigma=3.4)'")  # fmt: skip
     add("-o", "--output", metavar="DIR",
         help="folder for the results (of a run's folder: default is its own)")  # fmt: skip
     add("--state", choices=("best", "latest"),
@@ -76,7 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
     :param arguments: as parsed
     :raises ValueError: with one sentence for the user
     """
-    if Path(arguments.model).is_dir():
+    model = _model(arguments)
+    if model is None:
         _draw_run(arguments)
         return
     if arguments.structures is None or arguments.output is None:
@@ -90,7 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.memory is not None:
         settings["memory"] = checks.memory(arguments.memory)
     report = symmetry_report(
-        arguments.model,
+        model,
         arguments.structures,
         arguments.output,
         overwrite=arguments.overwrite,
@@ -107,6 +113,31 @@ def run(arguments: argparse.Namespace) -> None:
     for line in lines(report):
         logging.info(line)
     logging.info(f"open first: {Path(arguments.output) / 'index.html'}")
+
+
+def _model(arguments: argparse.Namespace) -> Any:
+    """What is measured: a path, or a calculator; None for the folder of a run."""
+    if arguments.calculator is None:
+        if arguments.model is None:
+            raise ValueError(
+                "give MODEL and STRUCTURES, or --calculator and STRUCTURES: mtt symmetry "
+                "MODEL STRUCTURES -o DIR"
+            )
+        return None if Path(arguments.model).is_dir() else arguments.model
+    if arguments.structures is not None:
+        raise ValueError(
+            f"--calculator stands in place of MODEL: leave out '{arguments.model}'"
+        )
+    if arguments.model is None or arguments.output is None:
+        missing = "STRUCTURES" if arguments.model is None else "-o DIR"
+        raise ValueError(
+            f"give {missing} too: mtt symmetry --calculator ... STRUCTURES -o DIR"
+        )
+    from ..models.calculator_factory import calculator_from
+
+    # the only argument without a name is that of the structures
+    arguments.model, arguments.structures = None, arguments.model
+    return calculator_from(arguments.calculator)
 
 
 def _draw_run(arguments: argparse.Namespace) -> None:

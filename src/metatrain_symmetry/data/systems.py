@@ -14,9 +14,11 @@ from metatomic.torch import System, systems_to_torch
 from metatrain.utils.data.system_to_ase import system_to_ase
 
 from ..messages import quoted
+from ..models.ase_calculator import CalculatorEngine
 from ..models.engine import Engine
 from ..models.lengths import ASE, length_factor, scaled_system
 from ..models.live_or_exported import atomic_types, length_unit
+from ..models.system_extras import attach
 from ..places import input_file
 from .agreement import check_sizes
 from .targets_of_atoms import of_atoms
@@ -91,12 +93,17 @@ def _prepared(
     index: int, item: Any, engine: Engine, known: set[int] | None, factor: float
 ) -> tuple[ase.Atoms, System]:
     """One structure, checked, for ASE and for the engine."""
+    own = getattr(engine, "calculator", None)
+    if own is not None and getattr(item, "calc", None) is own:
+        item = item.copy()  # without the calculator: what is measured is no label
     atoms = item if isinstance(item, ase.Atoms) else system_to_ase(item)
     _check(atoms if item is atoms else _shrunk(atoms, factor), index, known)
     if not isinstance(item, ase.Atoms):
         return atoms, item
     system = scaled_system(systems_to_torch(item, dtype=torch.float64), factor)
     try:
+        if isinstance(engine, CalculatorEngine):
+            attach(atoms, system)
         check_sizes(engine, of_atoms(atoms, engine.blocks))
         _add_conditions(atoms, system)
     except ValueError as error:

@@ -14,8 +14,8 @@ from ..models.lengths import per_length
 from .agreement import described
 
 
-FORCES = ("non_conservative_force", "conservative_force")
-STRESSES = ("non_conservative_stress", "conservative_stress")
+FORCES = ("non_conservative_force", "conservative_force", "forces")
+STRESSES = ("non_conservative_stress", "conservative_stress", "stress")
 
 
 def of_atoms(atoms: ase.Atoms, blocks: list[Block]) -> dict[Block, torch.Tensor]:
@@ -62,6 +62,7 @@ def _value(atoms: ase.Atoms, target: str, atomic: bool) -> tuple[Any, str]:
 
 _CALCULATED = {
     "energy": "energy",
+    "dipole": "dipole",
     **dict.fromkeys(FORCES, "forces"),
     **dict.fromkeys(STRESSES, "stress"),
 }

@@ -7,6 +7,7 @@ from .sweep import sweep
 
 
 if TYPE_CHECKING:
+    from .ase_calculator import CalculatorEngine
     from .function import FunctionEngine
     from .loading import open_engine
     from .metatomic import MetatomicEngine
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GROUPS",
     "Block",
+    "CalculatorEngine",
     "Engine",
     "FunctionEngine",
     "MetatomicEngine",
@@ -29,6 +31,7 @@ __all__ = [
 
 # where a name is defined; metatrain is imported when one of these is first asked for
 _HOMES = {
+    "CalculatorEngine": "ase_calculator",
     "FunctionEngine": "function",
     "MetatomicEngine": "metatomic",
     "PETEngine": "pet.engine",

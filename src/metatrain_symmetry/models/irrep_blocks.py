@@ -17,7 +17,7 @@ from .units import normal_unit
 
 
 # matrices that are symmetric by construction: their (1,-) part says nothing
-SYMMETRIC_MATRICES = ("non_conservative_stress", "conservative_stress")
+SYMMETRIC_MATRICES = ("non_conservative_stress", "conservative_stress", "stress")
 _IRREP_KEYS = ("o3_lambda", "o3_sigma")
 
 

@@ -11,6 +11,7 @@ from metatrain.pet import PET
 
 from ..messages import did_you_mean, quoted
 from . import irrep_blocks
+from .ase_calculator import CalculatorEngine, is_calculator
 from .engine import Engine
 from .metatomic import MetatomicEngine
 from .pet.engine import PETEngine
@@ -42,7 +43,7 @@ def open_engine(
     """Engine for a model.
 
     :param model: path of a checkpoint or an exported model, or a module, which is left as
-        it is
+        it is, or a calculator of ASE
     :param targets: names of targets, None for all
     :param probes: layers to look at, PET only: groups, modules, paths
     :param gradients: forces and stresses from the energies: ``auto`` for those that the
@@ -59,6 +60,8 @@ def open_engine(
     >>> [str(block.irrep) for block in engine.blocks], len(engine.probes)
     (['(0,+)'], 2)
     """
+    if is_calculator(model):
+        return _of_calculator(model, targets, probes, gradients, dtype, device, extensions)
     if isinstance(model, str | Path):
         model = load(Path(model), extensions).model
     if not isinstance(model, torch.nn.Module):
@@ -80,6 +83,37 @@ def open_engine(
                 "or pet_ssh model, not another architecture or an exported model"
             )
     return _checked(MetatomicEngine(model, names, kinds, dtype, device))
+
+
+def _of_calculator(
+    calculator: Any,
+    targets: Iterable[str] | None,
+    probes: Iterable[str],
+    gradients: bool | str,
+    dtype: torch.dtype | None,
+    device: str | torch.device,
+    extensions: str | Path | None,
+) -> Engine:
+    """Engine of a calculator, which has been made with all that it needs."""
+    names = names_of(probes, "probes")
+    if names:
+        raise ValueError(
+            f"layer '{names[0]}' cannot be measured: this needs the checkpoint of a PET or "
+            "pet_ssh model, not a calculator of ASE"
+        )
+    if gradients != "auto":
+        raise ValueError(
+            "gradients: a calculator of ASE says itself what its forces are: name targets "
+            "instead, such as energy and forces"
+        )
+    if dtype is not None or str(device) != "cpu" or extensions is not None:
+        raise ValueError(
+            "dtype, device and extensions are those that the calculator was made with: "
+            "give them where it is made"
+        )
+    return CalculatorEngine(
+        calculator, None if targets is None else names_of(targets, "targets")
+    )
 
 
 def _checked(engine: Engine) -> Engine:

@@ -36,10 +36,16 @@ def chunk_size(
     size = CPU_SIZE if engine.device.type == "cpu" else GPU_SIZE
     favourite = size // max(1, structure.n_atoms + structure.n_edges)
     most = budget_bytes // max(1, engine.bytes_per_rotation(structure, probes))
-    return max(1, min(favourite, most))
+    at_once = getattr(engine, "at_once", favourite)  # copies may come one by one
+    return max(1, min(favourite, most, at_once))
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is short.
+
+    :param error: any
+    :return: of torch, or of Python
+    """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return any(text in str(error) for text in _OUT_OF_MEMORY)
@@ -92,7 +98,7 @@ def sweep(
         try:
             values = engine.evaluate(structure, part, blocks, probes)
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             values = None
         # beyond the except clause, which would keep the tensors of the failure alive
