@@ -156,20 +156,31 @@ def test_dynamics_with_one_rotation_a_step():
 
 def test_the_smallest_group_is_chosen_for_a_wanted_A():
     atoms = tilted()
-    chosen = {}
-    for wanted in (1e-12, 1.0, 100.0):
+    calculator = SymmetrizedCalculator(Field(k=1.0, quartic=0.2), max_A=1e-12, seed=6)
+    calculator.calculate(atoms, ["energy"])
+    left = calculator.left
+    # of z^4, I leaves nothing, T and O the cubic part, and half turns and inversion all
+    assert calculator.group == list(left)[-1] == "I"
+    assert left["I"] < 1e-12
+    assert left["1"] > 2 * left["T"] > 0.1
+    for same, like in [("i", "1"), ("D2", "1"), ("O", "T"), ("Ti", "T"), ("Oi", "T")]:
+        assert left[same] == pytest.approx(left[like], rel=1e-9)
+    np.testing.assert_allclose(
+        calculator.results["energy"],
+        Field(k=1.0).get_potential_energy(atoms)
+        + 0.04 * ((centred(atoms) ** 2).sum(axis=1) ** 2).sum(),
+    )
+    for wanted, group in [(2 * left["1"], "1"), (0.9 * left["1"], "T")]:
         calculator = SymmetrizedCalculator(Field(k=1.0, quartic=0.2), max_A=wanted, seed=6)
         calculator.calculate(atoms, ["energy"])
-        chosen[wanted] = calculator.group
-    assert chosen == {1e-12: "I", 1.0: chosen[1.0], 100.0: "1"}
-    left = calculator.left["1"]
+        assert calculator.group == group, left
     # what is left of the bare calculator, from many orientations
     forces = []
     for matrix in Rotation.random(400, rng=7).as_matrix():
         copy = rotated(atoms, matrix)
         copy.calc = Field(k=1.0, quartic=0.2)
         forces.append(copy.get_forces() @ matrix)
-    assert left == pytest.approx(np.sqrt(np.var(forces, axis=0).mean()), rel=0.5)
+    assert left["1"] == pytest.approx(np.sqrt(np.var(forces, axis=0).mean()), rel=0.5)
     with pytest.raises(ValueError, match="no group leaves an A of 1e-30 eV/Å"):
         SymmetrizedCalculator(Field(quartic=0.2), max_A=1e-30).calculate(atoms)
 
