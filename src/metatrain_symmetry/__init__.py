@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from .models.pet.engine import PETEngine
     from .pet_ssh.upgrade import upgrade_pet_checkpoint
     from .purify.run import Purified
+    from .symmetrise.calculator import SymmetrizedCalculator
+    from .symmetrise.projection import ProjectedCalculator
+    from .symmetrise.symmetry import Symmetry, find_symmetry, refine_symmetry
     from .training.monitor import Monitor
 
 __version__ = "0.2.0"
@@ -51,18 +54,23 @@ __all__ = [
     "Monitor",
     "PETEngine",
     "Prepared",
+    "ProjectedCalculator",
     "Purified",
     "Report",
     "Series",
     "Settings",
+    "SymmetrizedCalculator",
+    "Symmetry",
     "Values",
     "analyze",
     "assert_equivariant",
     "equivariance_error",
+    "find_symmetry",
     "octahedral_group",
     "open_engine",
     "purify_checkpoint",
     "read_systems",
+    "refine_symmetry",
     "symmetry_report",
     "upgrade_pet_checkpoint",
 ]
@@ -82,18 +90,23 @@ _HOMES = {
     "Monitor": "training.monitor",
     "PETEngine": "models.pet.engine",
     "Prepared": "models.engine",
+    "ProjectedCalculator": "symmetrise.projection",
     "Purified": "purify.run",
     "Report": "measure.results",
     "Series": "measure.series",
     "Settings": "measure.settings",
+    "SymmetrizedCalculator": "symmetrise.calculator",
+    "Symmetry": "symmetrise.symmetry",
     "Values": "models.engine",
     "analyze": "measure.analysis",
     "assert_equivariant": "api.equivariance",
     "equivariance_error": "api.equivariance",
+    "find_symmetry": "symmetrise.symmetry",
     "octahedral_group": "groups.finite",
     "open_engine": "models.loading",
     "purify_checkpoint": "api.purify_checkpoint",
     "read_systems": "data.systems",
+    "refine_symmetry": "symmetrise.symmetry",
     "symmetry_report": "api.symmetry_report",
     "upgrade_pet_checkpoint": "pet_ssh.upgrade",
 }

@@ -26,7 +26,7 @@ def folder(first, tmp_path):
 
 def test_every_tutorial_is_done():
     done = {"index", "train_and_watch", "read_a_report", "purify", "finetune",
-            "upgrade_a_pet", "exported_model", "another_group"}  # fmt: skip
+            "upgrade_a_pet", "exported_model", "another_group", "symmetrise"}  # fmt: skip
     assert {path.stem for path in TUTORIALS.glob("*.md")} == done
 
 
@@ -69,6 +69,13 @@ def test_exported_model(folder):
     names = follow(TUTORIALS / "exported_model.md", folder)
     shares = names["report"].characters
     assert set(shares[shares.share > 1e-6].channel) == {"(0,+)", "(1,+)", "(2,+)"}
+
+
+def test_symmetrise(folder):
+    names = follow(TUTORIALS / "symmetrise.md", folder)
+    assert names["found"].name == "Fm-3m"
+    assert names["spread"] > 1e-8
+    assert names["small"].group in names["small"].left
 
 
 def test_another_group(folder):
