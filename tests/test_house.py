@@ -12,12 +12,15 @@ import metatrain_symmetry
 PACKAGE = Path(metatrain_symmetry.__file__).parent
 
 ROOMS = (
-    "groups", "models", "data", "measure", "purify", "report", "training",
+    "groups", "models", "data", "measure", "symmetrise", "purify", "report", "training",
     "finetune", "api", "pet_ssh", "cli", "plugin",
 )  # fmt: skip
 """From the ground up: a room may import rooms that come before it."""
 
-APART = {("report", "purify"), ("cli", "pet_ssh")}
+APART = {
+    ("report", "purify"), ("purify", "symmetrise"), ("report", "symmetrise"),
+    ("cli", "pet_ssh"),
+}  # fmt: skip
 """Neighbours on one floor, which know nothing of each other."""
 
 BELOW_ALL = {"io", "messages", "options", "places", "progress", "versions"}

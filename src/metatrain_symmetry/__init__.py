@@ -16,6 +16,7 @@ from .plugin.hook import install
 
 if TYPE_CHECKING:
     from .api.purify_checkpoint import purify_checkpoint
+    from .api.symmetrize_model import symmetrize_model
     from .api.symmetry_report import symmetry_report
     from .data.labelled import LabelledStructure
     from .data.systems import read_systems
@@ -58,6 +59,7 @@ __all__ = [
     "open_engine",
     "purify_checkpoint",
     "read_systems",
+    "symmetrize_model",
     "symmetry_report",
     "upgrade_pet_checkpoint",
 ]
@@ -86,6 +88,7 @@ _HOMES = {
     "open_engine": "models.loading",
     "purify_checkpoint": "api.purify_checkpoint",
     "read_systems": "data.systems",
+    "symmetrize_model": "api.symmetrize_model",
     "symmetry_report": "api.symmetry_report",
     "upgrade_pet_checkpoint": "pet_ssh.upgrade",
 }
