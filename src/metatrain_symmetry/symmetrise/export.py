@@ -116,7 +116,7 @@ def _degree(name: str, tensor: TensorMap) -> int:
     except Exception as error:
         raise ValueError(
             f"the output '{name}' cannot be rotated, because its components are not those "
-            f"of vectors or spherical tensors ({reason(error)}): export the model without it"
+            f"of vectors or spherical tensors ({reason(error)}): give a model without it"
         ) from error
 
 
