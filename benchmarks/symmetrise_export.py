@@ -1,17 +1,17 @@
 """Averaged exports: peak memory and time of energy, forces and stress.
 
-Memory: each number is the peak of a process of its own that evaluates one crystal once. The
-bare model, ours over T, I and Ii (12, 60 and 120 elements) and metatomic's
+Memory: each number is the peak of a process of its own that evaluates one crystal once.
+The bare model, ours over T, I and Ii (12, 60 and 120 elements) and metatomic's
 ``SymmetrizedModel.wrap``, whose sets have 12, 48 and 140 elements at the degrees used here.
-``added`` is what the evaluation added to the process, ``ratio`` is this over that of the bare
-model, ``ratio_whole`` is that of whole processes.
+``added`` is what the evaluation added to the process, ``ratio`` is this over that of the
+bare model, ``ratio_whole`` is that of whole processes.
 
 Time: processor time of one averaged evaluation over I, divided by that of 60 evaluations of
 the bare model on rotated structures with neighbour lists that are there already; medians
 over interleaved repeats, after TorchScript has optimised both. ``deviation`` is the largest
 difference of a force from the mean of those 60, rotated back, in eV/Å.
 
-    python -m benchmarks.symmetrise_export MODEL --output benchmarks/results/symmetrise_export.json
+    python -m benchmarks.symmetrise_export MODEL.pt --output RESULTS.json
 """
 
 import argparse

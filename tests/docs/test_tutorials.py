@@ -26,7 +26,8 @@ def folder(first, tmp_path):
 
 def test_every_tutorial_is_done():
     done = {"index", "train_and_watch", "read_a_report", "purify", "finetune",
-            "upgrade_a_pet", "averaged_model", "exported_model", "another_group"}  # fmt: skip
+            "upgrade_a_pet", "averaged_model", "exported_model",
+            "another_group"}  # fmt: skip
     assert {path.stem for path in TUTORIALS.glob("*.md")} == done
 
 
