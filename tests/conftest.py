@@ -7,7 +7,7 @@ import torch
 
 
 # what tests of several rooms share, importable by name
-for folder in (".", "pet_ssh", "report"):
+for folder in (".", "models", "pet_ssh", "report"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
 # with more threads than idle cores torch is up to thirty times slower

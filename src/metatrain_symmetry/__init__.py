@@ -17,6 +17,7 @@ from .plugin.hook import install
 if TYPE_CHECKING:
     from .api.equivariance import assert_equivariant, equivariance_error
     from .api.purify_checkpoint import purify_checkpoint
+    from .api.symmetrize_model import symmetrize_model
     from .api.symmetry_report import symmetry_report
     from .data.labelled import LabelledStructure
     from .data.systems import read_systems
@@ -71,6 +72,7 @@ __all__ = [
     "purify_checkpoint",
     "read_systems",
     "refine_symmetry",
+    "symmetrize_model",
     "symmetry_report",
     "upgrade_pet_checkpoint",
 ]
@@ -107,6 +109,7 @@ _HOMES = {
     "purify_checkpoint": "api.purify_checkpoint",
     "read_systems": "data.systems",
     "refine_symmetry": "symmetrise.symmetry",
+    "symmetrize_model": "api.symmetrize_model",
     "symmetry_report": "api.symmetry_report",
     "upgrade_pet_checkpoint": "pet_ssh.upgrade",
 }

@@ -67,6 +67,38 @@ def check_folder(folder: str | Path, overwrite: bool, flag: str = "-o") -> Path:
     return folder
 
 
+def check_file(
+    output: str | Path, source: Path, overwrite: bool, suffix: str, why: str
+) -> Path:
+    """Make sure, before any work, that a model can be written.
+
+    :param output: where to
+    :param source: the input
+    :param overwrite: whether an older file may be replaced, the input included
+    :param suffix: what its name must end in
+    :param why: the reason for this, for messages
+    :raises ValueError: if it cannot
+    :return: the path, with links resolved
+    """
+    output = resolved(output)
+    io.recover(output)
+    if output.suffix != suffix:
+        raise ValueError(
+            f"'{output.name}' must end in {suffix}, because {why}: name another file with "
+            "-o"
+        )
+    if output.is_dir():
+        raise ValueError(f"'{output}' is a folder: name a file with -o")
+    if output.exists() and not overwrite:
+        what = "the input" if output == source.resolve() else "there already"
+        raise ValueError(
+            f"'{output}' is {what}: name another file with -o, or replace it with "
+            "--overwrite"
+        )
+    check_writable(output, 2 * source.stat().st_size if source.is_file() else 0)
+    return output
+
+
 def check_writable(place: Path, size: int) -> None:
     """Make sure that something can be written.
 

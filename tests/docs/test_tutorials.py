@@ -26,7 +26,8 @@ def folder(first, tmp_path):
 
 def test_every_tutorial_is_done():
     done = {"index", "train_and_watch", "read_a_report", "purify", "finetune",
-            "upgrade_a_pet", "exported_model", "another_group", "symmetrise"}  # fmt: skip
+            "upgrade_a_pet", "averaged_model", "exported_model", "another_group",
+            "symmetrise"}  # fmt: skip
     assert {path.stem for path in TUTORIALS.glob("*.md")} == done
 
 
@@ -63,6 +64,12 @@ def test_finetune(folder):
 def test_upgrade_a_pet(folder):
     names = follow(TUTORIALS / "upgrade_a_pet.md", folder)
     assert names["energies"][0] == pytest.approx(names["energies"][1], abs=1e-4)
+
+
+def test_averaged_model(folder):
+    names = follow(TUTORIALS / "averaged_model.md", folder)
+    for before, after in zip(names["before"], names["after"], strict=True):
+        assert after < 0.5 * before
 
 
 def test_exported_model(folder):

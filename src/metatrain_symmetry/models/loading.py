@@ -144,10 +144,15 @@ def _available(model: Any) -> list[str]:
             )
         return list(information.targets)
     names = list(model.capabilities().outputs)
-    return [name for name in names if not _is_auxiliary(name, names)]
+    return [name for name in names if not is_auxiliary(name, names)]
 
 
-def _is_auxiliary(name: str, names: list[str]) -> bool:
+def is_auxiliary(name: str, names: list[str]) -> bool:
+    """Whether an output only accompanies a target, or is another spelling of one.
+
+    :param name: of the output
+    :param names: of all outputs
+    """
     base = irrep_blocks.base_name(name)
     current = _DEPRECATED.get(base)
     if current is not None and name.replace(base, current, 1) in names:

@@ -44,3 +44,11 @@ def _factor(unit: str, other: str) -> float | None:
         return float(unit_conversion_factor(unit, other))
     except ValueError:
         return None
+
+
+def is_energy(unit: str) -> bool:
+    """Whether something in this unit is an energy.
+
+    :param unit: as given
+    """
+    return bool(unit.strip()) and _factor(normal_unit(unit), "eV") is not None

@@ -57,6 +57,18 @@ def _run_purify(arguments: argparse.Namespace) -> None:
     purify.run(arguments)
 
 
+def _add_symmetrize_arguments(parser: argparse.ArgumentParser) -> None:
+    from metatrain_symmetry.cli import symmetrize
+
+    symmetrize.add_arguments(parser)
+
+
+def _run_symmetrize(arguments: argparse.Namespace) -> None:
+    from metatrain_symmetry.cli import symmetrize
+
+    symmetrize.run(arguments)
+
+
 COMMANDS: list[Command] = [
     Command(
         "symmetry",
@@ -69,6 +81,12 @@ COMMANDS: list[Command] = [
         "make a checkpoint break the symmetry less, at a known cost in accuracy",
         _add_purify_arguments,
         _run_purify,
+    ),
+    Command(
+        "symmetrize",
+        "export a model that averages over a group of rotations inside",
+        _add_symmetrize_arguments,
+        _run_symmetrize,
     ),
 ]
 """What we add to the sub-commands of ``mtt``."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ..io import list_files, recover, replacing
-from ..places import check_apart, check_folder, check_writable, resolved
+from ..io import list_files, replacing
+from ..places import check_apart, check_file, check_folder, resolved
 
 
 REPORT = (
@@ -52,23 +52,8 @@ def check_checkpoint(output: str | Path, source: Path, overwrite: bool) -> Path:
     :raises ValueError: if it cannot
     :return: the path, with links resolved
     """
-    output = resolved(output)
-    recover(output)
-    if output.suffix != ".ckpt":
-        raise ValueError(
-            f"'{output.name}' must end in .ckpt, because metatrain knows checkpoints by "
-            "it: name another file with -o"
-        )
-    if output.is_dir():
-        raise ValueError(f"'{output}' is a folder: name a file with -o")
-    if output.exists() and not overwrite:
-        what = "the input" if output == source.resolve() else "there already"
-        raise ValueError(
-            f"'{output}' is {what}: name another file with -o, or replace it with "
-            "--overwrite"
-        )
-    check_writable(output, 2 * source.stat().st_size if source.is_file() else 0)
-    return output
+    why = "metatrain knows checkpoints by it"
+    return check_file(output, source, overwrite, ".ckpt", why)
 
 
 def write_all(
