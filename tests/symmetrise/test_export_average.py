@@ -4,10 +4,6 @@ import ase.build
 import numpy as np
 import pytest
 import torch
-from common import crystal, molecule, pet_ssh
-from metatensor.torch import Labels
-from metatomic_ase import MetatomicCalculator
-from scipy.spatial.transform import Rotation
 from averaged_common import (
     FORCE,
     ask,
@@ -17,6 +13,10 @@ from averaged_common import (
     inputs,
     pair_force,
 )
+from common import crystal, molecule, pet_ssh
+from metatensor.torch import Labels
+from metatomic_ase import MetatomicCalculator
+from scipy.spatial.transform import Rotation
 
 from metatrain_symmetry.groups import Irrep, representation
 

@@ -5,11 +5,11 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from averaged_common import FORCE, ask, average_of, exported, inputs
 from common import crystal, molecule, pet_ssh
 from metatomic.torch.o3 import SymmetrizedModel
 from metatomic_ase import MetatomicCalculator
 from models_common import rich_info
-from averaged_common import FORCE, ask, average_of, exported, inputs
 from torch.autograd.graph import saved_tensors_hooks
 
 from metatrain_symmetry.symmetrise.export import averaged

@@ -3,9 +3,9 @@
 import inspect
 
 import pytest
+from averaged_common import exported
 from metatomic.torch import AtomisticModel
 from metatomic.torch.o3 import O3Transformations, _symmetrized, _transformations, _utils
-from averaged_common import exported
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
-from common import crystal, energy_info, molecule, pet_ssh
-from metatensor.torch import Labels, TensorBlock, TensorMap
-from metatomic_ase import MetatomicCalculator
 from averaged_common import (
     Pairs,
     average_of,
@@ -20,6 +17,9 @@ from averaged_common import (
     exported,
     inputs,
 )
+from common import crystal, energy_info, molecule, pet_ssh
+from metatensor.torch import Labels, TensorBlock, TensorMap
+from metatomic_ase import MetatomicCalculator
 
 from metatrain_symmetry import symmetrize_model
 from metatrain_symmetry.plugin.commands import COMMANDS
