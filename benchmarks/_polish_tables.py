@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ MARKERS = {
 }
 OTHERS = "other molecules"
 """Structures without labels, which nothing has seen."""
+
+MODEL = re.compile(r",? from scratch|, | unlabelled")
+"""Where in the name of a case the name of the model ends."""
 
 COLUMNS = 3
 ACCEPTED = 1.0
@@ -116,6 +120,8 @@ def _cost(entry: dict[str, Any]) -> str:
 def draw(cases: dict[str, Any], path: Path) -> None:
     """A ratio against RMSE change on the test set: a panel for each model and target.
 
+    Seeds and settings of one model share a panel.
+
     :param cases: of the results file
     :param path: PNG file
     :raises ValueError: if there is nothing to draw
@@ -123,15 +129,16 @@ def draw(cases: dict[str, Any], path: Path) -> None:
     panels: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for name, method, _, row in rows_of(cases):
         if row["A_ratio"] is not None and row["rmse_change"] is not None:
-            model = name.rpartition(", seed ")[0]
-            panels.setdefault(f"{model}: {target_of(row)}", []).append((method, row))
+            title = f"{MODEL.split(name)[0]}\n{target_of(row)}"
+            panels.setdefault(title, []).append((method, row))
     if not panels:
         raise ValueError("the results hold no methods yet: run some first")
     with style.context():
         count = -(-len(panels) // COLUMNS)
         size = (3.6 * COLUMNS, 2.9 * count + 0.8)
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(count, COLUMNS, squeeze=False).flatten()
+        grid = figure.subplots(count, COLUMNS, squeeze=False, sharex=True, sharey=True)
+        axes = grid.flatten()
         for one, (title, points) in zip(axes, panels.items(), strict=False):
             _panel(one, title, points)
         for one in axes[len(panels) :]:
@@ -146,14 +153,20 @@ def _panel(axes: Axes, title: str, points: list[tuple[str, dict[str, Any]]]) -> 
         x, y = 100 * row["rmse_change"], row["A_ratio"]
         axes.errorbar(
             x, y, _reach(row, "A_ratio", 1), _reach(row, "rmse_change", 100),
-            fmt=MARKERS.get(method, "P"), color=_color(method), ms=6, lw=0.8, mec="white",
+            fmt=MARKERS.get(method, "P"), color=_color(method), lw=0.8, mec="white",
+            ms=10 if MARKERS.get(method) == "*" else 6, mew=0.5,
         )  # fmt: skip
     axes.axvline(ACCEPTED, color="0.4", lw=0.9, ls="--")
     axes.axhline(1, color="0.8", lw=0.8)
     axes.set(title=title, xlabel="change of RMSE (%)", ylabel="A before / A after")
+    axes.tick_params(labelbottom=True, labelleft=True)
     axes.set_xscale("symlog", linthresh=2)
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xticks([-30, -10, -3, 0, 3, 10, 30])
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
     axes.set_yscale("log")
+    axes.set_yticks([1, 2, 5, 10, 20, 50])
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
 
 
 def _reach(row: dict[str, Any], name: str, factor: float) -> list[list[float]]:

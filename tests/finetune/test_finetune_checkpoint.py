@@ -244,3 +244,12 @@ def test_targets_without_labels(world, caplog):
     assert "T" in found.summary["teacher"]
     assert DENSITY not in set(found.accuracy.target)
     assert f"no validation structure has labels of {DENSITY} (2,+)" in caplog.text
+
+
+def test_what_counts_more_is_in_the_summary(world, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(work, "losing", lambda before, after: ["energy", FORCE])
+    found = call(QUICK | {"weight": [1.0, 2.0], "teacher": 0.0})
+    assert found.summary["emphasis"] == {"energy": 2.0, FORCE: 2.0}
+    assert f"The RMSE of energy, {FORCE} has risen in this stage" in caplog.text
+    assert caplog.text.count("has risen in this stage") == 1

@@ -146,6 +146,8 @@ def _summary(
         "method": options.hypers["method"],
         "settings": settings,
         "epochs": work.epochs,
+        # by how much the labels of a term of the loss counted more at the end
+        "emphasis": work.emphasis,
         "teacher": work.teacher_text,
         "seconds": {key: round(value, 1) for key, value in work.seconds.items()},
         "structures": {

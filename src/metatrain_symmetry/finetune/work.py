@@ -39,7 +39,7 @@ from .errors import Table, errors, not_finite
 from .guard import STEPS, Choice, choose, losing
 from .held_out import engine_of, read_labelled, term_of_loss
 from .options import FinetuneOptions
-from .stages import EMPHASIS, Way, read_stages
+from .stages import EMPHASIS, Way, read_emphasis, read_stages
 from .teacher import Teacher
 from .training import StagePlan, check_batches, train, trainer_hypers
 
@@ -85,6 +85,7 @@ class Work:
         self.counts: dict[str, int] = {}
         self.teacher_text = "none"
         self.epochs = 0
+        self.emphasis: dict[str, float] = {}
 
     @classmethod
     def of(
@@ -144,6 +145,7 @@ class Work:
         self.epochs = self._timed(
             "training", lambda: self._train(train_sets, held_out, folder, stages)
         )
+        self.emphasis = read_emphasis(folder, self.hypers["num_epochs"])
         self.model.requires_grad_(True).eval()
         way = Way(start, read_stages(folder), self.hypers["num_epochs"])
         choice = self._timed("validation", lambda: self._choose(data, before, way))

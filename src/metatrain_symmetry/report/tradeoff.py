@@ -170,7 +170,7 @@ def _limits(axes: Axes, x: np.ndarray, y: np.ndarray, limit: float) -> None:
     margin = 0.08 * (high - low) or 1.0
     inside = [0.0, *y[np.isfinite(y) & np.isin(x, shown)]]
     above = 0.12 * (max(inside) - min(inside)) or 1.0
-    axes.set(xlim=(low - margin, high + 2 * margin))
+    axes.set(xlim=(low - margin, high + 3 * margin))
     axes.set(ylim=(min(inside) - above, max(inside) + above))
 
 
