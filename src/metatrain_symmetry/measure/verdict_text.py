@@ -90,22 +90,28 @@ def _finding(
         said += ", in other orientations than the given one"
     where = worst["name"]
     if len(rows) > 1:
-        where += f", the worst of {len(felt)} of {len(rows)} structures"
+        which = "the only one" if len(felt) == 1 else f"the worst of {len(felt)}"
+        where += f", {which} of {len(rows)} structures"
     pieces = [f"{target}, {where}: {said}."]
-    pieces += [_against(limit, felt[column], verdict.fmax)]
+    pieces += [_against(felt[column], felt.fmax_maximum, verdict.fmax)]
     pieces += [_error(target, worst.unit, verdict.errors)]
     return " ".join(piece for piece in pieces if piece)
 
 
-def _against(limit: float, limits: pd.Series, fmax: float | None) -> str:
+def _against(limits: pd.Series, worst: pd.Series, fmax: float | None) -> str:
     """Compare with the wanted fmax."""
     if fmax is None:
         return ""
-    many = int((limits > fmax).sum())
-    if not many:
-        return f"Your fmax of {fmax:g} eV/Å is above that."
-    of_all = f" of {many} structures" if many > 1 else ""
-    return f"Your fmax of {fmax:g} eV/Å is below that{of_all}."
+    yours, many = f"Your fmax of {fmax:g} eV/Å is", int((limits > fmax).sum())
+    if many:
+        of_all = f" of {many} structures" if many > 1 else ""
+        return f"{yours} below that{of_all}."
+    if worst.max() > fmax:
+        return (
+            f"{yours} above that, and below the {worst.max():.2g} eV/Å of the worst "
+            "orientation."
+        )
+    return f"{yours} above that."
 
 
 def _error(target: Hashable, unit: str, errors: pd.DataFrame) -> str:

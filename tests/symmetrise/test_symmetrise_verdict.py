@@ -13,10 +13,18 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter
+from ase.optimize import FIRE
 from common import energy_info, pet
 from scipy.spatial.transform import Rotation
+from symmetrise_common import STRAIN, Morse
 
-from metatrain_symmetry import Report, find_symmetry, symmetry_report, symmetry_verdict
+from metatrain_symmetry import (
+    ProjectedCalculator,
+    Report,
+    find_symmetry,
+    symmetry_report,
+    symmetry_verdict,
+)
 from metatrain_symmetry.groups import GroupOrbit, Irrep, random_frame, representation
 from metatrain_symmetry.measure.preferred import Preference, _harmonics
 from metatrain_symmetry.models.irrep_blocks import cartesian_matrix, split
@@ -156,6 +164,55 @@ def test_a_known_stress_and_the_filters_of_ase():
     assert (along.o3_lambda, along.share) == (2, pytest.approx(1))
     assert (along.x, along.y, along.z) == pytest.approx((0, 0, 1))
     assert along.along == pytest.approx(1)
+
+
+def test_relaxations_of_ase_are_the_oracle():
+    """At the symmetric minimum ASE sees just the fmax of the verdict, and acts on it."""
+    model = Morse(STRAIN)
+    atoms = bulk("Cu", a=3.6)
+    atoms.calc = ProjectedCalculator(model)
+    assert FIRE(FrechetCellFilter(atoms), logfile=None).run(fmax=1e-6, steps=300)
+    atoms.calc = model
+    before = FrechetCellFilter(atoms).get_forces()
+    limit = row(symmetry_verdict(model, atoms, group="D2"), "symmetry-breaking stress").fmax
+    assert np.linalg.norm(before, axis=1).max() == pytest.approx(limit, rel=1e-4)
+    for fmax, name in ((1.01 * limit, "Fm-3m"), (0.5 * limit, "P-1")):
+        copy = atoms.copy()
+        copy.calc = model
+        assert FIRE(FrechetCellFilter(copy), logfile=None).run(fmax=fmax, steps=300)
+        assert find_symmetry(copy, 1e-5).name == name
+
+
+class Upright(Given):
+    """A net force along z, as large as the cosine between z and the first bond."""
+
+    def calculate(self, atoms=None, *rest):
+        super().calculate(atoms, *rest)
+        bond = atoms.positions[1] - atoms.positions[0]
+        self.results["forces"][0, 2] = 0.1 * abs(bond[2]) / np.linalg.norm(bond)
+
+
+@pytest.mark.parametrize(
+    ("axis", "fmax", "words"),
+    [
+        (
+            [1, 0, 0],
+            0.01,
+            "orientations than the given one. Your fmax of 0.01 eV/Å is below",
+        ),
+        ([3, 0, 1], 0.03, "above that, and below the 0.05 eV/Å of the worst orientation"),
+        ([0, 0, 1], 0.06, "Your fmax of 0.06 eV/Å is above that."),
+    ],
+)
+def test_given_and_other_orientations(axis, fmax, words):
+    axis = np.array(axis) / np.linalg.norm(axis)
+    atoms = ase.Atoms("CO", [[0, 0, 0], 1.1 * axis])
+    verdict = symmetry_verdict(Upright(), atoms, fmax=fmax, targets=["forces"])
+    net = row(verdict, "net force")
+    assert net.given == pytest.approx(0.1 * axis[2])
+    assert net.rms == pytest.approx(0.1 / 3**0.5)
+    assert 0.095 < net.maximum <= 0.1
+    assert words in verdict.sentences[0]
 
 
 def test_a_structure_that_is_nearly_symmetric():
@@ -314,8 +371,9 @@ def test_a_report_has_a_verdict(tmp_path):
     frames = [bulk("Cu", cubic=True), bulk("Cu")]
     calculator = Given([0, 0, 0.02])
     report = symmetry_report(
-        calculator, frames, tmp_path / "report", fmax=0.01, lambda_max=2, progress=False
-    )
+        calculator, frames, tmp_path / "report", fmax=0.01, degree=4, estimator="grid",
+        lambda_max=2, progress=False,
+    )  # fmt: skip
     alone = symmetry_verdict(Given([0, 0, 0.02]), frames, fmax=0.01)
     kept = report.summary["verdict"]
     assert kept["sentences"] == alone.sentences
