@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .api.purify_checkpoint import purify_checkpoint
     from .api.symmetrize_model import symmetrize_model
     from .api.symmetry_report import symmetry_report
+    from .api.verdict import symmetry_verdict
     from .data.labelled import LabelledStructure
     from .data.systems import read_systems
     from .groups import O3, FiniteGroup, Group, Irrep, octahedral_group
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .measure.results import Report
     from .measure.series import Series
     from .measure.settings import Settings
+    from .measure.verdict import Verdict
     from .models.ase_calculator import CalculatorEngine
     from .models.engine import Block, Engine, Prepared, Values
     from .models.function import FunctionEngine
@@ -63,6 +65,7 @@ __all__ = [
     "SymmetrizedCalculator",
     "Symmetry",
     "Values",
+    "Verdict",
     "analyze",
     "assert_equivariant",
     "equivariance_error",
@@ -74,6 +77,7 @@ __all__ = [
     "refine_symmetry",
     "symmetrize_model",
     "symmetry_report",
+    "symmetry_verdict",
     "upgrade_pet_checkpoint",
 ]
 
@@ -100,6 +104,7 @@ _HOMES = {
     "SymmetrizedCalculator": "symmetrise.calculator",
     "Symmetry": "symmetrise.symmetry",
     "Values": "models.engine",
+    "Verdict": "measure.verdict",
     "analyze": "measure.analysis",
     "assert_equivariant": "api.equivariance",
     "equivariance_error": "api.equivariance",
@@ -111,6 +116,7 @@ _HOMES = {
     "refine_symmetry": "symmetrise.symmetry",
     "symmetrize_model": "api.symmetrize_model",
     "symmetry_report": "api.symmetry_report",
+    "symmetry_verdict": "api.verdict",
     "upgrade_pet_checkpoint": "pet_ssh.upgrade",
 }
 

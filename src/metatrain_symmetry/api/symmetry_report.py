@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..report.folder import check_folder, write
 from ..versions import versions
 from . import checks
+from .verdict import check_fmax, verdict_of_report
 
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def symmetry_report(
     max_evaluations: int = 20_000,
     memory: int = 2 * 2**30,
     seed: int = 0,
+    fmax: float | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> "Report":
@@ -81,6 +83,8 @@ def symmetry_report(
     :param max_evaluations: that may be spent on exact grids
     :param memory: for one evaluation, and for the sums of one structure, each, in bytes
     :param seed: of random choices
+    :param fmax: largest force on an atom that your relaxations leave, in eV/Å, for the
+        verdict: see :func:`symmetry_verdict`. In a report it is on up to four structures
     :param overwrite: replace the folder if it is there
     :param progress: whether to show a progress bar
     :raises ValueError: if something asked for is not there, or out of range
@@ -111,6 +115,7 @@ def symmetry_report(
     )  # fmt: skip
     group = checked_group(group, checked)
     clock = Clock(checked.budget)
+    check_fmax(fmax)
     max_structures = checks.count("max_structures", max_structures)
     folder = None if output is None else check_folder(output, overwrite)
     loaded = _load(model, extensions, state)
@@ -124,6 +129,8 @@ def symmetry_report(
     report.summary["state_text"] = loaded.text
     report.summary["averages"] = averages(report.equivariance)
     report.summary |= {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
+    verdict = verdict_of_report(report, engine, data, group, fmax, clock, checked.seed)
+    report.summary["verdict"] = None if verdict is None else verdict.content()
     facts = _facts(engine, model, report.summary["architecture"])
     report.diagnosis = diagnose(report.equivariance, report.characters, facts, group)
     if folder is not None:

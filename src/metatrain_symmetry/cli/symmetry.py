@@ -72,6 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dtype", choices=("float32", "float64"), help="(default: that of the model)")
     add("--device", default="cpu", help="(default: cpu)")
     add("--extensions", metavar="DIR", help="folder of an exported model's extensions")
+    add("--fmax", type=float, metavar="F",
+        help="largest force that relaxations leave, in eV/Å, for the verdict")  # fmt: skip
     add("--seed", type=int, help="of random choices (default: 0)")
 
 
@@ -108,6 +110,7 @@ def run(arguments: argparse.Namespace) -> None:
         extensions=arguments.extensions,
         max_structures=arguments.max_structures,
         state=arguments.state,
+        fmax=arguments.fmax,
         **settings,
     )
     for line in lines(report):

@@ -63,6 +63,32 @@ def _matrix(values: torch.Tensor, symmetric: bool) -> list[tuple[Irrep, torch.Te
     return [*parts, (Irrep(2), torch.stack(tensor, 1))]
 
 
+def cartesian_vector(values: torch.Tensor) -> torch.Tensor:
+    """Cartesian components of the irrep (1,+).
+
+    :param values: ``(..., 3)`` in the order y, z, x
+    :return: the same shape, in the order x, y, z
+    """
+    return values[..., [2, 0, 1]]
+
+
+def cartesian_matrix(scalar: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """Symmetric matrix of its irreps (0,+) and (2,+), as :func:`split` makes them.
+
+    :param scalar: ``(..., 1)``
+    :param tensor: ``(..., 5)``
+    :return: ``(..., 3, 3)``
+    """
+    trace = scalar[..., 0] * math.sqrt(3)
+    xy, yz, mostly_zz, xz, difference = (tensor[..., i] for i in range(5))
+    zz = (math.sqrt(6) * mostly_zz + trace) / 3
+    xx = (trace - zz + math.sqrt(2) * difference) / 2
+    half = math.sqrt(0.5)
+    rows = [[xx, xy * half, xz * half], [xy * half, trace - zz - xx, yz * half],
+            [xz * half, yz * half, zz]]  # fmt: skip
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
 def split(
     target: str, key: Mapping[str, int], components: list[str], values: torch.Tensor
 ) -> list[tuple[Irrep, str, torch.Tensor]]:

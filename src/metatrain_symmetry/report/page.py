@@ -71,6 +71,10 @@ MEDIANS = [
     "target", "irrep", "A", "± A", "error", "averaged error", "A / error (%)", "norm",
     "rounding", "unit", "structures",
 ]  # fmt: skip
+VERDICT = [
+    "structure", "symmetry", "target", "quantity", "as given", "rms", "maximum", "unit",
+    "fmax, as given (eV/Å)", "fmax, worst (eV/Å)", "rounding",
+]  # fmt: skip
 VALUES = ["probe", "group", "irrep", "share", "standard error", "B", "converged"]
 
 
@@ -89,6 +93,7 @@ def write_page(report: Report, path: str | Path, figures: dict[str, Path]) -> Pa
         "model": str(report.summary.get("model") or "model without a name"),
         "subtitle": _subtitle(report),
         "cards": verdicts(report),
+        "verdict": _verdict(report.summary),
         "convergence": _convergence(report, spectra),
         "figures": [_figure(name, Path(file), page) for name, file in shown.items()],
         "table_files": _files(Path(figures[LINKED]), page) if LINKED in figures else [],
@@ -133,6 +138,20 @@ def _subtitle(report: Report) -> str:
         # to the minute, and without the T of ISO 8601
         parts.append(str(summary["created"])[:16].replace("T", " "))
     return " · ".join(parts)
+
+
+def _verdict(summary: dict[str, Any]) -> dict[str, Any] | None:
+    """What asymmetry means for relaxations: sentences, and the numbers behind them."""
+    found = summary.get("verdict") or {}
+    if not found.get("sentences"):
+        return None
+    rows: list[list[Entry]] = [
+        [row["name"], row["symmetry"] or "–", row["target"], row["quantity"],
+         *(float(row[key]) for key in ("given", "rms", "maximum")), text.unit(row["unit"]),
+         *(float(row[key]) for key in ("fmax", "fmax_maximum", "noise"))]
+        for row in found["table"]
+    ]  # fmt: skip
+    return {"sentences": found["sentences"], "table": (VERDICT, rows)}
 
 
 def _convergence(report: Report, spectra: Spectra) -> dict[str, Any] | None:

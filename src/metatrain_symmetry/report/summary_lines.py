@@ -21,7 +21,8 @@ def lines(report: Report) -> list[str]:
     """Say the findings in a few lines.
 
     :param report: what was measured
-    :return: what was measured, a table, the diagnosis, whether the spectra are complete
+    :return: what was measured, a table, the diagnosis, the verdict, whether the spectra
+        are complete
     """
     found = [_subject(report.summary)]
     entries = averages(report.equivariance)
@@ -39,6 +40,8 @@ def lines(report: Report) -> list[str]:
         found.append(f"{LABELS[entry['status']]}: {text}")
     advice.pop("", None)
     found += [f"what to do for {', '.join(b)}: {text}" for text, b in advice.items()]
+    verdict = report.summary.get("verdict") or {}
+    found += [f"verdict: {text}" for text in verdict.get("sentences", [])]
     return [*found, report.summary["convergence_text"]]
 
 
