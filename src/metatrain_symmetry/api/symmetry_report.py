@@ -125,7 +125,9 @@ def symmetry_report(
     report.summary["averages"] = averages(report.equivariance)
     report.summary |= {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
     facts = _facts(engine, model, report.summary["architecture"])
-    report.diagnosis = diagnose(report.equivariance, report.characters, facts, group)
+    report.diagnosis = diagnose(
+        report.equivariance, report.characters, facts, group, report.rotations
+    )
     if folder is not None:
         write(report, folder)
     return report

@@ -24,6 +24,7 @@ from .resolver import Spectrum
 from .rotation_sets import RotationSet, rotation_sets
 from .row import Row
 from .run import Run
+from .spectra_text import percent
 from .statuses import ROUNDING
 
 
@@ -36,7 +37,13 @@ MARGIN = 8
 """Degrees beyond those of the circles over which a set is looked at for what it leaves."""
 
 
-def rotations_table(run: Run, rows: Sequence[Row], equivariance: pd.DataFrame) -> pd.DataFrame:
+LITTLE = 0.2
+"""A left over A that counts as little."""
+
+
+def rotations_table(
+    run: Run, rows: Sequence[Row], equivariance: pd.DataFrame
+) -> pd.DataFrame:
     """Predict what averages over sets of rotations leave of A.
 
     :param run: what was measured
@@ -112,9 +119,34 @@ def _deviations(
     kept[:, 0] = 0.0
     squares = spectrum.squares
     if squares is not None:  # of |ε|², the square of what the others are
-        squares = Powers(squares.irreps, squares.powers * weight**2, squares.norm2 * weight**2)
+        squares = Powers(
+            squares.irreps, squares.powers * weight**2, squares.norm2 * weight**2
+        )
     found = Powers(powers.irreps, kept * weight, (powers.norm2 - mean) * weight)
     return replace(spectrum, powers=found, n_samples=1, squares=squares)
+
+
+def sentence(table: pd.DataFrame, key: BlockKey) -> str:
+    """Say which set of rotations leaves little of A.
+
+    :param table: of :func:`rotations_table`
+    :param key: an output block
+    :return: the group with the fewest evaluations that leaves little, two error bars included; empty if none does, or nothing is known
+    """
+    if not len(table):
+        return ""
+    own = (table[BLOCK] == pd.Series(key.columns)).all(axis=1)
+    rows = table[own & (table.kind == "group")].sort_values("evaluations")
+    enough = rows[(rows.share + 2 * rows.share_err) ** 0.5 <= LITTLE]
+    if not len(enough):
+        return ""
+    best = enough.iloc[0]
+    most = max(float(best.share + 2 * best.share_err), 0.0) ** 0.5
+    return (
+        f"Of the groups of rotations, {best['set']} is the smallest that leaves less than "
+        f"{percent(LITTLE)} of A: at most {percent(most)} with {best.evaluations} "
+        "evaluations, on average over its orientations."
+    )
 
 
 class Asymmetries:
@@ -167,9 +199,7 @@ class Asymmetries:
         return share + value, float(np.hypot(variance**0.5, error) + spread * abs(rest))
 
 
-def _sum(
-    circles: Spectrum, kept: dict[AnyIrrep, float], beyond: float = 0.0
-) -> Replicates:
+def _sum(circles: Spectrum, kept: dict[AnyIrrep, float], beyond: float = 0.0) -> Replicates:
     """Weighted sum of powers, circle by circle.
 
     :param circles: of a structure
