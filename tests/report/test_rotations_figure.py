@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.markers import CARETDOWNBASE
 
 from metatrain_symmetry.measure.rotation_sets import rotation_sets
 from metatrain_symmetry.measure.rotations import ROTATIONS
@@ -37,7 +38,7 @@ def test_every_set_is_named_and_a_bound_is_an_arrow():
     assert {"i", "T", "Ti", "O", "Oi", "I", "Ii", "metatomic-ase"} <= set(names)
     assert axes.get_xscale() == axes.get_yscale() == "log"
     assert not [t for t in axes.texts if t.xy[0] > axes.get_xlim()[1] / 3]
-    arrows = [line for line in axes.lines if line.get_marker() in (6, 7)]
+    arrows = [line for line in axes.lines if line.get_marker() == CARETDOWNBASE]
     assert sum(len(line.get_xdata()) for line in arrows) == 1
 
 

@@ -65,8 +65,13 @@ def rotations_table(
         found = Asymmetries(pairs, max(len(run.data), len(pairs)))
         for points in rotation_sets():
             left = _left(entry["A"], entry["A_stderr"], *found.left_by(points))
-            values = {"set": points.name, "kind": points.kind, "unit": entry["unit"],
-                      "evaluations": points.evaluations, "structures": len(pairs)}  # fmt: skip
+            values = {
+                "set": points.name,
+                "kind": points.kind,
+                "evaluations": points.evaluations,
+                "unit": entry["unit"],
+                "structures": len(pairs),
+            }
             entries.append({**key.columns, **values, **left})
     return pd.DataFrame(entries, columns=ROTATIONS)
 
@@ -131,7 +136,8 @@ def sentence(table: pd.DataFrame, key: BlockKey) -> str:
 
     :param table: of :func:`rotations_table`
     :param key: an output block
-    :return: the group with the fewest evaluations that leaves little, two error bars included; empty if none does, or nothing is known
+    :return: about the group with the fewest evaluations that leaves little, two error bars
+        included; empty if none does, or nothing is known
     """
     if not len(table):
         return ""
@@ -167,10 +173,10 @@ class Asymmetries:
         if len(sets) < len(pairs):
             return {}
         folding = Folding(pairs)
-        found = {}
+        found: dict[AnyIrrep, tuple[float, float]] = {}
         for irrep in irreps_up_to(min(one.powers.limit for one in sets))[1:]:
             from_set = folding.ratio(irrep, pairs, self.population)
-            mask = {irrep: 1.0}
+            mask: dict[AnyIrrep, float] = {irrep: 1.0}
             from_circles = ratio([_sum(c, mask) for c in self.circles], self.population)
             if not from_set[1] > from_circles[1]:
                 found[irrep] = from_set
@@ -187,7 +193,9 @@ class Asymmetries:
         share = variance = 0.0
         limit = max(circles.powers.limit for circles in self.circles)
         every = points.kept(limit + MARGIN)
-        kept = dict(zip(irreps_up_to(limit + MARGIN), every.tolist(), strict=True))
+        kept: dict[AnyIrrep, float] = dict(
+            zip(irreps_up_to(limit + MARGIN), every.tolist(), strict=True)
+        )
         for irrep, (value, error) in self.of_sets.items():
             share += kept[irrep] * value
             variance += (kept.pop(irrep) * error) ** 2

@@ -60,7 +60,7 @@ def draw_rotations(report: Report) -> Figure | None:
 
 def _draw_block(axes: Axes, rows: pd.DataFrame) -> None:
     """Sets of one block, and what random orientations leave."""
-    key = BlockKey.of(rows.iloc[0])
+    key = BlockKey.of({column: rows[column].iloc[0] for column in BLOCK})
     name = plain(target_label(key.target, key.detail), 28)
     axes.set_title(f"{name}  {key.irrep}", loc="left", fontweight="bold", fontsize=9.5)
     one = rows[rows.kind == "none"].iloc[0]
@@ -125,7 +125,8 @@ def rotations_entries(report: Report) -> tuple[list[str], list[list[Entry]]]:
     :return: heads and rows
     """
     rows: list[list[Entry]] = []
-    for row in report.rotations.to_dict("records"):
+    for record in report.rotations.to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
         key = BlockKey.of(row)
         left, error = float(row["A_left"]), float(row["A_left_err"])
         share, share_err = float(row["share"]), float(row["share_err"])
