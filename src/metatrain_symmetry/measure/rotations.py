@@ -142,7 +142,7 @@ def sentence(table: pd.DataFrame, key: BlockKey) -> str:
     if not len(table):
         return ""
     own = (table[BLOCK] == pd.Series(key.columns)).all(axis=1)
-    rows = table[own & (table.kind == "group")].sort_values("evaluations")
+    rows = table[own & (table.kind == "group")].sort_values(["evaluations", "share"])
     enough = rows[(rows.share + 2 * rows.share_err) ** 0.5 <= LITTLE]
     if not len(enough):
         return ""

@@ -87,6 +87,8 @@ def _draw_sets(axes: Axes, rows: pd.DataFrame, kind: str) -> None:
     known = np.isfinite(y) & (y > 0)
     bars = np.where(seen, np.minimum(error, 0.9 * left), 0.3 * y)
     look: Any = {"fmt": marker, "ms": 5, "color": color, "elinewidth": 1, "label": label}
+    if kind != "group":  # one may lie on a group
+        look |= {"ms": 8, "mfc": "none"}
     if known.any():
         axes.errorbar(
             x[known], y[known], yerr=[bars[known], np.where(seen, error, 0.0)[known]],
