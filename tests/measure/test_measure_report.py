@@ -172,6 +172,7 @@ def test_saved_and_loaded(tmp_path):
     names = {path.name for path in report.save(tmp_path)}
     assert names == {
         "equivariance.csv", "characters.csv", "equivariance_per_atom.csv", "summary.json",
+        "rotations.csv",
     }  # fmt: skip
     loaded = Report.load(tmp_path)
     assert np.allclose(loaded.equivariance.A, report.equivariance.A)

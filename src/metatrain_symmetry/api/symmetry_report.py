@@ -132,7 +132,9 @@ def symmetry_report(
     verdict = verdict_of_report(report, engine, data, group, fmax, clock, checked.seed)
     report.summary["verdict"] = None if verdict is None else verdict.content()
     facts = _facts(engine, model, report.summary["architecture"])
-    report.diagnosis = diagnose(report.equivariance, report.characters, facts, group)
+    report.diagnosis = diagnose(
+        report.equivariance, report.characters, facts, group, report.rotations
+    )
     if folder is not None:
         write(report, folder)
     return report

@@ -18,6 +18,7 @@ from .budget import Clock
 from .combine import spectra_of
 from .convergence import convergence
 from .results import Report
+from .rotations import rotations_table
 from .rows import rows
 from .run import Run
 from .settings import Settings, checked_group
@@ -87,6 +88,7 @@ def analyze(
         **convergence(table, run, settings),
     }
     report = Report(equivariance_table(found), atoms_table(found), table, summary)
+    report.rotations = rotations_table(run, found, report.equivariance)
     report.summary["medians"] = medians(report.equivariance)
     return report
 

@@ -9,16 +9,18 @@ follow from circles, along which ε and q are evaluated anyway.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 
-from ..groups import Orbit, Powers, Transform
+from ..groups import Orbit, Powers
 from ..groups.base import folds
-from ..models.engine import Block
+from ..models.engine import Block, Engine, Values
 from .equivariance import Equivariance
 from .errors import widening
 from .quadrature import folded_scalar, quadrature_variance
+from .resolver import Resolver, Spectrum
 
 
 @dataclass
@@ -33,20 +35,31 @@ class Deviation:
     q: Powers
 
 
-class Deviations:
-    """Resolves the deviations from the mean along circles.
+class Asymmetry:
+    """Resolves the values rotated back, ``ε(g) = ρ(g)⁻¹ f(g x)``, along an orbit.
 
-    :param circles: the orbit
-    :param centres: mean of each block, ``(samples, 2 λ + 1, properties)``, float64
-    :param device: where the values live
+    What is constant has only a (0,+) part: any reference will do, and a close one keeps
+    rounding small.
+
+    :param engine: what evaluates the model
+    :param orbit: the elements
+    :param centres: mean of some blocks, ``(samples, 2 λ + 1, properties)``, float64; the
+        first value of the others is their reference
+    :param memory: budget of the sums, in bytes
+    :param seed: of the sketches
     """
 
     def __init__(
-        self, circles: Orbit, centres: Mapping[Block, torch.Tensor], device: torch.device
+        self,
+        engine: Engine,
+        orbit: Orbit,
+        centres: Mapping[Block, torch.Tensor],
+        memory: int,
+        seed: int,
     ) -> None:
-        self.centres = {block: mean.to(device) for block, mean in centres.items()}
-        widths = [width for mean in self.centres.values() for width in (mean.numel(), 1)]
-        self.transform: Transform = circles.transform(widths, device)
+        self.centres = {block: mean.to(engine.device) for block, mean in centres.items()}
+        self._make = partial(Resolver, engine, orbit, memory=memory, seed=seed)
+        self._resolver: Resolver | None = None
 
     def add(
         self, targets: Mapping[Block, torch.Tensor], matrices: Mapping[Block, torch.Tensor]
@@ -56,24 +69,23 @@ class Deviations:
         :param targets: values of each block, ``(n, samples, 2 λ + 1, properties)``
         :param matrices: ``ρ(g)`` of each block, ``(n, 2 λ + 1, 2 λ + 1)``
         """
-        pieces = []
-        for block, mean in self.centres.items():
-            values = targets[block].to(torch.float64)
-            back = torch.einsum("gmn,gsmp->gsnp", matrices[block], values)
-            epsilon = (back - mean).flatten(1) / mean.numel() ** 0.5
-            pieces += [epsilon, epsilon.square().sum(dim=1, keepdim=True)]
-        self.transform.add(pieces)
+        found: dict[Block, torch.Tensor] = {}
+        for block, values in targets.items():
+            turn = matrices[block]
+            back = torch.einsum("gmn,gsmp->gsnp", turn, values.to(torch.float64))
+            centre = self.centres.setdefault(block, back[0].clone())
+            found[block] = (back - centre) / max(centre.numel(), 1) ** 0.5
+        if self._resolver is None:
+            self._resolver = self._make(first=Values(found, {}))
+        self._resolver.add(Values(found, {}))
 
-    def finish(self) -> dict[Block, Deviation]:
+    def finish(self) -> dict[Block, Spectrum]:
         """Resolve them.
 
-        :return: for each block
+        :return: for each block, per component, sample and property
         """
-        powers = self.transform.finish()
-        return {
-            block: Deviation(powers[2 * i], powers[2 * i + 1])
-            for i, block in enumerate(self.centres)
-        }
+        found = {} if self._resolver is None else self._resolver.finish()
+        return {key: one for key, one in found.items() if isinstance(key, Block)}
 
 
 def refine(

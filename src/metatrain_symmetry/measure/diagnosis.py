@@ -15,6 +15,7 @@ from ..models.irrep_blocks import part_name
 from .advice import ModelFacts, for_asymmetry, for_missing
 from .averages import averages
 from .labels import BlockKey
+from .rotations import sentence
 from .spectra_text import Spectra, percent
 from .statuses import ASYMMETRIC, LARGE, ROUNDING, SMALL, UNCERTAIN, USELESS
 
@@ -51,6 +52,7 @@ def diagnose(
     characters: pd.DataFrame,
     facts: ModelFacts | None = None,
     group: Group | None = None,
+    rotations: pd.DataFrame | None = None,
 ) -> list[dict[str, str]]:
     """Grade each output block.
 
@@ -58,15 +60,20 @@ def diagnose(
     :param characters: likewise
     :param facts: of the model, for advice that fits it
     :param group: whose irreps the spectra are resolved by; None for O(3)
+    :param rotations: as in the report, to say how many of them would do
     :return: for each block ``target``, ``detail``, ``irrep``, ``status`` (one of
         :data:`~metatrain_symmetry.measure.statuses.STATUSES`), ``text``, and the end of
         it, ``advice``, empty where nothing needs to be done
     """
     spectra = Spectra(characters, group or O3())
-    return [_finding(e, spectra, facts or ModelFacts()) for e in averages(equivariance)]
+    left = pd.DataFrame() if rotations is None else rotations
+    facts = facts or ModelFacts()
+    return [_finding(e, spectra, facts, left) for e in averages(equivariance)]
 
 
-def _finding(entry: dict[str, Any], spectra: Spectra, facts: ModelFacts) -> dict[str, str]:
+def _finding(
+    entry: dict[str, Any], spectra: Spectra, facts: ModelFacts, rotations: pd.DataFrame
+) -> dict[str, str]:
     """One block."""
     key = BlockKey.of(entry)
     target, irrep = key.target, key.irrep
@@ -78,6 +85,7 @@ def _finding(entry: dict[str, Any], spectra: Spectra, facts: ModelFacts) -> dict
     pieces += [spectra.sentence(key)]
     advice = ""
     if status == "asymmetric":
+        pieces += [sentence(rotations, key)]
         advice = for_asymmetry(facts)
     elif status in ("cannot", "not learned"):
         advice = for_missing(irrep, facts)

@@ -125,6 +125,7 @@ def _circles(
         engine.blocks,
         engine.probes,
         group=group,
+        asymmetry=True,
         memory=settings.memory,
         seed=settings.seed + index,
         progress=progress,

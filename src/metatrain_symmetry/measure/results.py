@@ -55,6 +55,14 @@ class Report:
     :param diagnosis: one entry per output block: ``{"target", "detail", "irrep",
         "status", "text", "advice"}``, statuses as in
         :data:`metatrain_symmetry.measure.statuses.STATUSES`; ``text`` ends in ``advice``
+    :param rotations: how many rotations are needed: one row per output block and set of
+        rotations, on average over random frames of the set. Columns ``target``,
+        ``detail``, ``o3_lambda``, ``o3_sigma``, ``set`` (such as ``Ii``: the icosahedral
+        group with inversion), ``kind`` (``none``, ``group``, ``metatomic``, ``random``),
+        ``evaluations`` (of the model, for one structure), ``A_left`` (what an average over
+        the set leaves of A over all structures, energies per atom), ``A_left_err`` (its
+        standard error), ``unit``, ``share`` (A_left² / A²), ``share_err``, ``structures``
+        (from how many the share is known). Empty where nothing is to be averaged
 
     >>> from pathlib import Path
     >>> from metatrain_symmetry import Report, symmetry_report
@@ -72,6 +80,7 @@ class Report:
     characters: pd.DataFrame
     summary: dict[str, Any]
     diagnosis: list[dict[str, str]] = field(default_factory=list)
+    rotations: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def save(self, folder: Path) -> list[Path]:
         """Write the tables and the summary.
@@ -90,10 +99,12 @@ class Report:
         return paths
 
     def _tables(self) -> dict[str, pd.DataFrame]:
-        """Tables by the name of their file; that of atoms only if it has rows."""
+        """Tables by the name of their file; some only if they have rows."""
         tables = {"equivariance": self.equivariance, "characters": self.characters}
         if len(self.atoms):
             tables["equivariance_per_atom"] = self.atoms
+        if len(self.rotations):
+            tables["rotations"] = self.rotations
         return tables
 
     @classmethod
@@ -106,13 +117,16 @@ class Report:
         """
         summary = json.loads((folder / "summary.json").read_text())
         diagnosis = summary.pop("diagnosis")
-        per_atom = folder / "equivariance_per_atom.csv"
+        per_atom, rotations = (
+            folder / f"{name}.csv" for name in ("equivariance_per_atom", "rotations")
+        )
         return cls(
             _read(folder / "equivariance.csv"),
             _read(per_atom) if per_atom.is_file() else pd.DataFrame(),
             _read(folder / "characters.csv"),
             summary,
             diagnosis,
+            with_types(pd.read_csv(rotations)) if rotations.is_file() else pd.DataFrame(),
         )
 
 

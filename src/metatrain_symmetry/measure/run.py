@@ -207,6 +207,7 @@ class Run:
             self.engine.blocks,
             self.engine.probes,
             group=self.group,
+            asymmetry=not self.group.finite,
             memory=self.settings.memory,
             seed=self.settings.seed + index,
             progress=self._tick,

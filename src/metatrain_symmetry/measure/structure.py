@@ -8,18 +8,33 @@ import torch
 from ..groups import O3, Group, Irrep, Orbit
 from ..models.engine import Block, Engine, Prepared
 from ..models.sweep import sweep
-from .deviation import Deviation, Deviations
+from .deviation import Asymmetry, Deviation
 from .equivariance import Equivariance, EquivarianceSums, pooled
 from .resolver import Resolver, Spectrum
 
 
 @dataclass
 class Measured:
-    """What one orbit says about one structure."""
+    """What one orbit says about one structure.
+
+    :param equivariance: A of each block
+    :param spectra: of blocks and layers
+    :param asymmetry: spectra of ``ε(g) = ρ(g)⁻¹ f(g x)``, per component, sample and
+        property
+    """
 
     equivariance: dict[Block, Equivariance] = field(default_factory=dict)
     spectra: dict[Block | str, Spectrum] = field(default_factory=dict)
-    deviations: dict[Block, Deviation] = field(default_factory=dict)
+    asymmetry: dict[Block, Spectrum] = field(default_factory=dict)
+
+    @property
+    def deviations(self) -> dict[Block, Deviation]:
+        """What circles say of the error of A."""
+        return {
+            block: Deviation(found.powers, found.squares)
+            for block, found in self.asymmetry.items()
+            if found.squares is not None
+        }
 
 
 class Representations:
@@ -54,6 +69,7 @@ def measure_structure(
     spectra: bool = True,
     equivariance: bool = True,
     centres: Mapping[Block, torch.Tensor] | None = None,
+    asymmetry: bool = False,
     memory: int = 2**31,
     seed: int = 0,
     representations: Representations | None = None,
@@ -70,6 +86,7 @@ def measure_structure(
     :param spectra: whether to resolve by irrep
     :param equivariance: whether to compute A; on circles this takes two or more
     :param centres: mean of each block, to resolve the deviations from it too
+    :param asymmetry: whether to resolve the values rotated back, also without ``centres``
     :param memory: budget of one evaluation, and of the sums, each, in bytes
     :param seed: of the sketches
     :param representations: of this orbit, to be shared between structures
@@ -80,7 +97,9 @@ def measure_structure(
     rotated = representations or Representations(group or O3(), orbit, engine.device)
     sums: dict[Block, _Replicates] = {}
     resolver: Resolver | None = None
-    deviations = Deviations(orbit, centres, engine.device) if centres else None
+    turned: Asymmetry | None = None
+    if (asymmetry or centres) and any(irrep.pseudo for irrep in orbit.irreps):
+        turned = Asymmetry(engine, orbit, centres or {}, memory // 4, seed)
     matrices = orbit.matrices
     for start, values in sweep(engine, structure, matrices, blocks, probes, memory):
         count = len(next(iter([*values.targets.values(), *values.layers.values()])))
@@ -89,9 +108,9 @@ def measure_structure(
             for block, tensor in values.targets.items():
                 accumulator = sums.setdefault(block, _Replicates(orbit))
                 accumulator.add(tensor, rotated[block.irrep][part], weights[part])
-        if deviations is not None:
+        if turned is not None:
             known = {block: rotated[block.irrep][part] for block in values.targets}
-            deviations.add(values.targets, known)
+            turned.add(values.targets, known)
         if spectra:
             if resolver is None:
                 resolver = Resolver(engine, orbit, values, memory, seed)
@@ -100,7 +119,7 @@ def measure_structure(
     return Measured(
         {block: accumulator.finish() for block, accumulator in sums.items()},
         resolver.finish() if resolver is not None else {},
-        deviations.finish() if deviations is not None else {},
+        turned.finish() if turned is not None else {},
     )
 
 

@@ -10,6 +10,7 @@ from .heatmap import draw_heatmap
 from .network import draw_network
 from .page import write_page
 from .predictions import draw_spectrum
+from .rotations import draw_rotations
 from .style import save
 
 
@@ -19,6 +20,7 @@ _DRAW = {
     "network": draw_network,
     "distribution": draw_distribution,
     "spectrum": draw_spectrum,
+    "rotations": draw_rotations,
     "heatmap": draw_heatmap,
 }
 

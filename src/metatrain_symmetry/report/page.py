@@ -15,6 +15,7 @@ from . import text
 from .errors import Block, report_blocks
 from .html import Entry, facts, write_html
 from .probes import Probe, Spectra, report_spectra
+from .rotations import rotations_entries
 from .shares import BRIGHT, COLORMAP, FLOOR, FLOOR_EXPONENT
 from .verdicts import verdicts
 
@@ -44,6 +45,16 @@ CAPTIONS = {
         "Where there is a hatched bar, it is the residual, beyond the largest λ. "
         f"{SPECTRUM_NOTE}",
     ),
+    "rotations": (
+        "How many rotations are needed",
+        "What is left of A when predictions are averaged over a set of orientations, "
+        "against the evaluations that this takes for each structure: root mean square over "
+        "the structures, predicted from the spectrum of the deviations. T, O and I are the "
+        "tetrahedral, octahedral and icosahedral rotations; a final i says that each comes "
+        "with its product with inversion. Values are means over random orientations of the "
+        "set as a whole; kept fixed in the laboratory, a set may leave more or less. An "
+        "arrow marks an upper bound.",
+    ),
     "heatmap": ("Every probe, every irrep", ""),
 }
 LINKED = "heatmap"
@@ -59,6 +70,7 @@ TABLES = {
     "equivariance.csv": "A and errors of every structure",
     "equivariance_per_atom.csv": "the same for every atom",
     "characters.csv": "spectra of all probes",
+    "rotations.csv": "A that is left after averaging over sets of rotations",
     "summary.json": "settings, averages, diagnosis",
 }
 
@@ -102,6 +114,7 @@ def write_page(report: Report, path: str | Path, figures: dict[str, Path]) -> Pa
         "rows": [_row(spectra, probe) for probe in spectra.probes],
         "scale": _scale(),
         "medians": (MEDIANS, [_median(block) for block in report_blocks(report)]),
+        "rotations": rotations_entries(report),
         "characters": (VALUES, _values(spectra)),
         "facts": facts(report.summary, FACTS),
         "descriptions": TABLES,
