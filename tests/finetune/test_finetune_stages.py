@@ -130,8 +130,10 @@ def test_a_run_that_goes_on_knows_what_counts_more(tmp_path, epoch, expected):
     second = Watched(tmp_path, [])
     assert second.make_schedule(complete({}), 9, epoch).emphasis == expected
     assert read_emphasis(tmp_path, epoch) == expected
-    second.epoch_begins(epoch)  # asks no second time where it asked already
+    for following in range(epoch, 9):  # asks no second time where it asked already
+        second.epoch_begins(following)
     assert second.asked == 0
+    assert second.emphasis == {"energy": 4.0}
 
 
 def test_terms_of_the_loss_are_those_of_metatrain():
