@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from finetune_common import checkpoint_of, tiny
+from metatrain.utils.architectures import get_default_hypers
 from metatrain.utils.loss import LossAggregator
 
 from metatrain_symmetry.finetune.held_out import engine_of, term_of_loss
@@ -95,7 +96,8 @@ class Watched(StagedTrainer):
     """Ends of stages, without a training."""
 
     def __init__(self, folder, answers):
-        self.hypers = {"num_epochs": 9}
+        training = get_default_hypers("pet_ssh")["training"]
+        super().__init__({**training, "num_epochs": 9, "symmetry_penalty": {}})
         model = torch.nn.Linear(1, 1)
         self.asked = 0
         self.stage([1.0, 2.0, 4.0], model, folder, lambda: self.answer(answers))
