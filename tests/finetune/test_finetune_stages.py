@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from finetune_common import checkpoint_of, tiny
+from metatrain.utils.architectures import get_default_hypers
 from metatrain.utils.loss import LossAggregator
 
 from metatrain_symmetry.finetune.held_out import engine_of, term_of_loss
@@ -95,7 +96,8 @@ class Watched(StagedTrainer):
     """Ends of stages, without a training."""
 
     def __init__(self, folder, answers):
-        self.hypers = {"num_epochs": 9}
+        training = get_default_hypers("pet_ssh")["training"]
+        super().__init__({**training, "num_epochs": 9, "symmetry_penalty": {}})
         model = torch.nn.Linear(1, 1)
         self.asked = 0
         self.stage([1.0, 2.0, 4.0], model, folder, lambda: self.answer(answers))
@@ -130,8 +132,10 @@ def test_a_run_that_goes_on_knows_what_counts_more(tmp_path, epoch, expected):
     second = Watched(tmp_path, [])
     assert second.make_schedule(complete({}), 9, epoch).emphasis == expected
     assert read_emphasis(tmp_path, epoch) == expected
-    second.epoch_begins(epoch)  # asks no second time where it asked already
+    for following in range(epoch, 9):  # asks no second time where it asked already
+        second.epoch_begins(following)
     assert second.asked == 0
+    assert second.emphasis == {"energy": 4.0}
 
 
 def test_terms_of_the_loss_are_those_of_metatrain():

@@ -129,6 +129,7 @@ class StagedTrainer(SymmetryTrainer):
         keep(self.folder, epoch, trained_state(self.model))
         place = self.folder / f"emphasis_{epoch}.json"
         if place.is_file():  # looked at before an interruption
+            self.emphasis.update(read_emphasis(self.folder, epoch))
             return
         training = self.model.training
         self.model.eval()
