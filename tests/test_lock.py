@@ -45,7 +45,12 @@ def needed():
     first = ours["dependencies"] + [
         t for n in ("tests", "wandb", "docs") for t in extras[n]
     ]
-    found = {(canonicalize_name(Requirement(text).name), frozenset()) for text in first}
+    requirements = [Requirement(text) for text in first]
+    found = {
+        (canonicalize_name(one.name), frozenset())
+        for one in requirements
+        if one.marker is None or one.marker.evaluate()
+    }
     todo = list(found)
     while todo:
         current, wanted = todo.pop()

@@ -198,7 +198,7 @@ def test_uninstall_leaves_nothing(environment: Environment, wheel: Path) -> None
         assert environment.files() > before
         result = environment.run("mtt", "--help")
     assert result.returncode == 0
-    assert "{eval,export,symmetry,purify,train" in result.stdout
+    assert "{eval,export,symmetry,purify,symmetrize,train}" in result.stdout
     assert "could not extend" not in result.stderr
     assert environment.files() == before
     assert not list(environment.site_packages.glob("*metatrain?symmetry*"))

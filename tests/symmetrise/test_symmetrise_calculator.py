@@ -6,7 +6,9 @@ import pytest
 from ase.build import bulk, molecule
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from ase.calculators.emt import EMT
+from ase.filters import FrechetCellFilter
 from ase.md.langevin import Langevin
+from ase.optimize import BFGS
 from ase.units import fs
 from metatomic_ase import MetatomicCalculator
 from scipy.spatial.transform import Rotation
@@ -227,6 +229,16 @@ def exported():
     from common import energy_info, pet
 
     return pet(energy_info()).eval().export()
+
+
+def test_an_optimizer_may_ask_for_more_than_a_model_has(exported):
+    # metatomic's calculator lists every property of ASE, and has no free energy
+    atoms = bulk("Cu", cubic=True)
+    atoms.numbers[:] = 6
+    atoms.calc = SymmetrizedCalculator(MetatomicCalculator(exported), "T")
+    with pytest.raises(PropertyNotImplementedError, match="free_energy"):
+        atoms.get_potential_energy(force_consistent=True)
+    BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=1e-9, steps=1)
 
 
 class Picky(Calculator):

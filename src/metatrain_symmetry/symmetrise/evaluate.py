@@ -5,7 +5,7 @@ from typing import Any
 
 import ase
 import numpy as np
-from ase.calculators.calculator import all_changes
+from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 
 from ..messages import reason
 from .rotations import INVARIANT, VECTORS
@@ -60,6 +60,7 @@ def evaluate(
     :param properties: that are needed; others that come along are returned too
     :param batch_size: structures evaluated at once where the calculator can; None to let
         the number of atoms decide
+    :raises PropertyNotImplementedError: if the calculator has no such property after all
     :raises ValueError: if the calculator fails, leaves something out, or is not finite
     :return: for each property the answers, float64, shape ``(n, ...)``
     """
@@ -68,6 +69,9 @@ def evaluate(
             found = _in_batches(calculator, structures, properties, batch_size)
         else:
             found = _one_by_one(calculator, structures, properties)
+    except PropertyNotImplementedError:
+        # optimizers of ASE try the free energy, and go on without it
+        raise
     except Exception as error:
         raise ValueError(
             f"{_name(calculator)} fails on a rotated copy of the structure, check that it "
