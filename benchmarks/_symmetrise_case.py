@@ -10,6 +10,7 @@ import json
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import ase
 import ase.build
@@ -35,22 +36,36 @@ def crystal(repeats: int) -> ase.Atoms:
     return atoms
 
 
+def system_and_inputs(
+    model: AtomisticModel, atoms: ase.Atoms, device: str = "cpu"
+) -> tuple[System, list[torch.Tensor], ModelEvaluationOptions]:
+    """What a model is evaluated with, without neighbour lists.
+
+    :param model: exported
+    :param atoms: a crystal
+    :param device: of the tensors
+    :return: the structure; positions and strain, which require gradients; the options
+    """
+    dtype = getattr(torch, model.capabilities().dtype)
+    kind: dict[str, Any] = {"dtype": dtype, "device": device}
+    positions = torch.tensor(atoms.positions, **kind, requires_grad=True)
+    strain = torch.eye(3, **kind, requires_grad=True)
+    system = System(
+        torch.tensor(atoms.numbers, dtype=torch.int32, device=device),
+        positions @ strain,
+        torch.tensor(atoms.cell[:], **kind) @ strain,
+        torch.tensor(atoms.pbc, device=device),
+    )
+    outputs = {"energy": ModelOutput(unit="eV", sample_kind="system")}
+    return system, [positions, strain], ModelEvaluationOptions("Angstrom", outputs)
+
+
 def evaluate(model: AtomisticModel, atoms: ase.Atoms) -> dict[str, torch.Tensor]:
     """Energy, forces and the derivative by the strain."""
-    dtype = getattr(torch, model.capabilities().dtype)
-    positions = torch.tensor(atoms.positions, dtype=dtype, requires_grad=True)
-    strain = torch.eye(3, dtype=dtype, requires_grad=True)
-    system = System(
-        torch.tensor(atoms.numbers, dtype=torch.int32),
-        positions @ strain,
-        torch.tensor(atoms.cell[:], dtype=dtype) @ strain,
-        torch.tensor(atoms.pbc),
-    )
+    system, inputs, options = system_and_inputs(model, atoms)
     compute_requested_neighbors(system, "Angstrom", model)
-    outputs = {"energy": ModelOutput(unit="eV", sample_kind="system")}
-    options = ModelEvaluationOptions("Angstrom", outputs)
     energy = model([system], options, check_consistency=False)["energy"].block().values
-    gradient, virial = torch.autograd.grad(energy.sum(), (positions, strain))
+    gradient, virial = torch.autograd.grad(energy.sum(), inputs)
     return {"energy": energy.detach(), "forces": -gradient, "virial": virial}
 
 
