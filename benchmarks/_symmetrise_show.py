@@ -24,6 +24,13 @@ LOOKS = {
 
 WORDS = {OURS: "ours: groups"}
 
+LABELS = {
+    **{(OURS, name): name for name in ("1", "i", "D2", "T", "Oi", "I", "Ii")},
+    (OURS, "O"): "O, Ti",
+    (METATOMIC, "l_max 3"): "default",
+}
+"""What is written beside points; O and Ti have 24 elements both."""
+
 PREDICTED = ("T", "Ti", "O", "Oi", "I", "Ii")
 
 
@@ -105,7 +112,7 @@ def draw(cases: dict[str, Any], path: Path) -> None:
             for axes in row[len(names) :]:
                 axes.set_axis_off()
         handles, labels = grid[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=5)
+        figure.legend(handles, labels, loc="outside upper center", ncols=3)
         write(figure, path)
 
 
@@ -114,25 +121,30 @@ def _panel(axes: Axes, entries: list[dict[str, Any]], name: str) -> None:
     span = np.array([1.0, 400.0])
     axes.plot(span, span**-0.5, color=style.LINE, lw=1, label="n random orientations")
     for family, (marker, color) in LOOKS.items():
-        own = [entry for entry in entries if entry["family"] == family]
-        words = WORDS.get(family, family)
         for inversion, fill in ((True, color), (False, "white")):
-            part = [entry for entry in own if entry["inversion"] == inversion]
-            end = "" if inversion else ", rotations only"
+            part = [
+                entry
+                for entry in entries
+                if entry["family"] == family and entry["inversion"] == inversion
+            ]
             axes.errorbar(
                 [entry["evaluations"] for entry in part],
                 [entry[name]["ratio"] for entry in part],
                 [entry[name]["ratio_err"] for entry in part],
-                fmt=marker, ms=5.5, color=color, mfc=fill, elinewidth=1,
-                label=f"{words}{end}",
+                fmt=marker, ms=6, color=color, mfc=fill, elinewidth=1, alpha=0.9,
+                label=WORDS.get(family, family) if inversion else None,
             )  # fmt: skip
-        for entry in own if family == OURS else []:
+    axes.plot([], [], "o", color=style.LINE, mfc="white", label="hollow: rotations only")
+    for entry in entries:
+        if words := LABELS.get((entry["family"], entry["name"])):
+            above = entry["family"] != OURS or entry["name"] == "Oi"
             axes.annotate(
-                entry["name"], (entry["evaluations"], entry[name]["ratio"]), color=color,
-                xytext=(-5, -3), textcoords="offset points", ha="right", va="top",
-                fontsize=8,
+                words, (entry["evaluations"], entry[name]["ratio"]), fontsize=8,
+                xytext=(4, 4) if above else (-5, -3), textcoords="offset points",
+                ha="left" if above else "right", va="bottom" if above else "top",
+                color=LOOKS[entry["family"]][1],
             )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlim=(0.8, 400))
+    axes.set(xscale="log", yscale="log", xlim=(0.6, 400))
     axes.set(xlabel="evaluations", ylabel="A left / A of the bare model")
     axes.tick_params(labelbottom=True, labelleft=True)
     axes.grid(True)
