@@ -82,7 +82,7 @@ def symmetry_verdict(
     _matrices(group, seed)
     engine = _engine(model, targets, None, device)
     given = read_structures(structures, engine)
-    gathered = _Gathered(engine, symprec, directions=group in (None, NAMES[0]))
+    gathered = _Gathered(engine, symprec, directions=_resolves(group))
     for index, one in enumerate(given):
         gathered.add(index, one.labelled(engine), _matrices(group, seed + index), seed)
     return gathered.verdict(fmax)
@@ -125,6 +125,16 @@ def verdict_of_report(
         matrices = _matrices(orbit, seed + index) if orbit is not None else _none()
         gathered.add(index, data[index], matrices, seed)
     return gathered.verdict(fmax, errors=False)
+
+
+def _resolves(group: Any) -> bool:
+    """Whether a group shows directions of the laboratory: the icosahedral one does."""
+    from ..groups import group_names
+
+    if group is None:
+        return True
+    known = group_names().get(group) if isinstance(group, str) else None
+    return known is not None and known.rotations == NAMES[0]
 
 
 def check_fmax(fmax: Any) -> None:
