@@ -88,6 +88,9 @@ def named_group(name: Any, inversion: bool = False) -> NamedGroup:
     """
     known = group_names()
     if not isinstance(name, str) or name not in known:
-        raise ValueError(f"there is no group {quoted(name)}: {did_you_mean(name, known)}")
+        near = did_you_mean(name, known)
+        if not near.startswith("did"):
+            near = f"there are {', '.join(TITLES)}, i for inversion, and both, as in Oi"
+        raise ValueError(f"there is no group {quoted(name)}: {near}")
     found = known[name]
     return NamedGroup(found.rotations, found.inversion or inversion)
