@@ -175,6 +175,7 @@ class _Gathered:
     rows: list[dict[str, Any]] = field(default_factory=list)
     preferences: "dict[str, Preference]" = field(default_factory=dict)
     sums: dict[str, dict[str, float]] = field(default_factory=dict)
+    parts: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
@@ -271,6 +272,10 @@ class _Gathered:
         sums["A"] += float((rotated - mean).square().mean(dim=0).sum())
         sums["error"] += float((values[0] - truth).square().sum())
         sums["averaged"] += float((mean - truth).square().sum())
+        part = self.parts.setdefault(block.target, {})
+        own = part.setdefault(one.structure.name, [0.0, 0.0])
+        own[0] += float((rotated - mean).square().mean(dim=0).sum())
+        own[1] += float((mean - truth).square().sum())
         sums["components"] += truth.numel()
         # (0,+) and (2,+) of a stress belong to one structure
         sums["structures"] += block.irrep.o3_lambda == 0 or not _is_tensor(block)
@@ -284,13 +289,17 @@ class _Gathered:
         :param errors: whether the shares of the squared errors are said
         :return: tables and sentences
         """
+        import numpy as np
         import pandas as pd
 
         from ..measure.verdict import COLUMNS, DIRECTIONS, ERRORS, Verdict, error_row
         from ..measure.verdict_text import sentences
 
         directions = [row for t, one in self.preferences.items() for row in one.rows(t)]
-        rows = [error_row(t, sums, self.units[t]) for t, sums in self.sums.items()]
+        rows = [
+            error_row(t, sums, self.units[t], np.array(list(self.parts[t].values())))
+            for t, sums in self.sums.items()
+        ]
         found = Verdict(
             pd.DataFrame(self.rows, columns=list(COLUMNS)),
             pd.DataFrame(directions, columns=list(DIRECTIONS)),
