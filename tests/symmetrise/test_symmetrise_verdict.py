@@ -394,6 +394,7 @@ def test_a_report_has_a_verdict(tmp_path):
     assert kept["sentences"] == alone.sentences
     assert pd.DataFrame(kept["table"]).given.tolist() == alone.table.given.tolist()
     assert kept["fmax"] == 0.01
+    assert kept["errors"] == []
     again = Report.load(tmp_path / "report")
     assert again.summary["verdict"]["sentences"] == alone.sentences
     assert f"verdict: {alone.sentences[0]}" in lines(report)
@@ -419,3 +420,20 @@ def test_a_report_in_a_hurry():
 def test_the_report_refuses_an_fmax():
     with pytest.raises(ValueError, match="fmax is -1"):
         symmetry_report("nowhere.ckpt", "nowhere.xyz", fmax=-1)
+
+
+def test_errors_of_a_report_are_a_table_on_its_page(tmp_path):
+    """Truth zero and one structure: all of the error is asymmetry, without an error bar."""
+    atoms = molecule("CH4")
+    atoms.calc = SinglePointCalculator(atoms, forces=np.zeros((len(atoms), 3)))
+    report = symmetry_report(
+        Given([0, 0, 0.02]), atoms, tmp_path / "report", targets=["forces"], degree=4,
+        estimator="grid", lambda_max=2, progress=False,
+    )  # fmt: skip
+    (errors,) = report.summary["verdict"]["errors"]
+    assert errors["equivariance RMSE"] == pytest.approx(0.02 / 3**0.5)
+    assert errors["oriented RMSE"] == pytest.approx(0.02 / 3**0.5)
+    assert errors["share"] == pytest.approx(1)
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "How much of the error is asymmetry" in page
+    assert "100, no error bar" in page

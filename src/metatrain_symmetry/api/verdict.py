@@ -123,7 +123,9 @@ def verdict_of_report(
     gathered = _Gathered(engine, 1e-3, directions=orbit == NAMES[0])
     for index in chosen:
         matrices = _matrices(orbit, seed + index) if orbit is not None else _none()
-        gathered.add(index, data[index], matrices, seed)
+        one = data[index]
+        one.subtract_baseline(engine)
+        gathered.add(index, one, matrices, seed)
     return gathered.verdict(fmax, errors=False)
 
 
@@ -261,11 +263,12 @@ class _Gathered:
     ) -> None:
         """Errors of one block, where it has labels."""
         truth = one.bare_targets.get(block)
-        if truth is None or not truth.isfinite().all():
+        # without orientations nothing is known of A
+        if truth is None or not truth.isfinite().all() or len(values) == 1:
             return
         scale = _per_atom(block, one.structure.n_atoms)
         values, truth = values / scale, truth / scale
-        rotated = values[1:] if len(values) > 1 else values
+        rotated = values[1:]
         names = ("A", "error", "averaged", "components", "structures")
         sums = self.sums.setdefault(block.target, dict.fromkeys(names, 0.0))
         mean = rotated.mean(dim=0)
