@@ -42,8 +42,8 @@ from benchmarks._results import run_cases, start, stop_if_failed
 from benchmarks._symmetrise_case import crystal
 from benchmarks._timing import in_turns, own_process
 from metatrain_symmetry import symmetrize_model
+from metatrain_symmetry.groups import named_group
 from metatrain_symmetry.models.structures import rotate
-from metatrain_symmetry.symmetrise.group_names import group_points
 
 
 PACKAGES = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
@@ -76,7 +76,7 @@ def systems_of(model: AtomisticModel, atoms: ase.Atoms) -> list[System]:
         torch.tensor(atoms.pbc),
     )
     compute_requested_neighbors(system, "Angstrom", model)
-    return [system, *rotate(system, group_points("I").orbit(0).matrices)]
+    return [system, *rotate(system, named_group("I").elements)]
 
 
 def forces(model: AtomisticModel, system: System) -> torch.Tensor:
@@ -99,7 +99,7 @@ def times(folder: Path, atoms: ase.Atoms, repeats: int) -> dict[str, Any]:
     bare = load_atomistic_model(folder / "bare.pt")
     averaged = load_atomistic_model(folder / "I.pt")
     system, *copies = systems_of(bare, atoms)
-    matrices = group_points("I").orbit(0).matrices.to(system.positions)
+    matrices = named_group("I").elements.to(system.positions)
     actions: dict[str, Callable[[], list[torch.Tensor]]] = {
         "bare": lambda: [forces(bare, copy) for copy in copies],
         "averaged": lambda: [forces(averaged, system)],

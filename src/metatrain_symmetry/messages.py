@@ -24,12 +24,14 @@ def did_you_mean(name: Any, known: Iterable[str]) -> str:
 
     :param name: what was given
     :param known: what there is
-    :return: ``did you mean a, b?``, or ``there are a, b, c``
+    :return: ``did you mean a, b?``, or ``there are a, b, c``, or ``there is only a``
     """
     names = list(known)
     near = difflib.get_close_matches(str(name), names, 3, 0.6)
     if near:
         return f"did you mean {', '.join(near)}?"
+    if len(names) == 1:
+        return f"there is only {names[0]}"
     return f"there are {', '.join(names)}" if names else "there are none"
 
 

@@ -12,11 +12,17 @@ import ase
 import ase.io
 import numpy as np
 import torch
+from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from common import energy_info, molecule, pet, pet_ssh
+from metatomic.torch import AtomisticModel, ModelCapabilities, load_atomistic_model
 from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
 from omegaconf import OmegaConf
+from table_symmetrise import WRITTEN
+
+from metatrain_symmetry import symmetrize_model
+from metatrain_symmetry.symmetrise.export import declared
 
 
 FORCE = "non_conservative_force"
@@ -83,6 +89,24 @@ def write_world(folder):
     torch.save({"architecture_name": "soap_bpnn"}, folder / "soap.ckpt")
     (folder / "full").mkdir()
     (folder / "full" / "mine.txt").write_text("mine")
+
+
+def write_symmetrise(folder):
+    """Calculators, structures for them, an averaged model and one for another device."""
+    (folder / "written.py").write_text(WRITTEN)
+    (folder / "folder.pt").mkdir()
+    ase.io.write(folder / "cu.xyz", bulk("Cu", cubic=True))
+    ase.io.write(folder / "xenon.xyz", ase.Atoms("Xe2", [[0, 0, 0], [0, 0, 4.0]]))
+    symmetrize_model(folder / "model.pt", folder / "averaged.pt", "T")
+    elsewhere = load_atomistic_model(str(folder / "model.pt"))
+    given = elsewhere.capabilities()
+    names = ("atomic_types", "interaction_range", "length_unit", "dtype")
+    same = {name: getattr(given, name) for name in names}
+    same["outputs"] = {name: given.outputs[name] for name in declared(elsewhere)}
+    capabilities = ModelCapabilities(**same, supported_devices=["mps"])
+    AtomisticModel(elsewhere.module, elsewhere.metadata(), capabilities).save(
+        str(folder / "elsewhere.pt")
+    )
 
 
 def targets():

@@ -1,18 +1,20 @@
 """Bad input is answered in one sentence that says what is wrong and what to do.
 
-Nothing is written, nothing runs on. The rows stand in ``table.py`` and
-``table_training.py``.
+Nothing is written, nothing runs on. The rows stand in ``table.py``,
+``table_training.py`` and ``table_symmetrise.py``.
 """
 
 import copy
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import harness
 import pytest
 import table
+import table_symmetrise
 import table_training
 import torch
 from omegaconf import OmegaConf
@@ -37,11 +39,15 @@ def world(tmp_path_factory):
     """A folder with everything that is right, and some things that are not."""
     folder = tmp_path_factory.mktemp("world")
     harness.write_world(folder)
+    harness.write_symmetrise(folder)
     write_run(folder / "run")
-    before = Path.cwd()
+    before, compiled = Path.cwd(), sys.dont_write_bytecode
     os.chdir(folder)
+    sys.dont_write_bytecode = True  # a module of the folder is imported
     yield folder
     os.chdir(before)
+    sys.dont_write_bytecode = compiled
+    sys.modules.pop("written", None)
 
 
 def write_run(folder):
@@ -105,7 +111,7 @@ def test_options_file_of_symmetry(world, row, tmp_path):
     answer(world, words, symmetry_report, *arguments, **harness.QUICK)
 
 
-@rows(table.COMMAND, table_training.COMMAND)
+@rows(table.COMMAND, table_training.COMMAND, table_symmetrise.COMMAND)
 def test_commands(world, row):
     arguments, words = row
     before = listing(world)

@@ -83,7 +83,7 @@ def test_an_a_of_most_of_the_error_is_not_ok(ratio):
     assert f"{100 * ratio**2:.2g} % of the squared error" in finding["text"]
     assert "mtt purify MODEL.ckpt OPTIONS.yaml -r purify.method=full" in finding["text"]
     assert "mtt train" not in finding["text"]  # nobody has measured what that would bring
-    assert "metatomic.torch.o3.SymmetrizedModel" in finding["text"]
+    assert "mtt symmetrize MODEL.ckpt -o averaged.pt" in finding["text"]
 
 
 def test_an_untrained_model_is_not_ok():
@@ -249,11 +249,16 @@ def test_pseudotensors_get_other_advice():
 def test_advice_for_models_that_are_exported_or_not_ours():
     large = row(A=0.9, error_averaged=0.5)
     exported = found(large, facts=ModelFacts("AtomisticModel", checkpoint=False))["text"]
-    assert "mtt " not in exported
-    assert "SymmetrizedModel" in exported
+    assert "purify" not in exported
+    assert "mtt symmetrize MODEL.ckpt -o averaged.pt" in exported
     other = found(large, facts=ModelFacts("SoapBpnn"))["text"]
     assert "purify" not in other
-    assert "SymmetrizedModel" in other
+    assert "mtt symmetrize" in other
+    wrapped = ModelFacts("EMT", checkpoint=False, calculator=True)
+    assert (
+        "(Python: metatrain_symmetry.SymmetrizedCalculator)"
+        in found(large, facts=wrapped)["text"]
+    )
     gradient = found(row(target="conservative_force", A=0.9), facts=ModelFacts("pet"))
     assert "purify.method=full" in gradient["text"]
 

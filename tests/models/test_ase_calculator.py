@@ -252,7 +252,7 @@ QUICK = {"lambda_max": 1, "budget": 2, "progress": False}
 def test_a_calculator_without_forces_has_an_energy():
     report = symmetry_report(Energies(), molecule("H2O"), **QUICK)
     assert list(report.equivariance.target) == ["energy"]
-    with pytest.raises(ValueError, match="has no 'forces': there are energy"):
+    with pytest.raises(ValueError, match="has no 'forces': there is only energy"):
         symmetry_report(Energies(), molecule("H2O"), targets=["forces"], **QUICK)
 
 

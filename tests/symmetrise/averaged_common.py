@@ -16,8 +16,8 @@ from metatomic.torch import (
 )
 from vesin.metatomic import compute_requested_neighbors
 
+from metatrain_symmetry.groups import named_group
 from metatrain_symmetry.symmetrise.export import averaged
-from metatrain_symmetry.symmetrise.group_names import group_points
 
 
 CUTOFF = 3.5
@@ -34,6 +34,8 @@ def pair_energy(r: torch.Tensor) -> torch.Tensor:
 def averaged_pair_energy(r, group):
     """Closed form: what is left of each part in the average over a group."""
     x, y, z = r.unbind(1)
+    if group in ("i", "D2i"):  # leave squares of coordinates as they are
+        return pair_energy(r) - 0.7 * x * y * z
     square = (r * r).sum(1)
     fourth = square**2 / 5 if group.startswith("I") else (x**4 + y**4 + z**4) / 3
     # x y z is an invariant of T, and of no other of these groups
@@ -131,7 +133,7 @@ def exported(module=None, **changes):
 
 def average_of(model, group, path, batch_atoms=64):
     """Average a model, save it and load the file."""
-    averaged(model, group_points(group), batch_atoms).save(str(path))
+    averaged(model, named_group(group), batch_atoms).save(str(path))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from metatomic.torch import load_atomistic_model

@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 from metatrain_symmetry.groups import Irrep, representation
 
 
-GROUPS = ("T", "O", "I", "Ti", "Ii")
+GROUPS = ("T", "O", "I", "Ti", "Ii", "i", "D2i")
 
 
 def triclinic():

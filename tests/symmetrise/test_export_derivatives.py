@@ -12,8 +12,8 @@ from metatomic_ase import MetatomicCalculator
 from models_common import rich_info
 from torch.autograd.graph import saved_tensors_hooks
 
+from metatrain_symmetry.groups import named_group
 from metatrain_symmetry.symmetrise.export import averaged
-from metatrain_symmetry.symmetrise.group_names import group_points
 
 
 STEP = 1e-4  # Å, and for the strain
@@ -61,7 +61,7 @@ def small_pet():
 def test_no_graph_grows_with_the_number_of_rotations(small_pet):
     bare = saved_bytes(small_pet)
     ours = {
-        group: saved_bytes(averaged(small_pet, group_points(group), batch_atoms=1))
+        group: saved_bytes(averaged(small_pet, named_group(group), batch_atoms=1))
         for group in ("T", "O", "Ii")
     }
     # rotating positions, cell and neighbours, and the sum at the end
@@ -75,8 +75,8 @@ def test_no_graph_grows_with_the_number_of_rotations(small_pet):
 
 
 def test_batches_hold_as_many_atoms_as_asked(small_pet):
-    one = saved_bytes(averaged(small_pet, group_points("T"), batch_atoms=2))
-    three = saved_bytes(averaged(small_pet, group_points("T"), batch_atoms=7))
+    one = saved_bytes(averaged(small_pet, named_group("T"), batch_atoms=2))
+    three = saved_bytes(averaged(small_pet, named_group("T"), batch_atoms=7))
     assert 2.5 * one < three < 3.5 * one
 
 

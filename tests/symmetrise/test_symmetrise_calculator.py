@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 from symmetrise_common import STRAIN, Field, Morse
 
 from metatrain_symmetry import SymmetrizedCalculator
-from metatrain_symmetry.symmetrise.rotations import group_elements, rotated
+from metatrain_symmetry.groups import named_group
+from metatrain_symmetry.symmetrise.rotations import rotated
 
 
 def tilted(name="CH3OH"):
@@ -90,7 +91,7 @@ def test_an_average_over_a_group_is_invariant_under_its_elements():
     atoms.calc = calculator
     energy, stress = atoms.get_potential_energy(), atoms.get_stress(voigt=False)
     assert min(bare.handedness) > 0  # although half of the elements are improper
-    for matrix in group_elements("Oi")[[1, 30]]:
+    for matrix in named_group("Oi").elements.numpy()[[1, 30]]:
         copy = rotated(atoms, matrix)
         copy.calc = calculator
         assert copy.get_potential_energy() == pytest.approx(energy, abs=1e-11)
@@ -101,7 +102,7 @@ def test_an_average_over_a_group_is_invariant_under_its_elements():
             copy.get_forces() @ matrix, atoms.get_forces(), atol=1e-12
         )
     # what an orientation of the bare calculator says
-    copy = rotated(atoms, group_elements("Oi")[1])
+    copy = rotated(atoms, named_group("Oi").elements.numpy()[1])
     copy.calc = Morse(STRAIN)
     assert abs(copy.get_potential_energy() - energy) > 1e-3
 
@@ -111,7 +112,7 @@ def test_spread_is_that_of_numpy_over_the_copies():
     calculator = SymmetrizedCalculator(Morse(STRAIN), "Ti")
     calculator.calculate(atoms, ["energy"])
     energies, forces, stresses = [], [], []
-    for matrix in group_elements("Ti"):
+    for matrix in named_group("Ti").elements.numpy():
         copy = rotated(atoms, matrix)
         copy.calc = Morse(STRAIN)
         energies.append(copy.get_potential_energy())
@@ -214,7 +215,7 @@ def test_metatomic_models_get_many_copies_at_once(exported):
     assert sizes == [5, 5, 2]
     alone = [MetatomicCalculator(exported) for _ in range(12)]
     forces = []
-    for calculator, matrix in zip(alone, group_elements("T"), strict=True):
+    for calculator, matrix in zip(alone, named_group("T").elements.numpy(), strict=True):
         copy = rotated(atoms, matrix)
         copy.calc = calculator
         forces.append(copy.get_forces() @ matrix)

@@ -7,6 +7,7 @@ import pytest
 import spglib
 from ase import Atoms
 from ase.build import add_adsorbate, bulk, fcc111, molecule, mx2
+from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixSymmetry
@@ -21,6 +22,7 @@ from metatrain_symmetry import (
     find_symmetry,
     refine_symmetry,
 )
+from metatrain_symmetry.symmetrise import crystals
 from metatrain_symmetry.symmetrise.rotations import rotated
 
 
@@ -275,3 +277,29 @@ def test_bad_input():
             ProjectedCalculator(EMT(), symprec=wrong)
     with pytest.raises(TypeError, match="Atoms is no calculator"):
         ProjectedCalculator(atoms)
+
+
+def test_a_calculator_without_forces():
+    class Energies(LennardJones):
+        implemented_properties = ("energy",)
+
+    atoms = bulk("Cu", cubic=True)
+    atoms.calc = ProjectedCalculator(Energies())
+    assert atoms.get_potential_energy() == Energies().get_potential_energy(atoms)
+    with pytest.raises(PropertyNotImplementedError, match="Energies has no forces that"):
+        atoms.get_forces()
+
+
+def test_atoms_that_go_to_the_same_place(monkeypatch):
+    """What spglib may find at a large tolerance: an operation that is no permutation."""
+    found = crystals._dataset
+
+    def shifted(*arguments):
+        data = found(*arguments)
+        data.translations[:] = [0.2, 0, 0]
+        return data
+
+    monkeypatch.setattr(crystals, "_dataset", shifted)
+    atoms = Atoms("Cu2", [[0, 0, 0], [1.2, 0, 0]], cell=[4, 5, 6], pbc=True)
+    with pytest.raises(ValueError, match=r"two atoms go to the same place.*symprec"):
+        find_symmetry(atoms)

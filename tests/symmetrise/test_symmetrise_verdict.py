@@ -27,6 +27,7 @@ from metatrain_symmetry import (
 )
 from metatrain_symmetry.groups import GroupOrbit, Irrep, random_frame, representation
 from metatrain_symmetry.measure.preferred import Preference, _harmonics
+from metatrain_symmetry.measure.verdict import share_error
 from metatrain_symmetry.models.irrep_blocks import cartesian_matrix, split
 from metatrain_symmetry.report.summary_lines import lines
 from metatrain_symmetry.symmetrise.crystal_systems import crystal_system
@@ -228,6 +229,20 @@ def test_a_structure_that_is_nearly_symmetric():
     assert strict.table.symmetry[0] == "triclinic P1"
 
 
+def test_error_bar_of_a_share():
+    """Against the scatter of shares of many draws of structures."""
+    rng = np.random.default_rng(0)
+    draws = rng.gamma(2.0, size=(4000, 25, 2)) * [1.0, 3.0]
+    sums = draws.sum(axis=1)
+    scatter = np.std(sums[:, 0] / sums.sum(axis=1))
+    said = np.mean([share_error(parts) ** 2 for parts in draws[:400]]) ** 0.5
+    assert said == pytest.approx(scatter, rel=0.06)
+    # in closed form: deviations are ±1/2 around a share of one half
+    parts = np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert share_error(parts) == pytest.approx((2 * (0.25 + 0.25)) ** 0.5 / 2)
+    assert np.isnan(share_error(parts[:1]))
+
+
 def test_errors_and_their_names():
     """Constant force c along z, truth zero: all of the squared error is asymmetry."""
     frames = [molecule("CH4"), molecule("H2O")]
@@ -243,7 +258,7 @@ def test_errors_and_their_names():
     assert errors["share"] == pytest.approx(25 / 34)
     assert (errors["structures"], errors["unit"]) == (2, "eV/A")
     text = " ".join(verdict.sentences)
-    assert "asymmetry is 74 % of the squared error (equivariance RMSE 0.0289" in text
+    assert "asymmetry is 74 ± 0 % of the squared error (equivariance RMSE 0.0289" in text
     assert "The RMSE is 0.012 eV/Å per component." in text
     assert "the worst of 2 of 2 structures" in text
 
@@ -379,6 +394,7 @@ def test_a_report_has_a_verdict(tmp_path):
     assert kept["sentences"] == alone.sentences
     assert pd.DataFrame(kept["table"]).given.tolist() == alone.table.given.tolist()
     assert kept["fmax"] == 0.01
+    assert kept["errors"] == []
     again = Report.load(tmp_path / "report")
     assert again.summary["verdict"]["sentences"] == alone.sentences
     assert f"verdict: {alone.sentences[0]}" in lines(report)
@@ -404,3 +420,20 @@ def test_a_report_in_a_hurry():
 def test_the_report_refuses_an_fmax():
     with pytest.raises(ValueError, match="fmax is -1"):
         symmetry_report("nowhere.ckpt", "nowhere.xyz", fmax=-1)
+
+
+def test_errors_of_a_report_are_a_table_on_its_page(tmp_path):
+    """Truth zero and one structure: all of the error is asymmetry, without an error bar."""
+    atoms = molecule("CH4")
+    atoms.calc = SinglePointCalculator(atoms, forces=np.zeros((len(atoms), 3)))
+    report = symmetry_report(
+        Given([0, 0, 0.02]), atoms, tmp_path / "report", targets=["forces"], degree=4,
+        estimator="grid", lambda_max=2, progress=False,
+    )  # fmt: skip
+    (errors,) = report.summary["verdict"]["errors"]
+    assert errors["equivariance RMSE"] == pytest.approx(0.02 / 3**0.5)
+    assert errors["oriented RMSE"] == pytest.approx(0.02 / 3**0.5)
+    assert errors["share"] == pytest.approx(1)
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "How much of the error is asymmetry" in page
+    assert "100, no error bar" in page

@@ -22,9 +22,9 @@ from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic_ase import MetatomicCalculator
 
 from metatrain_symmetry import symmetrize_model
+from metatrain_symmetry.groups import named_group
 from metatrain_symmetry.plugin.commands import COMMANDS
 from metatrain_symmetry.symmetrise.export import averaged, energies
-from metatrain_symmetry.symmetrise.group_names import group_points
 
 
 EVAL = """\
@@ -100,7 +100,7 @@ def test_command_and_mtt_eval(folder, tmp_path):
         ase.io.read(folder / "crystal.xyz"),
     )
     energies, forces = [], []
-    for matrix in group_points("Ti").orbit(0).elements.numpy():
+    for matrix in named_group("Ti").elements.numpy():
         turned = atoms.copy()
         turned.set_cell(atoms.cell[:] @ matrix.T)
         turned.positions = atoms.positions @ matrix.T
@@ -163,6 +163,7 @@ def bad(message, **changes):
     [
         bad("did you mean icosahedral", group="icosaedral"),
         bad("there is no group 7", group=7),
+        bad("group 'C1' leaves the model as it is", group="C1"),
         bad("must end in .pt", output="averaged.ckpt"),
         bad("the input", output="model.pt"),
         bad("does not exist", model="nowhere.pt"),
@@ -211,13 +212,13 @@ def test_nothing_is_left_where_saving_fails(folder, tmp_path, monkeypatch):
 def test_a_model_for_another_device():
     model = exported(supported_devices=["cuda"])
     with pytest.raises(ValueError, match="runs on cuda only, which this computer"):
-        averaged(model, group_points("T"))
+        averaged(model, named_group("T"))
 
 
 def test_a_model_that_averages_already(tmp_path):
     model = average_of(exported(), "T", tmp_path / "a.pt")
     with pytest.raises(ValueError, match=r"already, over the tetrahedral group \(12"):
-        averaged(model, group_points("I"))
+        averaged(model, named_group("I"))
 
 
 def test_an_output_that_cannot_be_rotated():
@@ -226,7 +227,7 @@ def test_an_output_that_cannot_be_rotated():
     Odd.forward.__annotations__ = Pairs.forward.__annotations__
     model = exported(Odd(), outputs={"energy": ModelOutput(sample_kind="system")})
     with pytest.raises(ValueError, match=r"'energy' cannot be rotated, .*'letter'"):
-        averaged(model, group_points("T"))
+        averaged(model, named_group("T"))
 
 
 def test_explicit_gradients_are_refused(tmp_path):

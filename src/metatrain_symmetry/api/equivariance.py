@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     import torch
 
     from ..groups import Group
-    from ..groups.design import Name
     from ..models.engine import Block, Engine, Prepared
 
-NAMES: "tuple[Name, ...]" = ("I", "O", "T", "D2")
+NAMES = ("I", "O", "T", "D2")
 """Groups of rotations that are known by name, the most thorough one first."""
 
 COLUMNS = ("target", "rms", "maximum", "unit", "worst", "structures", "orientations")
@@ -48,8 +47,9 @@ def equivariance_error(
         module that takes points, as those of :class:`FunctionEngine`
     :param structures: path of a file that ASE reads, or structures; of a function also
         tensors ``(points, 3)``
-    :param group: ``I`` (the default), ``O``, ``T`` or ``D2``, each with inversion and in
-        a random frame of its own for each structure; or a finite group, as it is
+    :param group: ``I`` (the default), ``O``, ``T`` or ``D2``, or their full names, each
+        with inversion and in a random frame of its own for each structure; or a finite
+        group, as it is
     :param targets: names of targets, None for all
     :param block: for a function: what it returns
     :param seed: of the frames
@@ -232,19 +232,19 @@ def _prepared(engine: "Engine", structures: Any) -> "Iterable[Prepared]":
 
 def _matrices(group: "Group | str | None", seed: int) -> "torch.Tensor":
     """Elements of the group."""
-    from ..groups import Group, GroupOrbit, random_frame
+    from ..groups import Group, group_names, named_group, random_frame
 
     if isinstance(group, Group) and group.finite:
         return group.exact(0).orbit(0).matrices
     if group is None or (isinstance(group, Group) and not group.finite):
         group = NAMES[0]
-    for name in NAMES:
-        if group == name:
-            return GroupOrbit(name, True, random_frame(seed)).matrices
-    raise ValueError(
-        f"group is {quoted(group)}: give one of {', '.join(NAMES)}, a FiniteGroup, or "
-        "leave it out"
-    )
+    known = group_names().get(group) if isinstance(group, str) else None
+    if known is None or known.rotations not in NAMES:
+        raise ValueError(
+            f"group is {quoted(group)}: give one of {', '.join(NAMES)}, a FiniteGroup, or "
+            "leave it out"
+        )
+    return random_frame(seed)(named_group(group, inversion=True).elements)
 
 
 def _evaluate(

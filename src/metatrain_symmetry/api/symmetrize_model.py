@@ -29,8 +29,9 @@ def symmetrize_model(
     :param model: checkpoint or exported model
     :param output: exported model to write
     :param group: ``tetrahedral`` (12 rotations, exact to degree 2), ``octahedral`` (24, to
-        degree 3) or ``icosahedral`` (60, to degree 5), or short ``T``, ``O``, ``I``;
-        ``Ti``, ``Oi``, ``Ii`` are those with inversion
+        degree 3) or ``icosahedral`` (60, to degree 5), or short ``T``, ``O``, ``I``; also
+        ``D2`` (4) and ``i``, inversion alone. ``D2i``, ``Ti``, ``Oi``, ``Ii`` are those
+        with inversion
     :param inversion: whether to take each rotation with and without inversion
     :param batch_atoms: rotated copies share an evaluation up to this many atoms, None
         for 64; one copy is always evaluated. More is faster on a GPU, and takes memory
@@ -44,23 +45,27 @@ def symmetrize_model(
     >>> symmetrize_model("model.ckpt", "averaged.pt", "tetrahedral").name
     'averaged.pt'
     """
-    from ..symmetrise.group_names import group_points
+    from ..groups import named_group
 
-    points = group_points(group, inversion)
+    over = named_group(group, inversion)
+    if over.size == 1:
+        raise ValueError(
+            f"the group {quoted(group)} leaves the model as it is: choose one with "
+            "rotations, such as octahedral, or i for inversion"
+        )
     _check_batch(batch_atoms)
     source = input_file(model, "the model")
     target = check_file(output, source, overwrite, ".pt", "engines know models by it")
 
     from ..models.states import load
     from ..symmetrise.export import BATCH_ATOMS, averaged
-    from ..symmetrise.group_names import full_name
 
     found = load(source, extensions, state)
-    average = averaged(found.model, points, batch_atoms or BATCH_ATOMS)
+    average = averaged(found.model, over, batch_atoms or BATCH_ATOMS)
     with replacing(target) as new:
         average.save(str(new))
     what = f"{found.text}, averaged" if found.text else "averaged"
-    logging.info(f"{what} over the {full_name(points)}, {points.size} elements: {target}")
+    logging.info(f"{what} over the {over.title}, {over.size} elements: {target}")
     return target
 
 

@@ -210,7 +210,8 @@ def _facts(engine: Any, model: Any, architecture: str) -> "ModelFacts":
     path = str(model) if isinstance(model, str | Path) else "MODEL.ckpt"
     # a calculator has no weights that we know
     trainable = module is not None and not is_atomistic_model(module)
-    return ModelFacts(architecture, l_max, trainable, path)
+    calculator = hasattr(engine, "calculator")
+    return ModelFacts(architecture, l_max, trainable, path, calculator)
 
 
 def _about(engine: Any, model: Any, structures: Any) -> dict[str, Any]:

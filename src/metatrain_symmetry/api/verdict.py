@@ -82,7 +82,7 @@ def symmetry_verdict(
     _matrices(group, seed)
     engine = _engine(model, targets, None, device)
     given = read_structures(structures, engine)
-    gathered = _Gathered(engine, symprec, directions=group in (None, NAMES[0]))
+    gathered = _Gathered(engine, symprec, directions=_resolves(group))
     for index, one in enumerate(given):
         gathered.add(index, one.labelled(engine), _matrices(group, seed + index), seed)
     return gathered.verdict(fmax)
@@ -123,8 +123,20 @@ def verdict_of_report(
     gathered = _Gathered(engine, 1e-3, directions=orbit == NAMES[0])
     for index in chosen:
         matrices = _matrices(orbit, seed + index) if orbit is not None else _none()
-        gathered.add(index, data[index], matrices, seed)
+        one = data[index]
+        one.subtract_baseline(engine)
+        gathered.add(index, one, matrices, seed)
     return gathered.verdict(fmax, errors=False)
+
+
+def _resolves(group: Any) -> bool:
+    """Whether a group shows directions of the laboratory: the icosahedral one does."""
+    from ..groups import group_names
+
+    if group is None:
+        return True
+    known = group_names().get(group) if isinstance(group, str) else None
+    return known is not None and known.rotations == NAMES[0]
 
 
 def check_fmax(fmax: Any) -> None:
@@ -165,6 +177,7 @@ class _Gathered:
     rows: list[dict[str, Any]] = field(default_factory=list)
     preferences: "dict[str, Preference]" = field(default_factory=dict)
     sums: dict[str, dict[str, float]] = field(default_factory=dict)
+    parts: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
@@ -250,17 +263,22 @@ class _Gathered:
     ) -> None:
         """Errors of one block, where it has labels."""
         truth = one.bare_targets.get(block)
-        if truth is None or not truth.isfinite().all():
+        # without orientations nothing is known of A
+        if truth is None or not truth.isfinite().all() or len(values) == 1:
             return
         scale = _per_atom(block, one.structure.n_atoms)
         values, truth = values / scale, truth / scale
-        rotated = values[1:] if len(values) > 1 else values
+        rotated = values[1:]
         names = ("A", "error", "averaged", "components", "structures")
         sums = self.sums.setdefault(block.target, dict.fromkeys(names, 0.0))
         mean = rotated.mean(dim=0)
         sums["A"] += float((rotated - mean).square().mean(dim=0).sum())
         sums["error"] += float((values[0] - truth).square().sum())
         sums["averaged"] += float((mean - truth).square().sum())
+        part = self.parts.setdefault(block.target, {})
+        own = part.setdefault(one.structure.name, [0.0, 0.0])
+        own[0] += float((rotated - mean).square().mean(dim=0).sum())
+        own[1] += float((mean - truth).square().sum())
         sums["components"] += truth.numel()
         # (0,+) and (2,+) of a stress belong to one structure
         sums["structures"] += block.irrep.o3_lambda == 0 or not _is_tensor(block)
@@ -274,13 +292,17 @@ class _Gathered:
         :param errors: whether the shares of the squared errors are said
         :return: tables and sentences
         """
+        import numpy as np
         import pandas as pd
 
         from ..measure.verdict import COLUMNS, DIRECTIONS, ERRORS, Verdict, error_row
         from ..measure.verdict_text import sentences
 
         directions = [row for t, one in self.preferences.items() for row in one.rows(t)]
-        rows = [error_row(t, sums, self.units[t]) for t, sums in self.sums.items()]
+        rows = [
+            error_row(t, sums, self.units[t], np.array(list(self.parts[t].values())))
+            for t, sums in self.sums.items()
+        ]
         found = Verdict(
             pd.DataFrame(self.rows, columns=list(COLUMNS)),
             pd.DataFrame(directions, columns=list(DIRECTIONS)),

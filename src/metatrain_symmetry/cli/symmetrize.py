@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="icosahedral",
         metavar="NAME",
         help="tetrahedral (12 rotations), octahedral (24) or icosahedral (60), or T, O, I; "
-        "Ti, Oi, Ii with inversion (default: icosahedral)",
+        "also D2 (4) and i (inversion); Ti, Oi, Ii and D2i with inversion "
+        "(default: icosahedral)",
     )
     add(
         "--inversion",

@@ -8,6 +8,7 @@ from .frames import Frame, random_frame
 from .grid import GridPoints, O3Grid
 from .irreps import Irrep, irreps_up_to
 from .mixing import mixing
+from .named import NamedGroup, group_names, named_group
 from .o3 import O3
 from .sketch import Sketch
 from .wigner import representation, small_d
@@ -24,6 +25,7 @@ __all__ = [
     "GroupOrbit",
     "GroupPoints",
     "Irrep",
+    "NamedGroup",
     "NamedIrrep",
     "O3Grid",
     "Orbit",
@@ -31,8 +33,10 @@ __all__ = [
     "Powers",
     "Sketch",
     "Transform",
+    "group_names",
     "irreps_up_to",
     "mixing",
+    "named_group",
     "octahedral_group",
     "random_frame",
     "representation",

@@ -19,12 +19,14 @@ class ModelFacts:
         unknown
     :param checkpoint: whether there are weights to train, not only an exported model
     :param path: of the model, as it stands in commands
+    :param calculator: whether it is a calculator of ASE
     """
 
     architecture: str = ""
     l_max: int | None = None
     checkpoint: bool = True
     path: str = "MODEL.ckpt"
+    calculator: bool = False
 
     @property
     def pet(self) -> bool:
@@ -41,9 +43,12 @@ def for_asymmetry(facts: ModelFacts) -> str:
     :param facts: of the model
     :return: a sentence
     """
+    how = f"mtt symmetrize {facts.path} -o averaged.pt"
+    if facts.calculator:
+        how = "Python: metatrain_symmetry.SymmetrizedCalculator"
     average = (
         "average over orientations at inference, at the cost of as many evaluations "
-        "(Python: metatomic.torch.o3.SymmetrizedModel)"
+        f"({how})"
     )
     if not (facts.checkpoint and facts.pet):
         return f"{average[0].upper()}{average[1:]}."

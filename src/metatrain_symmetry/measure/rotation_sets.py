@@ -22,16 +22,16 @@ import torch
 from scipy.integrate import lebedev_rule
 from scipy.spatial.transform import Rotation
 
-from ..groups import GroupOrbit, Irrep, irreps_up_to, mixing
+from ..groups import Irrep, irreps_up_to, mixing, named_group
 from ..groups.base import UniformOrbit
-from ..groups.design import Name
 from ..groups.product_rule import ProductRule
 
 
 RANDOM = (2, 12, 24, 60, 120)
 """Numbers of random orientations that the table has."""
 
-GROUPS: tuple[Name, ...] = ("T", "O", "I")
+GROUPS = ("i", "T", "Ti", "O", "Oi", "I", "Ii")
+"""Groups that the table has."""
 
 WRAPPED = (1, 3, 5)
 """Degrees of ``SymmetrizedModel.wrap``, which takes ``2 λ + 1`` for targets up to λ."""
@@ -84,12 +84,7 @@ def rotation_sets() -> tuple[RotationSet, ...]:
     :return: no average, inversion, T, O and I with and without inversion, the quadratures
         of metatomic, random orientations
     """
-    groups = [
-        RotationSet(f"{name}{end}", "group", size)
-        for name in GROUPS
-        for end in ("", "i")
-        for size in (len(_group(f"{name}{end}").matrices),)
-    ]
+    groups = [RotationSet(name, "group", named_group(name).size) for name in GROUPS]
     wrapped = [
         RotationSet(
             f"SymmetrizedModel.wrap, λ ≤ {degree // 2}",
@@ -102,7 +97,6 @@ def rotation_sets() -> tuple[RotationSet, ...]:
     ase = RotationSet("metatomic-ase, l_max 3", "metatomic", len(_of_ase()[1]), -ASE_DEGREE)
     return (
         RotationSet("one orientation", "none", 1),
-        RotationSet("i", "group", 2),
         *groups,
         *wrapped,
         ase,
@@ -127,19 +121,10 @@ def _orbit(points: RotationSet) -> UniformOrbit | ProductRule | _Weighted:
     if points.kind == "metatomic":
         return ProductRule(points.degree) if points.degree > 0 else _Weighted(*_of_ase())
     if points.kind == "group":
-        return _group(points.name)
+        return UniformOrbit(named_group(points.name).elements)
     if points.kind == "none":
         return UniformOrbit(torch.eye(3, dtype=torch.float64)[None])
     raise ValueError(f"'{points.name}' is random: it has no elements of its own")
-
-
-def _group(name: str) -> UniformOrbit:
-    if name == "i":
-        unit = torch.eye(3, dtype=torch.float64)
-        return UniformOrbit(torch.stack([unit, -unit]))
-    improper = name.endswith("i")
-    of_name = {known: known for known in GROUPS}
-    return GroupOrbit(of_name[name.removesuffix("i")], improper)  # type: ignore[index]
 
 
 @lru_cache(maxsize=1)

@@ -31,7 +31,7 @@ SMALLEST = 1e-9
 
 ERRORS = (
     "target", "equivariance RMSE", "RMSE", "O3-averaged RMSE", "oriented RMSE", "share",
-    "unit", "structures",
+    "share_err", "unit", "structures",
 )  # fmt: skip
 DIRECTIONS = ("target", "o3_lambda", "o3_sigma", "share", "x", "y", "z", "along", "even")
 
@@ -66,7 +66,8 @@ class Verdict:
         ``even`` (the share of every direction where none is preferred)
     :param errors: one row per target with labels: ``equivariance RMSE`` (A), ``RMSE``,
         ``O3-averaged RMSE``, ``oriented RMSE``, as metatrain calls them, and ``share``, the
-        part of the squared oriented RMSE that is asymmetry
+        part of the squared oriented RMSE that is asymmetry, with its standard error
+        ``share_err`` from the scatter over structures (NaN of a single one)
     :param sentences: one per finding
     :param fmax: largest force that relaxations leave, in eV/Å; None if not said
 
@@ -222,13 +223,16 @@ def breaking_stress_rows(
     return [subject.row(target, STRESS, largest, limits, "eV/A^3", ABOVE * noise)]
 
 
-def error_row(target: str, sums: Mapping[str, float], unit: str) -> dict[str, Any]:
+def error_row(
+    target: str, sums: Mapping[str, float], unit: str, parts: np.ndarray
+) -> dict[str, Any]:
     """The three errors of a target, and how much of them is asymmetry.
 
     :param target: its name
     :param sums: ``A``, ``error``, ``averaged`` (sums of squares over components, as far as
         they have labels), ``components`` and ``structures``
     :param unit: of the errors
+    :param parts: ``A`` and ``averaged`` of each structure, shape ``(structures, 2)``
     :return: values by column
     """
     A, error, averaged = (
@@ -236,9 +240,23 @@ def error_row(target: str, sums: Mapping[str, float], unit: str) -> dict[str, An
     )
     oriented = A + averaged
     share = A / oriented if oriented > 0 else float("nan")
-    values = (target, A**0.5, error**0.5, averaged**0.5, oriented**0.5, share, unit,
-              int(sums["structures"]))  # fmt: skip
+    values = (target, A**0.5, error**0.5, averaged**0.5, oriented**0.5, share,
+              share_error(parts), unit, int(sums["structures"]))  # fmt: skip
     return dict(zip(ERRORS, values, strict=True))
+
+
+def share_error(parts: np.ndarray) -> float:
+    """Standard error of a ratio of sums over structures, to first order.
+
+    :param parts: squared A and squared error of the average, of each structure,
+        shape ``(structures, 2)``
+    :return: of the share of A in both, NaN for less than two structures
+    """
+    n, both = len(parts), parts.sum(axis=1)
+    if n < 2 or not both.sum() > 0:
+        return float("nan")
+    left = parts[:, 0] - parts[:, 0].sum() / both.sum() * both
+    return float((n / (n - 1) * (left**2).sum()) ** 0.5 / both.sum())
 
 
 def _centred(atoms: ase.Atoms) -> np.ndarray:

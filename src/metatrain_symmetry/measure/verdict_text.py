@@ -127,10 +127,10 @@ def _share(entry: dict[Hashable, Any]) -> str:
     unit = _unit(entry["unit"])
     names = ("equivariance RMSE", "O3-averaged RMSE", "oriented RMSE")
     parts = ", ".join(f"{name} {entry[name]:.3g}" for name in names)
-    return (
-        f"{entry['target']}: asymmetry is {percent(entry['share'])} of the squared error "
-        f"({parts} {unit})."
-    )
+    bar, share = entry["share_err"], percent(entry["share"])
+    if bar == bar:  # both in percent
+        share = f"{100 * entry['share']:.2g} ± {round(100 * bar, 9):.1g} %"
+    return f"{entry['target']}: asymmetry is {share} of the squared error ({parts} {unit})."
 
 
 def _direction(entry: dict[Hashable, Any]) -> str:
@@ -138,9 +138,10 @@ def _direction(entry: dict[Hashable, Any]) -> str:
     irrep = Irrep(int(entry["o3_lambda"]), int(entry["o3_sigma"]))
     place = ", ".join(f"{round(entry[axis], 2) + 0.0:.2f}" for axis in "xyz")
     return (
-        f"{entry['target']}: the model prefers the axis ({place}) of the laboratory: "
-        f"{percent(entry['share'])} of A² is {irrep}, and {percent(entry['along'])} of "
-        f"that belongs to this axis, where {percent(entry['even'])} would be even."
+        f"{entry['target']}: the model prefers the axis ({place}) of the laboratory (no "
+        f"error bar): {percent(entry['share'])} of A² is {irrep}, and "
+        f"{percent(entry['along'])} of that belongs to this axis, where "
+        f"{percent(entry['even'])} would be even."
     )
 
 

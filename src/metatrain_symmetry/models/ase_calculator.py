@@ -208,14 +208,15 @@ class CalculatorEngine:
         try:
             self._ask(structure.atoms.copy(), wanted)
         except Exception as first:
+            fewer = f", or name fewer targets than {', '.join(wanted)}" * (len(wanted) > 1)
             return (
                 f"{structure.name}: the calculator {self.name} fails ({reason(first)}): "
-                f"take the structure out, or name fewer targets than {', '.join(wanted)}"
+                f"correct it, or leave the structure out{fewer}"
             )
         return (
             f"{structure.name}: the calculator {self.name} works as the structure is given "
             f"and fails on a rotated copy {why}, perhaps because it wants cells in one "
-            "orientation: its symmetry cannot be measured"
+            "orientation: its symmetry cannot be measured, so leave it out"
         )
 
     def _read(

@@ -46,8 +46,8 @@ def calculator_from(text: str) -> Any:
         ) from error
     if not is_calculator(calculator):
         raise ValueError(
-            f"--calculator: {quoted(text)} makes a {type(calculator).__name__}, which is "
-            "no calculator of ASE: name what makes one"
+            f"--calculator: {quoted(text)} makes {_one(calculator)}, which is no "
+            "calculator of ASE: name what makes one"
         )
     return calculator
 
@@ -107,5 +107,13 @@ def _module(name: str, text: str) -> ModuleType:
             sys.path.remove(here)
 
 
+def _one(thing: Any) -> str:
+    """Kind of a thing, with its article."""
+    name = type(thing).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
 def _in_words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.strerror}: '{error.filename}'"
     return f"{type(error).__name__}, {reason(error)}"

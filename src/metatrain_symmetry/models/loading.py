@@ -196,6 +196,16 @@ def names_of(given: Any, what: str) -> list[str]:
     return names
 
 
+def _check_supported(model: Any, device: torch.device) -> None:
+    """Refuse a device that an exported model was not made for."""
+    supported = list(model.capabilities().supported_devices)
+    if device.type not in supported:
+        raise ValueError(
+            f"the exported model runs on {' and '.join(supported)}, not on {device.type}: "
+            f"choose one of these with device, or export the model for {device.type}"
+        )
+
+
 def _cast(
     model: Any, dtype: torch.dtype | None, device: torch.device
 ) -> tuple[Any, torch.dtype]:
@@ -207,6 +217,7 @@ def _cast(
                 f"an exported model cannot be evaluated in {dtype}, it is made for {own}: "
                 "give the checkpoint"
             )
+        _check_supported(model, device)
         return model.to(device), own
     weight = next((p for p in model.parameters() if p.is_floating_point()), None)
     own = torch.float64 if weight is None else weight.dtype

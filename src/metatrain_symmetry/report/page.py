@@ -87,6 +87,10 @@ VERDICT = [
     "structure", "symmetry", "target", "quantity", "as given", "rms", "maximum", "unit",
     "fmax, as given (eV/Å)", "fmax, worst (eV/Å)", "rounding",
 ]  # fmt: skip
+ERRORS = [
+    "target", "equivariance RMSE", "RMSE", "O3-averaged RMSE", "oriented RMSE", "unit",
+    "share of asymmetry (%)", "structures",
+]  # fmt: skip
 VALUES = ["probe", "group", "irrep", "share", "standard error", "B", "converged"]
 
 
@@ -164,7 +168,22 @@ def _verdict(summary: dict[str, Any]) -> dict[str, Any] | None:
          *(float(row[key]) for key in ("fmax", "fmax_maximum", "noise"))]
         for row in found["table"]
     ]  # fmt: skip
-    return {"sentences": found["sentences"], "table": (VERDICT, rows)}
+    errors: list[list[Entry]] = [
+        [row["target"], *(float(row[key]) for key in ERRORS[1:5]), text.unit(row["unit"]),
+         _share(row), float(row["structures"])]
+        for row in found.get("errors") or []
+    ]  # fmt: skip
+    tables = {"table": (VERDICT, rows), "errors": (ERRORS, errors)}
+    return {"sentences": found["sentences"], **tables}
+
+
+def _share(row: dict[str, Any]) -> Entry:
+    """Share of the squared error in percent; in JSON, None is unknown."""
+    share, error = (
+        math.nan if row.get(key) is None else 100 * float(row[key])
+        for key in ("share", "share_err")
+    )
+    return share, text.measured(share, error)
 
 
 def _convergence(report: Report, spectra: Spectra) -> dict[str, Any] | None:

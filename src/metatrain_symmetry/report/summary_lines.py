@@ -47,8 +47,9 @@ def lines(report: Report) -> list[str]:
 
 def _subject(summary: dict[str, Any]) -> str:
     """The model, its state and the structures."""
-    names = [summary.get(key) for key in ("architecture", "state_text")]
-    parts = [str(summary.get("model") or "model"), *(str(name) for name in names if name)]
+    names = [summary.get(key) for key in ("model", "architecture", "state_text")]
+    # a calculator has one name for the first two
+    parts = list(dict.fromkeys(str(name) for name in names if name)) or ["model"]
     plan = f"; measured: {summary['plan']}" if summary.get("plan") else ""
     return ", ".join([*parts, count(summary["n_structures"], "structure")]) + plan
 

@@ -12,12 +12,13 @@ from ase.calculators.calculator import (
 )
 from scipy.spatial.transform import Rotation
 
+from ..groups import group_names, named_group
 from ..messages import quoted
 from .evaluate import evaluate, supported, wanted
-from .rotations import group_elements, rotated, rotated_back
+from .rotations import rotated, rotated_back
 
 
-ASCENDING = ("1", "i", "D2", "T", "O", "Ti", "Oi", "I", "Ii")
+ASCENDING = tuple(dict.fromkeys(group.name for group in group_names().values()))
 """Groups that are tried for a wanted A, by number of elements."""
 
 TRIALS = 4
@@ -47,8 +48,9 @@ class SymmetrizedCalculator(Calculator):
     :param calculator: what is averaged; the calculator of metatomic-ase gets many rotated
         copies at once
     :param group: ``1``, ``i`` (inversion), ``D2``, ``T``, ``O``, ``I``, or one of the
-        latter four with a final ``i``: each rotation with its product with inversion. The
-        default is I, 60 rotations, unless ``max_A`` is given.
+        latter four with a final ``i``: each rotation with its product with inversion. Full
+        names such as ``icosahedral`` and symbols such as ``Oh`` are read, too. The default
+        is I, 60 rotations, unless ``max_A`` is given.
     :param frame: ``fixed`` to the laboratory, or ``random``
     :param max_A: largest A of the forces in eV/Å (root mean square of a component) that may
         be left: the smallest group that leaves no more on the first structure is taken
@@ -154,7 +156,7 @@ class SymmetrizedCalculator(Calculator):
         return {name: rotated_back(name, found[name], matrices) for name in found}
 
     def _elements(self, group: str) -> np.ndarray:
-        elements = group_elements(group)
+        elements = named_group(group).elements.numpy()
         if self.frame == "fixed":
             return elements
         left, right = Rotation.random(2, rng=self._random).as_matrix()
@@ -206,7 +208,7 @@ def _check(
     if frame not in ("fixed", "random"):
         raise ValueError(f"there is no frame {quoted(frame)}: give 'fixed' or 'random'")
     if group is not None:
-        group_elements(group)
+        named_group(group)
         if max_A is not None:
             raise ValueError("max_A chooses the group: give group or max_A, not both")
     if max_A is not None and not max_A > 0:

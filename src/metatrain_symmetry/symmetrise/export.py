@@ -15,14 +15,13 @@ from metatomic.torch import (
 from metatomic.torch.o3 import O3Transformations
 from metatomic.torch.o3._transformations import max_o3_lambda_in_tensor
 
-from ..groups import GroupPoints
+from ..groups import NamedGroup
 from ..messages import reason
 from ..models import irrep_blocks, live_or_exported
 from ..models.loading import is_auxiliary
 from ..models.structures import trial_system, with_neighbors
 from ..models.units import is_energy
 from .averaged_model import AveragedModel
-from .group_names import full_name
 
 
 BATCH_ATOMS = 64
@@ -38,12 +37,12 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def averaged(
-    model: Any, points: GroupPoints, batch_atoms: int = BATCH_ATOMS
+    model: Any, group: NamedGroup, batch_atoms: int = BATCH_ATOMS
 ) -> AtomisticModel:
     """Average a model over a finite group.
 
     :param model: with metatrain's interface, or exported
-    :param points: elements of the group, in the laboratory frame
+    :param group: not the trivial one
     :param batch_atoms: rotated copies share an evaluation up to this many atoms; one copy
         is always evaluated
     :raises ValueError: if the model cannot be averaged
@@ -57,7 +56,7 @@ def averaged(
             "made from"
         )
     capabilities = exported.capabilities()
-    elements = O3Transformations(points.orbit(0).elements, largest_degree(exported))
+    elements = O3Transformations(group.elements, largest_degree(exported))
     module = AveragedModel(
         exported.module,
         elements.to(_DTYPES[capabilities.dtype]),
@@ -68,7 +67,7 @@ def averaged(
     )
     return AtomisticModel(
         module.eval(),
-        _metadata(exported.metadata(), points),
+        _metadata(exported.metadata(), group),
         _capabilities(exported, capabilities),
     )
 
@@ -186,9 +185,9 @@ def _capabilities(
     )
 
 
-def _metadata(metadata: ModelMetadata, points: GroupPoints) -> ModelMetadata:
+def _metadata(metadata: ModelMetadata, group: NamedGroup) -> ModelMetadata:
     """Those of the model, with a sentence about the average."""
-    over = f"{full_name(points)} ({points.size} elements)"
+    over = f"{group.title} ({group.size} elements)"
     sentence = f"Averaged over the {over} by metatrain-symmetry."
     return ModelMetadata(
         name=metadata.name,

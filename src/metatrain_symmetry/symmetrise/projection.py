@@ -6,7 +6,11 @@ from typing import Any, ClassVar
 
 import ase
 import numpy as np
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import (
+    Calculator,
+    PropertyNotImplementedError,
+    all_changes,
+)
 
 from ..messages import reason
 from .rotations import full, voigt
@@ -71,6 +75,25 @@ class ProjectedCalculator(Calculator):
         if not changes:
             changes += self.calculator.check_state(atoms, tol)
         return changes
+
+    def get_property(
+        self, name: str, atoms: Any = None, allow_calculation: bool = True
+    ) -> Any:
+        """As in ASE, with a sentence about what is missing.
+
+        :param name: of the property
+        :param atoms: structure, None for the last one
+        :param allow_calculation: whether to compute it
+        :raises PropertyNotImplementedError: if the inner calculator has no such property
+        :return: the property
+        """
+        if name not in self.implemented_properties:
+            inner = type(self.calculator).__name__
+            raise PropertyNotImplementedError(
+                f"{inner} has no {name} that could be projected: wrap a calculator with "
+                f"'{name}' among its implemented_properties"
+            )
+        return super().get_property(name, atoms, allow_calculation)
 
     def calculate(
         self,

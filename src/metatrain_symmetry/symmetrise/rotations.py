@@ -1,44 +1,16 @@
-"""Groups by name, rotated copies of ``ase.Atoms``, and answers that are rotated back."""
+"""Rotated copies of ``ase.Atoms``, and answers that are rotated back."""
 
-from typing import Any, cast
+from typing import Any
 
 import ase
 import numpy as np
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
-from ..groups import GroupPoints
-from ..groups.design import ORDERS, Name
-from ..messages import did_you_mean, quoted
-
-
-ALIASES = {"C1": "1", "inversion": "i", "icosahedral": "I", "octahedral": "O"}
-ALIASES["tetrahedral"] = "T"
-
-NAMES = ("1", "i", *(name + end for name in ORDERS for end in ("", "i")))
-"""Names of groups; a final i stands for inversion."""
 
 INVARIANT = ("energy", "free_energy", "energies", "charges", "magmoms")
 """Properties that a rotation leaves as they are."""
 
 VECTORS = ("forces", "dipole")
-
-
-def group_elements(name: str) -> np.ndarray:
-    """Elements of a group, in the frame of the laboratory.
-
-    :param name: ``1``, ``i`` (or ``inversion``), ``D2``, ``T``, ``O``, ``I``, or one of the
-        latter four with a final ``i``: each rotation with its product with inversion
-    :raises ValueError: if there is no such group
-    :return: float64, shape ``(n, 3, 3)``
-    """
-    short = ALIASES.get(name, name)
-    if short not in NAMES:
-        known = did_you_mean(name, [*NAMES, *ALIASES])
-        raise ValueError(f"there is no group {quoted(name)}: {known}")
-    if short in ("1", "i"):
-        return np.stack([np.eye(3), -np.eye(3)][: 1 + (short == "i")])
-    points = GroupPoints(cast(Name, short.removesuffix("i")), short.endswith("i"))
-    return points.orbit(0).matrices.numpy()
 
 
 def rotated(atoms: ase.Atoms, matrix: np.ndarray) -> ase.Atoms:
