@@ -9,9 +9,10 @@ import numpy as np
 from scipy.integrate import lebedev_rule
 from scipy.spatial.transform import Rotation
 
-from metatrain_symmetry.symmetrise.calculator import ASCENDING
-from metatrain_symmetry.symmetrise.rotations import group_elements
+from metatrain_symmetry.groups import named_group
 
+
+GROUPS = ("1", "i", "D2", "T", "O", "Ti", "Oi", "I", "Ii")
 
 OURS, METATOMIC = "groups", "metatomic-ase"
 LEGENDRE, LEBEDEV = "i-PI, Legendre", "i-PI, Lebedev"
@@ -58,8 +59,8 @@ class Points:
 def groups() -> list[Points]:
     """The groups of :class:`metatrain_symmetry.SymmetrizedCalculator`."""
     found = []
-    for name in ASCENDING:
-        matrices = group_elements(name)
+    for name in GROUPS:
+        matrices = named_group(name).elements.numpy()
         weights = np.full(len(matrices), 1 / len(matrices))
         found.append(Points(OURS, name, name.endswith("i"), matrices, weights))
     return found
