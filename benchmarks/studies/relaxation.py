@@ -33,6 +33,7 @@ from tqdm import tqdm
 from benchmarks._results import hardware, write_json
 from benchmarks.studies._relax import FMAX, relax
 from benchmarks.studies._relax_calculators import CONTROLS, variants
+from benchmarks.studies._relax_figure import draw
 from benchmarks.studies._relax_phonons import frequencies, operations
 from benchmarks.studies._relax_structures import MOLECULES, PHONONS, disturbed, known
 from benchmarks.studies._relax_tables import tables
@@ -148,6 +149,7 @@ def _summarise(runs: Path, output: Path) -> None:
     records = [json.loads(path.read_text()) for path in sorted(runs.glob("*.json"))]
     output.mkdir(parents=True, exist_ok=True)
     whole = tables(records, output)
+    draw(whole["relaxations"], output / "relaxation.png")
     write_json(
         output / "summary.json",
         {
