@@ -108,7 +108,7 @@ def test_an_invariant_potential_keeps_symmetry():
     # at the tolerance of single precision; an oracle that is not ours
     atoms = disturbed("Al3Ti", 0)
     counter = CountingControl(LennardJones(sigma=2.4, rc=6.0, smooth=True))
-    found = _relax.relax(atoms, counter, counter, deadline=np.inf)
+    found = _relax.relax(atoms, counter, counter, seconds=np.inf)
     assert found["end"] == "converged"
     assert set(found["fate"].values()) == {"kept"}
     assert found["evaluations"] > found["steps"] > 1
