@@ -10,10 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.studies._draw import write
+from benchmarks.studies._relax_tables import TITLES
 from metatrain_symmetry.report import style
-
-
-TITLES = {"built": "as built", "rotated": "rotated at random"}
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:

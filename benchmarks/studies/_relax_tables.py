@@ -12,6 +12,8 @@ from benchmarks.studies._relax_calculators import BARE, CONTROLS, WRAPPERS
 from metatrain_symmetry.io import write_text
 
 
+TITLES = {"built": "as built", "rotated": "rotated at random"}
+
 ORDER = [*WRAPPERS, *CONTROLS]
 
 
@@ -33,7 +35,43 @@ def tables(records: list[dict[str, Any]], output: Path) -> dict[str, Any]:
     if len(modes):
         modes = modes.sort_values(["orientation", "calculator", "structure", "symmetry"])
         write_text(output / "phonons.csv", modes.to_csv(index=False, float_format="%.6g"))
-    return {"relaxations": _shares(flat), "phonons": _splittings(modes)}
+    found = {"relaxations": _shares(flat), "phonons": _splittings(modes)}
+    write_text(output / "table.md", markdown(**found))
+    return found
+
+
+def markdown(relaxations: list[dict[str, Any]], phonons: list[dict[str, Any]]) -> str:
+    """The summary as a table for people.
+
+    :param relaxations: rows of the summary
+    :param phonons: rows of the summary
+    """
+    splittings = {
+        (row["orientation"], row["calculator"], row["symmetry"]): row for row in phonons
+    }
+    lines = [
+        "| crystals | calculator | lost at 1e-5 Å | lost at 1e-2 Å | gained at 1e-2 Å | "
+        "converged | evaluations, median | energy above bare (meV/atom), median | "
+        "splitting at Γ (1/cm), median: without and with phonopy's symmetry |",
+        "|---|---|" + "---:|" * 7,
+    ]
+    for row in relaxations:
+        key = row["orientation"], row["calculator"]
+        split = [splittings.get((*key, used), {}) for used in ("not used", "used")]
+        cells = [
+            TITLES[key[0]], key[1],
+            *(f"{row[name]} of {row['count']}" for name in
+              ("lost at 1e-05", "lost at 0.01", "gained at 0.01", "converged")),
+            f"{row['median evaluations']:.0f}",
+            _digits(row.get("median energy above bare (meV/atom)"), ".0f"),
+            ", ".join(_digits(s.get("median splitting (1/cm)"), ".2g") for s in split),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _digits(value: float | None, digits: str) -> str:
+    return "-" if value is None else format(value, digits)
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
