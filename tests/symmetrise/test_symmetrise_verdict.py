@@ -260,7 +260,7 @@ def test_errors_and_their_names():
     text = " ".join(verdict.sentences)
     assert "asymmetry is 74 ± 0 % of the squared error (equivariance RMSE 0.0289" in text
     assert "The RMSE is 0.012 eV/Å per component." in text
-    assert "the worst of 2 of 2 structures" in text
+    assert "(the worst of 2 structures)" in text
 
 
 def test_a_checkpoint():
