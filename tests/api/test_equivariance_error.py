@@ -53,12 +53,27 @@ def test_closed_form():
     assert 0.9 * most < table.maximum["energy"] <= most
 
 
-@pytest.mark.parametrize(("name", "size"), [("I", 120), ("O", 48), ("T", 24), ("D2", 8)])
+@pytest.mark.parametrize(("name", "size"), [
+    ("Ii", 120), ("icosahedral", 60), ("Oh", 48), ("O", 24), ("Ti", 24), ("T", 12),
+    ("D2i", 8), ("D2", 4), ("i", 2), (None, 120),
+])  # fmt: skip
 def test_groups(name, size):
-    """Vectors average to zero over every group, so that the same A is found."""
+    """Names mean what they mean elsewhere. Vectors average to zero over every group."""
     table = equivariance_error(Field(), PAIR, name, targets=["forces"])
     assert table.rms[0] == pytest.approx(1e3 * C / 3**0.5, rel=1e-9)
     assert table.orientations[0] == size
+
+
+def test_only_groups_with_inversion_see_reflections():
+    """A triple product, which changes its sign under inversion, given as a scalar."""
+    volume = Block("volume", Irrep(0))
+    points = torch.tensor([[1.0, 2.0, 0.5], [0.3, -1.0, 1.2], [-0.7, 0.4, 2.0]])
+    engine = FunctionEngine({volume: lambda x: torch.linalg.det(x)[:, None, None, None]})
+    size = abs(float(torch.linalg.det(points.double())))
+    for name, seen in (("T", 0.0), ("Ti", size), (None, size)):
+        table = equivariance_error(engine, points, name)
+        assert table.rms[0] == pytest.approx(seen, abs=1e-12)
+        assert table.maximum[0] == pytest.approx(2 * seen, abs=1e-12)
 
 
 def test_a_group_of_its_own():
@@ -114,7 +129,7 @@ def test_functions_and_modules():
     dipole = Block("dipole", Irrep(1), "system", "e*A")
     points = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 1.0]], dtype=torch.float64)
     for structures in (points, [points, points], molecule("H2O")):
-        table = equivariance_error(Tilted(), structures, "T", block=dipole)
+        table = equivariance_error(Tilted(), structures, "Ti", block=dipole)
         assert table.rms[0] == pytest.approx(0.3 / 3**0.5)
         assert table.unit[0] == "e*A"
     engine = FunctionEngine({dipole: tilted})
@@ -149,7 +164,8 @@ def test_what_fails_is_said():
         ({"atol": True}, "atol is True"),
         ({"atol": {"energy": 1}}, "atol says nothing of 'forces'"),
         ({"atol": {"energy": 1, "force": 1}}, "did you mean forces"),
-        ({"atol": 1, "group": "C5"}, "group is 'C5': give one of I, O, T, D2"),
+        ({"atol": 1, "group": "C5"}, "group is 'C5': give one of Ii, Oi, Ti, D2i"),
+        ({"atol": 1, "group": "C1"}, "group is 'C1'"),
         ({"atol": 1, "targets": ["stress"]}, "has no 'stress'"),
         ({"atol": 1, "structures": "nowhere.xyz"}, "nowhere.xyz"),
         ({"atol": 1, "structures": []}, "no structures"),

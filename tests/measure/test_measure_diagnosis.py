@@ -189,7 +189,7 @@ def test_symmetry_forces_zero():
     assert finding["status"] == "forced zero"
     assert "all of the prediction (0.1 eV/A) is asymmetry" in finding["text"]
     nothing = {"forced_zero": 4, "target_norm": 0.0, "norm": 0.0, "A": 0.0}
-    assert "and so is the prediction" in found(row(**nothing))["text"]
+    assert "the prediction is zero up to rounding (0 eV/A)" in found(row(**nothing))["text"]
     finding = found(row(), row(structure=1, forced_zero=1))
     assert finding["status"] == "ok"
     assert "zero at 1 of 8 samples" in finding["text"]

@@ -90,7 +90,7 @@ def test_a_agrees_with_every_estimator_within_its_error():
 def test_what_lies_beyond_is_not_called_converged():
     report = measure(8, lambda_max=1, estimator="grid")
     assert not report.summary["converged"]
-    assert "NOT converged for λ <= 1" in report.summary["convergence_text"]
+    assert "NOT converged: beyond λ = 1 lies" in report.summary["convergence_text"]
     assert "--lambda-max 3 would do" in report.summary["convergence_text"]
     assert not report.characters.converged.any()
     assert measure(8, lambda_max=3, estimator="grid").summary["converged"]

@@ -341,3 +341,11 @@ def test_cells_without_an_error_bar(tmp_path):
     cells = [a for t, a in Reader(write(report, tmp_path)).tags if "data-irrep" in a]
     assert {a["class"].split()[0] for a in cells} == {"loose"}
     assert all(", no error bar\nB" in a["data-tip"] for a in cells)
+
+
+def test_the_badge_says_once_whether_spectra_are_complete(tmp_path):
+    for done, text in ((True, "converged: all of it"), (False, "NOT converged: a part")):
+        report = make_report(convergence_text=text, converged=done)
+        words = Reader(write_page(report, tmp_path / "page.html", {}).read_text()).text
+        badge, rest = text.lower().split(": ")
+        assert f"Are the spectra complete? {badge} {rest.capitalize()}" in words

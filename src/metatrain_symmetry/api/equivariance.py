@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ..groups import Group
     from ..models.engine import Block, Engine, Prepared
 
-NAMES = ("I", "O", "T", "D2")
-"""Groups of rotations that are known by name, the most thorough one first."""
+NAMES = ("Ii", "Oi", "Ti", "D2i")
+"""Groups with inversion, as O(3) has it, the most thorough one first."""
 
 COLUMNS = ("target", "rms", "maximum", "unit", "worst", "structures", "orientations")
 
@@ -37,19 +37,21 @@ def equivariance_error(
 ) -> "pd.DataFrame":
     """Measure how far the answers of a model are from equivariance.
 
-    Every structure is rotated and inverted by all elements of a group. In the notation of
-    e3nn, ``f(D(g) x)`` is compared with ``D(g) f(x)``. The icosahedral group with inversion
-    has 120 elements. On average over frames it finds all of A² where deviations are of
-    degree 5 or less, and at least 12/13 of any other degree.
+    Every structure is rotated, and inverted, by all elements of a group. In the notation of
+    e3nn, ``f(D(g) x)`` is compared with ``D(g) f(x)``. The default is the icosahedral group
+    with inversion, ``Ii``, which has 120 elements. On average over frames it finds all of
+    A² where deviations are of degree 5 or less, and at least 12/13 of any other degree.
 
     :param model: calculator of ASE, path of a checkpoint or an exported model, torch module
         of metatrain, or an :class:`Engine`; with ``block`` also a function or a torch
         module that takes points, as those of :class:`FunctionEngine`
     :param structures: path of a file that ASE reads, or structures; of a function also
         tensors ``(points, 3)``
-    :param group: ``I`` (the default), ``O``, ``T`` or ``D2``, or their full names, each
-        with inversion and in a random frame of its own for each structure; or a finite
-        group, as it is
+    :param group: name of a group, in a random frame of its own for each structure:
+        ``Ii`` (the default), ``Oi``, ``Ti`` or ``D2i`` with inversion, ``I``, ``O``, ``T``
+        or ``D2`` without, ``i`` for inversion alone, or another name that
+        :class:`SymmetrizedCalculator` knows; or a finite group, as it is. Without
+        inversion, what a model does wrong under reflections is not seen
     :param targets: names of targets, None for all
     :param block: for a function: what it returns
     :param seed: of the frames
@@ -64,7 +66,7 @@ def equivariance_error(
     >>> from ase.build import molecule
     >>> from ase.calculators.emt import EMT
     >>> from metatrain_symmetry import equivariance_error
-    >>> table = equivariance_error(EMT(), molecule("C2H6"), "T", targets=["forces"])
+    >>> table = equivariance_error(EMT(), molecule("C2H6"), "Ti", targets=["forces"])
     >>> table[["target", "unit", "orientations"]]
        target   unit  orientations
     0  forces  meV/A            24
@@ -106,7 +108,7 @@ def assert_equivariant(
     :param structures: the same
     :param atol: largest ``maximum`` that is allowed, in meV/atom, meV/A and meV/A^3: one
         for all targets, or one for each by its name
-    :param group: see :func:`equivariance_error`
+    :param group: see :func:`equivariance_error`; ``Ii``, with inversion, by default
     :param options: ``targets``, ``block``, ``seed`` and ``device``, see
         :func:`equivariance_error`
     :raises AssertionError: with a table of what failed
@@ -117,8 +119,8 @@ def assert_equivariant(
     >>> from ase.build import bulk
     >>> from ase.calculators.emt import EMT
     >>> from metatrain_symmetry import assert_equivariant
-    >>> table = assert_equivariant(EMT(), bulk("Cu"), atol=1e-6, group="T")
-    >>> assert_equivariant("model.ckpt", "molecules.xyz", atol=1e-6, group="D2")
+    >>> table = assert_equivariant(EMT(), bulk("Cu"), atol=1e-6, group="Ti")
+    >>> assert_equivariant("model.ckpt", "molecules.xyz", atol=1e-6, group="D2i")
     Traceback (most recent call last):
     AssertionError: 1 of 1 target is not equivariant ...
     """
@@ -232,19 +234,19 @@ def _prepared(engine: "Engine", structures: Any) -> "Iterable[Prepared]":
 
 def _matrices(group: "Group | str | None", seed: int) -> "torch.Tensor":
     """Elements of the group."""
-    from ..groups import Group, group_names, named_group, random_frame
+    from ..groups import Group, group_names, random_frame
 
     if isinstance(group, Group) and group.finite:
         return group.exact(0).orbit(0).matrices
     if group is None or (isinstance(group, Group) and not group.finite):
         group = NAMES[0]
     known = group_names().get(group) if isinstance(group, str) else None
-    if known is None or known.rotations not in NAMES:
+    if known is None or known.size == 1:
         raise ValueError(
-            f"group is {quoted(group)}: give one of {', '.join(NAMES)}, a FiniteGroup, or "
-            "leave it out"
+            f"group is {quoted(group)}: give one of {', '.join(NAMES)}, the same without "
+            "the final i, a FiniteGroup, or leave it out"
         )
-    return random_frame(seed)(named_group(group, inversion=True).elements)
+    return random_frame(seed)(known.elements)
 
 
 def _evaluate(

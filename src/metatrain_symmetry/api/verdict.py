@@ -56,7 +56,7 @@ def symmetry_verdict(
         what they carry as energy, forces and stress are labels
     :param fmax: largest force on an atom that your relaxations leave, in eV/Å
     :param symprec: tolerance in Å at which the symmetry of a structure is found
-    :param group: orientations, see :func:`equivariance_error`; only ``I``, the default,
+    :param group: orientations, see :func:`equivariance_error`; only ``Ii``, the default,
         shows which directions of the laboratory a model prefers
     :param targets: names of targets, None for all
     :param seed: of the frames
@@ -130,13 +130,13 @@ def verdict_of_report(
 
 
 def _resolves(group: Any) -> bool:
-    """Whether a group shows directions of the laboratory: the icosahedral one does."""
+    """Whether a group shows directions of the laboratory: ``Ii`` does."""
     from ..groups import group_names
 
     if group is None:
         return True
     known = group_names().get(group) if isinstance(group, str) else None
-    return known is not None and known.rotations == NAMES[0]
+    return known is not None and known.name == NAMES[0]
 
 
 def check_fmax(fmax: Any) -> None:

@@ -8,15 +8,18 @@ so that whatever has been measured when the time is up speaks for all of them.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pandas as pd
 import torch
 
 from ..data.labelled import LabelledStructure
 from ..groups import Group
 from ..messages import quoted
-from ..models.engine import Engine, Prepared
+from ..models.engine import Block, Engine, Prepared
+from .averages import averages, vanishes
 from .budget import Clock
 from .combine import spectra_of
 from .convergence import convergence
+from .labels import BlockKey
 from .results import Report
 from .rotations import rotations_table
 from .rows import rows
@@ -67,8 +70,11 @@ def analyze(
     run = Run(engine, group, data, settings, clock, progress)
     run.measure()
     irreps = group.irreps(settings.lambda_max)
+    found = rows(run)
+    equivariance = equivariance_table(found)
+    zero = _zero(equivariance, engine)
     shares = spectra_of(
-        [*engine.probes, *engine.blocks],
+        [*engine.probes, *(block for block in engine.blocks if block not in zero)],
         [run.sets.get(i) for i in run.measured],
         [run.circles.get(i) for i in run.measured],
         irreps,
@@ -76,7 +82,6 @@ def analyze(
         torch.finfo(engine.dtype).eps,
     )
     table = characters_table(shares, irreps, group_of, settings.tolerance)
-    found = rows(run)
     summary: dict[str, Any] = {
         **run.summary(),
         "group": group.name,
@@ -85,12 +90,18 @@ def analyze(
         "estimator": "exact" if group.finite else settings.estimator,
         "dtype": str(engine.dtype).removeprefix("torch."),
         "settings": settings.model_dump(),
-        **convergence(table, run, settings),
+        **convergence(table, run, settings, zero),
     }
-    report = Report(equivariance_table(found), atoms_table(found), table, summary)
-    report.rotations = rotations_table(run, found, report.equivariance)
-    report.summary["medians"] = medians(report.equivariance)
+    report = Report(equivariance, atoms_table(found), table, summary)
+    report.rotations = rotations_table(run, found, equivariance)
+    report.summary["medians"] = medians(equivariance)
     return report
+
+
+def _zero(equivariance: pd.DataFrame, engine: Engine) -> list[Block]:
+    """Outputs that are zero up to rounding on these structures, and have no spectrum."""
+    keys = [BlockKey.of(e) for e in averages(equivariance) if vanishes(e)]
+    return [b for b in engine.blocks if BlockKey(b.target, b.detail, b.irrep) in keys]
 
 
 def _check(engine: object, data: object, settings: object) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .labels import BLOCK
+from .statuses import VANISHING
 
 
 KEYS = [*BLOCK, "sample_kind", "per_atom"]
@@ -39,6 +40,15 @@ def averages(table: pd.DataFrame) -> list[dict[str, Any]]:
     """
     groups = table.groupby(KEYS, sort=False)
     return [_entry(dict(zip(KEYS, key, strict=True)), rows) for key, rows in groups]
+
+
+def vanishes(entry: dict[str, Any]) -> bool:
+    """Whether a prediction is zero up to rounding.
+
+    :param entry: of :func:`averages`
+    :return: false where it is not known what rounding gives, unless all values are zero
+    """
+    return entry["norm"] == 0 or entry["norm"] <= VANISHING * entry["noise"]
 
 
 def _entry(labels: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:

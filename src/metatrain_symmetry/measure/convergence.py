@@ -1,70 +1,96 @@
 """One meaning of "converged": next to nothing lies beyond the λmax that was asked for.
 
 What a grid folds back from beyond its band is subtracted, and the noise of that is part of
-the standard errors: it has no share in this.
+the standard errors: it has no share in this. Nor have outputs that are zero up to rounding:
+what their spectrum shows is rounding.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import torch
 
+from ..models.engine import Block
+from .labels import block_label
 from .run import Run
 from .settings import Settings
 
 
-def convergence(table: pd.DataFrame, run: Run, settings: Settings) -> dict[str, Any]:
+def convergence(
+    table: pd.DataFrame, run: Run, settings: Settings, zero: Sequence[Block] = ()
+) -> dict[str, Any]:
     """Say whether the spectra are complete, and if not, what that takes.
 
     :param table: of characters
     :param run: what was measured
     :param settings: for λmax and the tolerance
+    :param zero: outputs that are zero up to rounding; ``table`` does not hold them
     :return: entries of the summary
     """
     rest = table[table.channel == "residual"]
-    done = bool(rest.converged.all())
-    if not len(rest):
-        return {
-            "converged": False,
-            "convergence_text": "NOT converged: too little time to resolve any spectrum",
-            "residuals_beyond_lambda_max": {},
-        }
+    if len(rest):
+        done = bool(rest.converged.all())
+        text = _text(rest, done, run, settings, zero)
+    else:
+        done = len(zero) > 0
+        text = "NOT converged: too little time to resolve any spectrum"
+        if done:
+            text = "converged: there is no spectrum to resolve"
     return {
         "converged": done,
-        "convergence_text": _text(rest, done, run, settings),
+        "convergence_text": "; ".join([text, *_zeros(zero)]),
         "residuals_beyond_lambda_max": dict(zip(rest.probe, rest.share, strict=True)),
     }
 
 
-def _text(rest: pd.DataFrame, done: bool, run: Run, settings: Settings) -> str:
+def _zeros(zero: Sequence[Block]) -> list[str]:
+    """A clause about outputs that are zero up to rounding, if there are any."""
+    names = [block_label(block.target, block.detail, str(block.irrep)) for block in zero]
+    if not names:
+        return []
+    *first, last = names
+    words = f"{', '.join(first)} and {last} are" if first else f"{last} is"
+    return [f"{words} zero up to rounding and left out"]
+
+
+def _text(
+    rest: pd.DataFrame, done: bool, run: Run, settings: Settings, zero: Sequence[Block]
+) -> str:
     """One sentence about the residuals."""
     if run.group.finite:
         return f"exact: {run.group.name} is finite, and its irreps are all there is"
-    worst: Any = rest.iloc[int(rest.share.to_numpy(dtype=float).argmax())]
-    most = f"{_percent(worst.share)} ± {_percent(worst.stderr)}"
-    if worst.stderr != worst.stderr:
-        most = f"{_percent(worst.share)} (no error bar)"
+    some = rest if done else rest[~rest.converged.astype(bool)]
+    # as the tolerance sees them
+    bounds = (some.share.clip(lower=0) + 2 * some.stderr.fillna(0.0)).to_numpy(dtype=float)
+    worst: Any = some.iloc[int(bounds.argmax())]
     limit, tolerance = settings.lambda_max, _percent(settings.tolerance)
     if done:
+        which = "other " * bool(zero) + "output" + " or layer" * bool(run.engine.probes)
         return (
-            f"converged: beyond λ = {limit} lies at most {most} of the squared norm of any "
-            f"output or layer ({worst.probe}); the tolerance is {tolerance}"
+            f"converged: beyond λ = {limit} lies at most {_percent(bounds.max())} of the "
+            f"squared norm of any {which} ({worst.probe}; two error bars included); the "
+            f"tolerance is {tolerance}"
         )
-    n_open = int((~rest.converged.astype(bool)).sum())
+    share = min(max(worst.share, 0.0), 1.0)
+    bar = f" ± {_percent(worst.stderr)}"
+    if worst.stderr != worst.stderr:
+        bar = " (no error bar)"
     return (
-        f"NOT converged for λ <= {limit}: beyond lies {most} of the squared norm of "
-        f"{worst.probe}, and more than the tolerance of {tolerance} for {n_open} of "
-        f"{len(rest)} outputs and layers; {_advice(run, settings)}"
+        f"NOT converged: beyond λ = {limit} lies {_percent(share)}{bar} of the squared "
+        f"norm of {worst.probe}, and more than the tolerance of {tolerance} for "
+        f"{len(some)} of {len(rest)} outputs{' and layers' * bool(run.engine.probes)}; "
+        f"{_advice(run, settings, zero)}"
     )
 
 
-def _advice(run: Run, settings: Settings) -> str:
+def _advice(run: Run, settings: Settings, zero: Sequence[Block]) -> str:
     """The λmax that would do."""
     needed, known = 0, settings.lambda_max
     for key in (*run.engine.probes, *run.engine.blocks):
         spectra = [m.spectra[key] for m in run.circles.values() if key in m.spectra]
         norm = sum(s.norm for s in spectra)
-        if not spectra or norm == 0:
+        if not spectra or norm == 0 or key in zero:
             continue
         size = min(s.powers.limit for s in spectra) + 1
         known = max(known, size - 1)
@@ -85,4 +111,6 @@ def _advice(run: Run, settings: Settings) -> str:
 def _percent(share: float) -> str:
     """Percent with two digits, small ones as powers of ten."""
     value = 100 * float(share)
+    if abs(value) >= 99.5:
+        return f"{value:.0f} %"
     return f"{value:.2g} %" if abs(value) >= 0.01 or value == 0 else f"{value:.0e} %"

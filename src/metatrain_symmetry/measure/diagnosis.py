@@ -13,7 +13,7 @@ import pandas as pd
 from ..groups import O3, Group
 from ..models.irrep_blocks import part_name
 from .advice import ModelFacts, for_asymmetry, for_missing
-from .averages import averages
+from .averages import averages, vanishes
 from .labels import BlockKey
 from .rotations import sentence
 from .spectra_text import Spectra, percent
@@ -100,10 +100,9 @@ def _grade(entry: dict[str, Any], spectra: Spectra, key: BlockKey) -> tuple[str,
     """Status and the reason for it."""
     if entry["forced_zero"] and entry["forced_zero"] == entry["samples"]:
         size = _size(entry["norm"], entry["unit"])
-        zero = entry["norm"] <= ROUNDING * entry["noise"]
         return "forced zero", "symmetry makes the target zero on these structures, " + (
-            "and so is the prediction"
-            if zero
+            f"and the prediction is zero up to rounding ({size})"
+            if vanishes(entry)
             else f"so that all of the prediction ({size}) is asymmetry"
         )
     missing = _not_learned(entry, spectra, key)
@@ -112,6 +111,9 @@ def _grade(entry: dict[str, Any], spectra: Spectra, key: BlockKey) -> tuple[str,
         if lacking:
             return "cannot", f"{missing}, and {lacking}"
         return "not learned", missing
+    if vanishes(entry):
+        size = _size(entry["norm"], entry["unit"])
+        return "ok", f"the prediction is zero up to rounding ({size})"
     if entry["A"] <= ROUNDING * entry["noise"]:
         rounding = _size(entry["noise"], entry["unit"])
         return "ok", f"A is zero within rounding ({rounding})"

@@ -15,7 +15,7 @@ import pandas as pd
 from ..groups import Powers, irreps_up_to
 from ..groups.base import AnyIrrep, folds
 from ..models.engine import Block
-from .averages import averages
+from .averages import averages, vanishes
 from .errors import Replicates, ratio
 from .folding import Folding, Pair
 from .labels import BLOCK, BlockKey
@@ -57,7 +57,7 @@ def rotations_table(
     for entry in [] if run.group.finite else averages(equivariance):
         key = BlockKey.of(entry)
         # a floor that is not known, NaN, hides nothing
-        if entry["A"] == 0 or entry["A"] <= ROUNDING * entry["noise"]:
+        if vanishes(entry) or entry["A"] <= ROUNDING * max(entry["noise"], 0.0):
             continue
         pairs = _pairs(run, rows, blocks[str(key)])
         if not pairs:

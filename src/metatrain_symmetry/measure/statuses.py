@@ -24,6 +24,12 @@ PRESENT = 1e-3
 ROUNDING = 3.0
 """A up to this multiple of what rounding gives counts as zero."""
 
+VANISHING = 10.0
+"""A prediction whose norm is up to this multiple of what rounding gives counts as zero.
+
+More than 1 % of its square is rounding then, so that its spectrum says nothing.
+"""
+
 UNCERTAIN = 1.5
 """Factor to which an A without an error bar counts as known."""
 
@@ -85,7 +91,8 @@ STATUSES: tuple[Status, ...] = (
         "ok", "OK",
         "Asymmetry is a small part of the error, or below rounding.",
         f"A² is at most {ASYMMETRIC:.0%} of the squared oriented error, or A at most "
-        f"{ROUNDING:g} times what rounding gives",
+        f"{ROUNDING:g} times what rounding gives, or the prediction at most "
+        f"{VANISHING:g} times that",
         "good",
     ),
     Status(

@@ -74,7 +74,7 @@ class Verdict:
     >>> from ase.build import bulk
     >>> from ase.calculators.emt import EMT
     >>> from metatrain_symmetry import symmetry_verdict
-    >>> verdict = symmetry_verdict(EMT(), bulk("Cu", cubic=True), fmax=0.01, group="T")
+    >>> verdict = symmetry_verdict(EMT(), bulk("Cu", cubic=True), fmax=0.01, group="Ti")
     >>> verdict.table.quantity.tolist()
     ['net force', 'symmetry-breaking force', 'symmetry-breaking stress']
     >>> print(verdict)

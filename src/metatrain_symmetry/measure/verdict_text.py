@@ -90,8 +90,9 @@ def _finding(
         said += ", in other orientations than the given one"
     where = worst["name"]
     if len(rows) > 1:
-        which = "the only one" if len(felt) == 1 else f"the worst of {len(felt)}"
-        where += f", {which} of {len(rows)} structures"
+        which = f"the worst of {len(felt)} where it is not zero"
+        which = {1: "the only one", len(rows): "the worst"}.get(len(felt), which)
+        where += f" ({which} of {len(rows)} structures)"
     pieces = [f"{target}, {where}: {said}."]
     pieces += [_against(felt[column], felt.fmax_maximum, verdict.fmax)]
     pieces += [_error(target, worst.unit, verdict.errors)]

@@ -135,6 +135,9 @@ def _ratio(axes: Axes, block: Block) -> None:
     percent = 100 * block.ratio
     shown = style.positive(percent)
     axes.set_xscale("log")
+    if len(shown):
+        # room on both sides, also around a single value
+        axes.set_xlim(shown.min() / 1.8, shown.max() * 1.8)
     if len(shown) >= FEW:
         axes.hist(shown.tolist(), _bins(shown), color=style.PROPER, alpha=0.75)
         axes.set_ylabel("structures")
@@ -144,9 +147,6 @@ def _ratio(axes: Axes, block: Block) -> None:
         axes.set(ylim=(0, len(shown) + 1), yticks=[], ylabel="structures, sorted")
     below = "|error|" if block.has_errors else "size of the prediction"
     axes.set_xlabel(f"A / {below}  (%)")
-    if len(shown):
-        # room on both sides, also around a single value
-        axes.set_xlim(shown.min() / 1.8, shown.max() * 1.8)
     style.few_ticks(axes.xaxis, axes.get_xlim())
     if len(percent):
         _write_median(axes, percent, len(shown))

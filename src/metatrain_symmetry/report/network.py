@@ -50,11 +50,11 @@ def draw_network(report: Report) -> Figure | None:
     """Draw what was probed where it stands in the network.
 
     :param report: what was measured
-    :return: the figure; nothing if no probe has a place that is known
+    :return: the figure; nothing if no layer has a place that is known
     """
     spectra = report_spectra(report)
     flow = read_flow(spectra.probes)
-    if not flow.boxes:
+    if not flow.boxes or not (report.characters.kind == "layer").any():
         return None
     spectra = Spectra(spectra.panels, [probe for _, probe in flow.boxes])
     return _Map(flow, spectra, style.describe(report)).figure

@@ -194,7 +194,10 @@ def _convergence(report: Report, spectra: Spectra) -> dict[str, Any] | None:
     converged = report.summary.get("converged")
     if converged is None:
         converged = all(probe.converged for probe in spectra.probes)
-    return {"converged": bool(converged), "text": str(words)}
+    # the badge says the first word
+    for word in ("converged: ", "NOT converged: "):
+        words = str(words).removeprefix(word)
+    return {"converged": bool(converged), "text": words[:1].upper() + words[1:]}
 
 
 def _row(spectra: Spectra, probe: Probe) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from .html import Entry
 from .text import measured, number, plain, unit
 
 
-HEADS = ["target", "irrep", "set", "evaluations", "A left", "unit", "A left / A (%)"]
+HEADS = ["output", "set", "evaluations", "A left", "unit", "A left / A (%)"]
 
 COLUMNS = 3
 
@@ -68,9 +68,12 @@ def _draw_block(axes: Axes, rows: pd.DataFrame) -> None:
     span = np.array([1.0, most])
     look: Any = {"color": style.LINE, "lw": 1, "label": "n random orientations: A / √n"}
     axes.plot(span, one.A_left / span**0.5, **look)
-    for kind in LOOKS:
-        _draw_sets(axes, rows, kind)
     axes.set(xscale="log", yscale="log", xlim=(0.8, most))
+    for kind in reversed(LOOKS):  # one of the groups may lie on a quadrature
+        _draw_sets(axes, rows, kind)
+    low, high = axes.get_ylim()
+    # room for the names
+    axes.set_ylim(low * (low / high) ** 0.1, high * (high / low) ** 0.15)
     axes.set_xlabel("evaluations of the model")
     words = plain(unit(one.unit)) if one.unit else "arbitrary unit"
     axes.set_ylabel(f"A that is left  ({words})")
@@ -87,21 +90,30 @@ def _draw_sets(axes: Axes, rows: pd.DataFrame, kind: str) -> None:
     known = np.isfinite(y) & (y > 0)
     bars = np.where(seen, np.minimum(error, 0.9 * left), 0.3 * y)
     look: Any = {"fmt": marker, "ms": 5, "color": color, "elinewidth": 1, "label": label}
-    if kind != "group":  # one may lie on a group
-        look |= {"ms": 8, "mfc": "none"}
+    if kind != "group":
+        look |= {"ms": 8, "mfc": "white"}
     if known.any():
         axes.errorbar(
             x[known], y[known], yerr=[bars[known], np.where(seen, error, 0.0)[known]],
             uplims=~seen[known], **look,
         )  # fmt: skip
     for text, place, height in _labels(rows.set[known], x[known], y[known]):
-        offset, sides = ((5, 3), ("left", "bottom"))
-        if kind == "group":
-            offset, sides = ((-4, -3), ("right", "top"))
-        axes.annotate(
-            text, (place, height), xytext=offset, textcoords="offset points", fontsize=7,
-            ha=sides[0], va=sides[1], color=color,
-        )  # fmt: skip
+        _name(axes, text, (place, height), kind == "group", color)
+
+
+def _name(
+    axes: Axes, text: str, place: tuple[float, float], below: bool, color: str
+) -> None:
+    """Write the name of a set below its marker, or obliquely above it."""
+    look: Any = {"textcoords": "offset points", "fontsize": 7, "color": color}
+    if below:
+        # 48 and 60 evaluations are too close for names in the middle
+        side = {"Oi": "right", "I": "left"}.get(text, "center")
+        shift = {"right": 2, "left": -2, "center": 0}[side]
+        axes.annotate(text, place, xytext=(shift, -13), ha=side, va="top", **look)
+        return
+    look |= {"rotation": 40, "rotation_mode": "anchor", "ha": "left", "va": "bottom"}
+    axes.annotate(text, place, xytext=(3, 5), **look)
 
 
 def _labels(
@@ -135,9 +147,11 @@ def rotations_entries(report: Report) -> tuple[list[str], list[list[Entry]]]:
         # one that is not seen is a bound, as everywhere
         seen = not share <= 2 * share_err
         words = measured(left, error) if seen else f"below {number(left + 2 * error)}"
-        ratio = 100 * max(share, 0.0) ** 0.5
+        most = max(share, 0.0) + (0.0 if seen else 2 * share_err)
+        ratio = 100 * most**0.5
         rows.append(
-            [target_label(key.target, key.detail), str(key.irrep), str(row["set"]),
-             float(row["evaluations"]), (left, words), unit(str(row["unit"])), ratio]
+            [str(key), str(row["set"]),
+             float(row["evaluations"]), (left, words), unit(str(row["unit"])),
+             (ratio, "" if math.isnan(ratio) else "below " * (not seen) + number(ratio))]
         )  # fmt: skip
     return HEADS, rows

@@ -98,12 +98,13 @@ def describe(report: Report) -> str:
     if number is None and len(table):
         number = int(table["structure"].nunique())
     estimator, group = summary.get("estimator"), summary.get("group", "O(3)")
+    dtype = summary.get("dtype") or ""
     parts = [
         plain(summary.get("model") or "model without a name", 60),
         "" if number is None else count(number, "structure"),
         f"estimator: {plain(estimator)}" if estimator else "",
         f"group {plain(group)}" if group != "O(3)" else "",
-        plain(summary.get("dtype") or ""),
+        "" if " " in dtype else plain(dtype),  # of a calculator it is not known
     ]
     return "  ·  ".join(filter(None, parts))
 
