@@ -19,7 +19,7 @@ def point_group(positions: np.ndarray, numbers: np.ndarray, symprec: float) -> F
     """Find the operations of a molecule.
 
     :param positions: in Å, shape ``(atoms, 3)``
-    :param numbers: atomic numbers, shape ``(atoms,)``
+    :param numbers: of the kinds of atoms, shape ``(atoms,)``
     :param symprec: largest distance in Å of an image from its atom
     :raises ValueError: if what is found at this tolerance is no group
     :return: Schoenflies symbol, orthogonal matrices, permutations, and offsets of zero

@@ -11,6 +11,13 @@ from .crystals import box, space_group
 from .molecules import point_group
 
 
+INPUTS = ("initial_charges", "initial_magmoms")
+"""Arrays of atoms that models read and that can tell equivalent atoms apart."""
+
+SAME = 0.01
+"""Elementary charges, or Bohr magnetons, that make no difference."""
+
+
 @dataclass(frozen=True, eq=False)
 class Symmetry:
     """Operations that a structure has, and projections onto what they leave invariant.
@@ -29,7 +36,7 @@ class Symmetry:
     :param offsets: shape ``(n, classes, 3)``
     :param classes: int, class of each atom, shape ``(atoms,)``
     :param lattice: from the lattice vectors of a structure to the primitive ones
-    :param numbers: atomic numbers, shape ``(atoms,)``
+    :param kinds: of :func:`kinds_of`, shape ``(atoms,)``
     :param pbc: periodic directions, shape ``(3,)``
 
     >>> from ase.build import bulk
@@ -48,7 +55,7 @@ class Symmetry:
     offsets: np.ndarray
     classes: np.ndarray
     lattice: np.ndarray
-    numbers: np.ndarray
+    kinds: np.ndarray
     pbc: np.ndarray
 
     def __len__(self) -> int:
@@ -59,7 +66,7 @@ class Symmetry:
 
         :param atoms: any structure
         """
-        return np.array_equal(self.numbers, atoms.numbers) and np.array_equal(
+        return np.array_equal(self.kinds, kinds_of(atoms)) and np.array_equal(
             self.pbc, atoms.pbc
         )
 
@@ -181,12 +188,35 @@ def _nearest(metric: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return np.asarray(lower @ left @ right)
 
 
+def kinds_of(atoms: ase.Atoms) -> np.ndarray:
+    """Which atoms are of the same kind.
+
+    Models may read charges and magnetic moments, so that atoms of an element are of several
+    kinds if these differ by more than :data:`SAME`. Tags and masses count for nothing.
+
+    :param atoms: any structure
+    :return: int, shape ``(atoms,)``; equal for atoms of the same kind
+    """
+    columns = [atoms.arrays[name] for name in INPUTS if name in atoms.arrays]
+    labels = np.zeros((len(atoms), 1), int)
+    for values in (np.reshape(one, (len(atoms), -1)).T for one in columns):
+        for column in values:
+            order = np.argsort(column, kind="stable")
+            steps = np.diff(column[order], prepend=column[order[:1]]) > SAME
+            label = np.empty(len(atoms), int)
+            label[order] = np.cumsum(steps)
+            labels = np.column_stack([labels, label])
+    kinds = np.unique(labels, axis=0, return_inverse=True)[1].ravel()
+    return np.asarray(atoms.numbers * len(atoms) + kinds)
+
+
 def find_symmetry(atoms: ase.Atoms, symprec: float = 1e-3) -> Symmetry:
     """Find the space group of a crystal or a slab, or the point group of a molecule.
 
     Crystals and slabs are left to spglib. For a slab, directions that are not periodic are
     filled with vacuum, so that no operation crosses it. Linear molecules get a finite group
-    that leaves the same vectors invariant.
+    that leaves the same vectors invariant. Atoms of an element whose initial charges or
+    magnetic moments differ by more than 0.01 are not equivalent.
 
     :param atoms: a structure; one without periodic directions is a molecule, whatever its
         cell
@@ -207,11 +237,12 @@ def find_symmetry(atoms: ase.Atoms, symprec: float = 1e-3) -> Symmetry:
         raise ValueError(f"symprec is {quoted(symprec)}: give a positive length in Å")
     if len(atoms) == 0:
         raise ValueError("the structure has no atoms: give one that has")
+    kinds = kinds_of(atoms)
     if atoms.pbc.any():
-        found = space_group(atoms, symprec)
+        found = space_group(atoms, kinds, symprec)
     else:
-        found = point_group(atoms.positions, atoms.numbers, symprec)
-    return Symmetry(*found, atoms.numbers.copy(), atoms.pbc.copy())
+        found = point_group(atoms.positions, kinds, symprec)
+    return Symmetry(*found, kinds, atoms.pbc.copy())
 
 
 def refine_symmetry(atoms: ase.Atoms, symprec: float = 1e-3) -> ase.Atoms:
