@@ -124,7 +124,7 @@ def test_every_orientation_is_new_and_nothing_is_written_over():
     atoms = molecule("H2O")
     atoms.set_initial_charges([-0.8, 0.4, 0.4])
     atoms.set_tags([2, 1, 1])
-    atoms.info |= {"charge": 1, "spin": 2}
+    atoms.info |= {"charge": 1, "spin": np.int64(2)}  # as from a file
     calculator = Recorder()
     engine = CalculatorEngine(calculator)
     structure, matrices = prepared(engine, atoms), rotations(3)

@@ -278,10 +278,12 @@ def test_bad_input():
         SymmetrizedCalculator(EMT(), frame="fix")
     with pytest.raises(ValueError, match="give group or max_A, not both"):
         SymmetrizedCalculator(EMT(), "I", max_A=0.1)
-    with pytest.raises(ValueError, match="max_A is 0: give a positive"):
+    with pytest.raises(ValueError, match=r"max_A is 0\.0: give a positive"):
         SymmetrizedCalculator(EMT(), max_A=0.0)
     with pytest.raises(ValueError, match="batch_size is 0"):
         SymmetrizedCalculator(EMT(), batch_size=0)
+    with pytest.raises(ValueError, match=r"max_A is '0\.1': give a positive"):
+        SymmetrizedCalculator(EMT(), max_A="0.1")
     with pytest.raises(TypeError, match="Atoms is no calculator"):
         SymmetrizedCalculator(ase.Atoms())
 

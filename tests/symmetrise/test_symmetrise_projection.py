@@ -274,7 +274,13 @@ def test_bad_input():
         find_symmetry(Atoms("Cu", pbc=True))
     with pytest.raises(ValueError, match="the structure has no atoms"):
         find_symmetry(Atoms())
-    for wrong in (0, -1.0, np.nan):
+    with pytest.raises(ValueError, match=r"two atoms are too close .* at symprec=2"):
+        find_symmetry(molecule("H2O"), 2.0)
+    with pytest.raises(ValueError, match=r"'x\.xyz' is no structure: give an ase.Atoms"):
+        find_symmetry("x.xyz")
+    with pytest.raises(ValueError, match="not finite: correct it"):
+        find_symmetry(Atoms("Cu2", [[0, 0, 0], [0, 0, np.nan]], cell=[4, 4, 4], pbc=True))
+    for wrong in (0, -1.0, np.nan, "1e-3"):
         with pytest.raises(ValueError, match="give a positive length in Å"):
             find_symmetry(atoms, wrong)
         with pytest.raises(ValueError, match="give a positive length in Å"):

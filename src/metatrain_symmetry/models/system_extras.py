@@ -1,5 +1,7 @@
 """What a calculator of ASE reads besides atoms and cell, kept in a System."""
 
+from numbers import Real
+
 import ase
 import numpy as np
 import torch
@@ -47,7 +49,7 @@ def attach(atoms: ase.Atoms, system: System) -> None:
         _add(system, _BOX, torch.from_numpy(box.reshape(1, 9)), zero)
     for name in INFO:
         value = atoms.info.get(name)
-        if isinstance(value, int | float):
+        if isinstance(value, Real):  # also those of NumPy, as read from a file
             _add(system, name, torch.tensor([[float(value)]]), zero)
     for name in ARRAYS:
         if name not in atoms.arrays:

@@ -16,7 +16,7 @@ from ase.calculators.calculator import (
 from ..messages import reason
 from .evaluate import check_calculator, checked
 from .rotations import full, voigt
-from .symmetry import Symmetry, find_symmetry
+from .symmetry import Symmetry, check_symprec, find_symmetry
 
 
 class ProjectedCalculator(Calculator):
@@ -56,8 +56,7 @@ class ProjectedCalculator(Calculator):
     def __init__(self, calculator: Any, symprec: float = 1e-3) -> None:
         super().__init__()
         check_calculator(calculator)
-        if not symprec > 0:
-            raise ValueError(f"symprec is {symprec}: give a positive length in Å")
+        check_symprec(symprec)
         self.calculator = calculator
         self.implemented_properties = list(calculator.implemented_properties)
         self.symprec = symprec

@@ -1,6 +1,8 @@
 """The symmetry of one structure: its operations, what is invariant under them."""
 
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import ase
 import numpy as np
@@ -188,6 +190,16 @@ def _nearest(metric: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return np.asarray(lower @ left @ right)
 
 
+def check_symprec(symprec: Any) -> None:
+    """Refuse what is no tolerance.
+
+    :param symprec: as given
+    :raises ValueError: if it is no positive number
+    """
+    if not isinstance(symprec, Real) or not 0 < float(symprec) < float("inf"):
+        raise ValueError(f"symprec is {quoted(symprec)}: give a positive length in Å")
+
+
 def kinds_of(atoms: ase.Atoms) -> np.ndarray:
     """Which atoms are of the same kind.
 
@@ -221,8 +233,8 @@ def find_symmetry(atoms: ase.Atoms, symprec: float = 1e-3) -> Symmetry:
     :param atoms: a structure; one without periodic directions is a molecule, whatever its
         cell
     :param symprec: tolerance in Å
-    :raises ValueError: if the tolerance is not positive, spglib fails, or what is found at
-        the tolerance is no group
+    :raises ValueError: if the tolerance is not positive, spglib fails, two atoms are too
+        close for the tolerance, or what is found at it is no group
     :return: the symmetry
 
     >>> from ase.build import bulk, molecule
@@ -233,10 +245,13 @@ def find_symmetry(atoms: ase.Atoms, symprec: float = 1e-3) -> Symmetry:
     Fd-3m 48
     D6h 24
     """
-    if not symprec > 0:
-        raise ValueError(f"symprec is {quoted(symprec)}: give a positive length in Å")
+    check_symprec(symprec)
+    if not isinstance(atoms, ase.Atoms):
+        raise ValueError(f"{quoted(atoms)} is no structure: give an ase.Atoms")
     if len(atoms) == 0:
         raise ValueError("the structure has no atoms: give one that has")
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        raise ValueError("positions or cell of the structure are not finite: correct it")
     kinds = kinds_of(atoms)
     if atoms.pbc.any():
         found = space_group(atoms, kinds, symprec)
