@@ -53,6 +53,25 @@ def test_closed_form():
     assert 0.9 * most < table.maximum["energy"] <= most
 
 
+class Pressed(Calculator):
+    """The same uniaxial stress along z in every orientation."""
+
+    implemented_properties = ["stress"]
+
+    def calculate(self, atoms=None, properties=("stress",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.results = {"stress": np.diag([0, 0, C])}
+
+
+def test_a_stress_in_closed_form():
+    """Its deviator, of the norm s √(2/3), is all that turns, over nine components."""
+    table = equivariance_error(Pressed(), bulk("Cu"), "O").set_index("target")
+    assert table.rms["stress"] == pytest.approx(1e3 * C * (2 / 3 / 9) ** 0.5, rel=1e-9)
+    # the diagonal of a rotated copy holds n_x², which differs by no more than 1
+    values = equivariance_error(Pressed(), bulk("Cu"), octahedral_group())
+    assert values.maximum[0] == pytest.approx(1e3 * C, rel=1e-9)
+
+
 @pytest.mark.parametrize(("name", "size"), [
     ("Ii", 120), ("icosahedral", 60), ("Oh", 48), ("O", 24), ("Ti", 24), ("T", 12),
     ("D2i", 8), ("D2", 4), ("i", 2), (None, 120),
@@ -112,6 +131,8 @@ def test_a_checkpoint_against_the_report(tmp_path):
     for target in table.index:
         one = rows.target == target
         expected = 1e3 * (squares[one].sum() / weights[one].sum()) ** 0.5
+        if "stress" in target:  # nine components, six of which are independent
+            expected *= (6 / 9) ** 0.5
         assert table.rms[target] == pytest.approx(expected, rel=0.05)
     assert list(table.structures) == [2, 2, 1]
     assert set(table.index) == set(rows.target)

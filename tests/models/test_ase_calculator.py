@@ -4,7 +4,7 @@ import ase
 import numpy as np
 import pytest
 import torch
-from ase.build import bulk, molecule
+from ase.build import bulk, fcc111, molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.calculators.fd import calculate_numerical_stress
@@ -124,7 +124,7 @@ def test_every_orientation_is_new_and_nothing_is_written_over():
     atoms = molecule("H2O")
     atoms.set_initial_charges([-0.8, 0.4, 0.4])
     atoms.set_tags([2, 1, 1])
-    atoms.info |= {"charge": 1, "spin": 2}
+    atoms.info |= {"charge": 1, "spin": np.int64(2)}  # as from a file
     calculator = Recorder()
     engine = CalculatorEngine(calculator)
     structure, matrices = prepared(engine, atoms), rotations(3)
@@ -298,3 +298,21 @@ def test_moments_that_are_vectors():
     atoms.set_initial_magnetic_moments([[0, 0, 1.0], [0, 0, 1.0]])
     with pytest.raises(ValueError, match="structure 0: 'initial_magmoms' are vectors"):
         symmetry_report(EMT(), atoms, **QUICK)
+
+
+@pytest.mark.filterwarnings("error")
+def test_vacuum_around_slabs_and_molecules_is_kept():
+    """Some calculators want a box in directions that are not periodic."""
+    for atoms in (fcc111("Cu", (1, 1, 2), vacuum=4), molecule("H2O", vacuum=3)):
+        calculator = Recorder()
+        engine = CalculatorEngine(calculator)
+        for structure in (engine.prepare(atoms), prepared(engine, atoms)):
+            engine.evaluate(structure, rotations(2), engine.blocks, [])
+            seen = calculator.seen[-1]
+            assert list(seen.pbc) == list(atoms.pbc)
+            expected = atoms.cell.cellpar()
+            np.testing.assert_allclose(seen.cell.cellpar(), expected, atol=1e-9)
+            # the sign changes under improper rotations
+            places = np.abs(seen.get_scaled_positions(wrap=False))
+            expected = np.abs(atoms.get_scaled_positions(wrap=False))
+            np.testing.assert_allclose(places, expected, atol=1e-12)

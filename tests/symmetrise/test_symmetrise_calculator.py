@@ -6,6 +6,7 @@ import pytest
 from ase.build import bulk, molecule
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from ase.calculators.emt import EMT
+from ase.calculators.harmonic import HarmonicCalculator, HarmonicForceField
 from ase.filters import FrechetCellFilter
 from ase.md.langevin import Langevin
 from ase.optimize import BFGS
@@ -277,10 +278,12 @@ def test_bad_input():
         SymmetrizedCalculator(EMT(), frame="fix")
     with pytest.raises(ValueError, match="give group or max_A, not both"):
         SymmetrizedCalculator(EMT(), "I", max_A=0.1)
-    with pytest.raises(ValueError, match="max_A is 0: give a positive"):
+    with pytest.raises(ValueError, match=r"max_A is 0\.0: give a positive"):
         SymmetrizedCalculator(EMT(), max_A=0.0)
     with pytest.raises(ValueError, match="batch_size is 0"):
         SymmetrizedCalculator(EMT(), batch_size=0)
+    with pytest.raises(ValueError, match=r"max_A is '0\.1': give a positive"):
+        SymmetrizedCalculator(EMT(), max_A="0.1")
     with pytest.raises(TypeError, match="Atoms is no calculator"):
         SymmetrizedCalculator(ase.Atoms())
 
@@ -294,3 +297,17 @@ def test_a_left_handed_cell_is_the_same_lattice():
         one.calc = SymmetrizedCalculator(EMT(), "T")
         values.append([one.get_potential_energy(), *one.get_stress()])
     np.testing.assert_allclose(*values, atol=1e-12)
+
+
+def test_a_calculator_without_a_reset():
+    """Harmonic, E = k |x - x0|²/2: averaged, x0 is at the origin, and |x0|² stays."""
+    reference = molecule("H2O")
+    atoms = reference.copy()
+    atoms.rattle(0.1, seed=0)
+    inner = HarmonicCalculator(HarmonicForceField(ref_atoms=reference, hessian_x=np.eye(9)))
+    before = inner.get_property("energy", atoms)
+    atoms.calc = SymmetrizedCalculator(inner, "T")
+    squares = (atoms.positions**2).sum() + (reference.positions**2).sum()
+    assert atoms.get_potential_energy() == pytest.approx(squares / 2, rel=1e-9)
+    np.testing.assert_allclose(atoms.get_forces(), -atoms.positions, atol=1e-9)
+    assert inner.get_property("energy", atoms) == before

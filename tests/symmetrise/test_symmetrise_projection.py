@@ -7,7 +7,11 @@ import pytest
 import spglib
 from ase import Atoms
 from ase.build import add_adsorbate, bulk, fcc111, molecule, mx2
-from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.calculator import (
+    Calculator,
+    PropertyNotImplementedError,
+    all_changes,
+)
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixSymmetry
@@ -270,7 +274,13 @@ def test_bad_input():
         find_symmetry(Atoms("Cu", pbc=True))
     with pytest.raises(ValueError, match="the structure has no atoms"):
         find_symmetry(Atoms())
-    for wrong in (0, -1.0, np.nan):
+    with pytest.raises(ValueError, match=r"two atoms are too close .* at symprec=2"):
+        find_symmetry(molecule("H2O"), 2.0)
+    with pytest.raises(ValueError, match=r"'x\.xyz' is no structure: give an ase.Atoms"):
+        find_symmetry("x.xyz")
+    with pytest.raises(ValueError, match="not finite: correct it"):
+        find_symmetry(Atoms("Cu2", [[0, 0, 0], [0, 0, np.nan]], cell=[4, 4, 4], pbc=True))
+    for wrong in (0, -1.0, np.nan, "1e-3"):
         with pytest.raises(ValueError, match="give a positive length in Å"):
             find_symmetry(atoms, wrong)
         with pytest.raises(ValueError, match="give a positive length in Å"):
@@ -303,3 +313,64 @@ def test_atoms_that_go_to_the_same_place(monkeypatch):
     atoms = Atoms("Cu2", [[0, 0, 0], [1.2, 0, 0]], cell=[4, 5, 6], pbc=True)
     with pytest.raises(ValueError, match=r"two atoms go to the same place.*symprec"):
         find_symmetry(atoms)
+
+
+class Charged(Calculator):
+    """Coulomb forces between the initial charges."""
+
+    implemented_properties = ("forces",)
+
+    def calculate(self, atoms=None, properties=("forces",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        apart = self.atoms.positions[:, None] - self.atoms.positions
+        cubes = np.linalg.norm(apart, axis=2) ** 3 + np.eye(len(self.atoms))
+        charges = self.atoms.get_initial_charges()
+        pairs = np.outer(charges, charges) / cubes
+        self.results = {"forces": (pairs[..., None] * apart).sum(axis=1).tolist()}
+
+
+def test_charges_and_moments_tell_atoms_apart():
+    atoms = molecule("CH4")
+    atoms.set_initial_charges([0.0, 1, -1, 0, 0])
+    bare = np.array(Charged().get_property("forces", atoms))
+    atoms.calc = ProjectedCalculator(Charged())
+    np.testing.assert_allclose(atoms.get_forces(), bare, atol=1e-14)
+    assert atoms.calc.symmetry.name == "Cs"
+    # the same calculator, and other charges
+    atoms.set_initial_charges([-4.0, 1, 1, 1, 1.001])
+    atoms.get_forces()
+    assert atoms.calc.symmetry.name == "Td"
+    iron = bulk("Fe", cubic=True)
+    iron.set_initial_magnetic_moments([2.2, -2.2])
+    assert find_symmetry(iron).name == "Pm-3m"
+    iron.set_initial_magnetic_moments([2.2, 2.2])
+    assert find_symmetry(iron).name == "Im-3m"
+
+
+class Plain:
+    """A calculator with the least that ASE asks for."""
+
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, forces):
+        self.forces = forces
+
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        return {"energy": 1.5, "forces": self.forces}[name]
+
+
+def test_calculators_with_little_else():
+    atoms = molecule("H2O")
+    atoms.calc = ProjectedCalculator(Plain(np.eye(3)))
+    assert atoms.get_potential_energy() == 1.5
+    forces = atoms.get_forces()
+    np.testing.assert_allclose(forces, find_symmetry(atoms).vectors(atoms, np.eye(3)))
+    for wrong, words in [
+        (np.zeros(9), r"returns forces of the shape \(9,\), not \(3, 3\)"),
+        (np.full((3, 3), np.nan), "returns forces that are not finite"),
+    ]:
+        atoms.calc = ProjectedCalculator(Plain(wrong))
+        with pytest.raises(ValueError, match=f"Plain cannot be projected: it {words}"):
+            atoms.get_forces()
+    with pytest.raises(TypeError, match=r"EMT is a class: give .* such as EMT\(\)"):
+        ProjectedCalculator(EMT)

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ase.build import bulk, molecule
+from ase.build import bulk, fcc111, molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter
+from ase.io import write
 from ase.optimize import FIRE
 from common import energy_info, pet
 from scipy.spatial.transform import Rotation
@@ -439,3 +440,30 @@ def test_errors_of_a_report_are_a_table_on_its_page(tmp_path):
     page = (tmp_path / "report" / "index.html").read_text()
     assert "How much of the error is asymmetry" in page
     assert "100, no error bar" in page
+
+
+def test_a_structure_from_a_file_has_few_digits(tmp_path):
+    """What breaks the symmetry of an equivariant model is the file, and it is small."""
+    write(tmp_path / "few.xyz", fcc111("Cu", (1, 1, 3), vacuum=5))
+    verdict = symmetry_verdict(EMT(), tmp_path / "few.xyz", group="D2")
+    assert set(verdict.table.symmetry) == {"P-3m1"}
+    assert verdict.sentences == [
+        "forces: net force and symmetry-breaking force are zero within rounding."
+    ]
+
+
+def test_no_torque_on_a_nearly_symmetric_molecule():
+    """Forces and positions of the same structure, not of its symmetric copy."""
+    atoms = molecule("NH3")
+    atoms.rattle(2e-4, seed=0)
+    verdict = symmetry_verdict(EMT(), atoms, group="D2", symprec=1e-2)
+    assert set(verdict.table.symmetry) == {"C3v"}
+    assert row(verdict, "torque").maximum < 1e-10
+
+
+def test_no_share_of_an_error_that_is_rounding():
+    atoms = molecule("H2O")
+    forces = EMT().get_forces(atoms)
+    atoms.calc = SinglePointCalculator(atoms, forces=forces)
+    verdict = symmetry_verdict(EMT(), atoms, targets=["forces"], group="D2")
+    assert verdict.sentences[-1] == "forces: the error is zero within rounding."

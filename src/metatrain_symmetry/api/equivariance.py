@@ -57,9 +57,10 @@ def equivariance_error(
     :param seed: of the frames
     :param device: of torch
     :raises ValueError: if the model cannot be evaluated, or an argument means nothing
-    :return: one row per target. ``rms``: A of the report, the root mean square deviation
-        from the average over orientations, over structures, samples and components.
-        ``maximum``: the largest component of ``D(g)⁻¹ f(D(g) x) - f(x)``. ``unit``:
+    :return: one row per target. ``rms``: A, the root mean square deviation from the
+        average over orientations, over structures, samples and components.
+        ``maximum``: the largest component of ``D(g)⁻¹ f(D(g) x) - f(x)``. Components
+        are Cartesian, of a stress all nine, and those of its irrep for others. ``unit``:
         meV/atom for energies, meV/A for forces, meV/A^3 for stresses. ``worst``: the
         structure with the maximum. ``structures``, ``orientations``: how many
 
@@ -80,10 +81,13 @@ def equivariance_error(
     found: dict[str, _Sums] = {}
     for index, structure in enumerate(_prepared(engine, structures)):
         matrices = _matrices(group, seed + index)
+        parts: dict[str, dict[Block, torch.Tensor]] = {}
         for one, values in _evaluate(engine, structure, matrices).items():
             scale, unit = _unit(one, structure.n_atoms)
-            sums = found.setdefault(one.target, _Sums(unit, len(matrices)))
-            sums.add(one, values * scale, matrices, structure.name)
+            found.setdefault(one.target, _Sums(unit, len(matrices)))
+            parts.setdefault(one.target, {})[one] = _turned(one, values * scale, matrices)
+        for target, deviations in parts.items():
+            found[target].add(_components(deviations), structure.name)
     if not found:
         raise ValueError(
             "the model gives none of its targets for these structures: give others, or "
@@ -276,6 +280,31 @@ def _unit(block: "Block", n_atoms: int) -> tuple[float, str]:
     return MILLI, f"m{block.unit}"
 
 
+def _turned(
+    block: "Block", values: "torch.Tensor", matrices: "torch.Tensor"
+) -> "torch.Tensor":
+    """``D(g)⁻¹ f(D(g) x) - f(x)`` of ``(1 + n, samples, 2 λ + 1, properties)``."""
+    import torch
+
+    from ..groups import representation
+
+    turn = representation(block.irrep, matrices)
+    return torch.einsum("gmn,gsmp->gsnp", turn, values[1:]) - values[:1]
+
+
+def _components(deviations: "dict[Block, torch.Tensor]") -> "list[torch.Tensor]":
+    """Components of a target, with the elements of the group first."""
+    from ..groups import Irrep
+    from ..models.irrep_blocks import cartesian_matrix, is_stress
+
+    parts = {one.irrep: part for one, part in deviations.items()}
+    is_matrix = set(parts) == {Irrep(0), Irrep(2)} and len(deviations) == 2
+    if is_matrix and all(is_stress(one.target) for one in deviations):
+        scalar, tensor = (parts[Irrep(i)].movedim(-1, -2) for i in (0, 2))
+        return [cartesian_matrix(scalar, tensor)]
+    return list(deviations.values())
+
+
 @dataclass
 class _Sums:
     """What is known of a target.
@@ -292,30 +321,20 @@ class _Sums:
     worst: str = ""
     names: set[str] = field(default_factory=set)
 
-    def add(
-        self, block: "Block", values: "torch.Tensor", matrices: "torch.Tensor", name: str
-    ) -> None:
-        """Take one block of one structure.
+    def add(self, deviations: "list[torch.Tensor]", name: str) -> None:
+        """Take one structure.
 
-        :param block: the block
-        :param values: ``(1 + n, samples, 2 λ + 1, properties)``, as given and rotated
-        :param matrices: ``(n, 3, 3)``
+        :param deviations: of :func:`_components`, from the values as given
         :param name: of the structure
         """
-        import torch
-
-        from ..groups import representation
-
-        given, rotated = values[:1], values[1:]
-        turn = representation(block.irrep, matrices)
-        back = torch.einsum("gmn,gsmp->gsnp", turn, rotated) - given
-        # about the mean, from differences: large energies would cancel badly
-        spread = back - back.mean(dim=0)
-        self.squares += float(spread.square().mean(dim=0).sum())
-        self.components += spread[0].numel()
-        largest = float(back.abs().max()) if back.numel() else 0.0
-        if largest > self.maximum:
-            self.maximum, self.worst = largest, name
+        for back in deviations:
+            # about the mean, from differences: large energies would cancel badly
+            spread = back - back.mean(dim=0)
+            self.squares += float(spread.square().mean(dim=0).sum())
+            self.components += spread[0].numel()
+            largest = float(back.abs().max()) if back.numel() else 0.0
+            if largest > self.maximum:
+                self.maximum, self.worst = largest, name
         self.names.add(name)
 
     def row(self, target: str) -> dict[str, Any]:

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from ..measure.verdict import Subject, Verdict
     from ..models.engine import Block, Engine, Prepared
 
-EXACT = 1e-6
-"""Å to which a structure counts as symmetric: else a refined copy is evaluated too."""
+EXACT = 1e-7
+"""Å to which a refined copy stands for a structure: else both are evaluated."""
+
+ROUNDING = 1e-14
+"""Of the largest force: what float64 leaves, at the least, of sums that are zero."""
 
 IN_A_REPORT = 4
 """Structures of a report that get a verdict."""
@@ -196,18 +199,17 @@ class _Gathered:
         from ..measure.noise import noise_floor
         from ..measure.preferred import Preference
 
-        structure = one.structure
+        subject, structure, refined = self._subject(index, one.structure)
         noise = noise_floor(
             self.engine, structure, self.engine.blocks, seed, orientations=2, copies=2
         )
-        subject, refined = self._subject(index, structure)
         back = _back(self.engine, structure, matrices)
         for block, values in back.items():
             if self.directions:
                 kept = self.preferences.setdefault(block.target, Preference())
                 scale = _per_atom(block, structure.n_atoms)
                 kept.add(values[1:] / scale, matrices, noise[block] / scale)
-            self._sum(block, values, one)
+            self._sum(block, values, one, noise[block])
         exact = back if refined is None else _back(self.engine, refined, matrices)
         turns = torch.cat([torch.eye(3, dtype=torch.float64)[None], matrices]).numpy()
         self._compare(subject, back, exact, turns, noise)
@@ -219,8 +221,9 @@ class _Gathered:
         from ..measure import verdict as measure
 
         for target, blocks in _forces(back).items():
-            floor = noise[blocks[0]] * _factor(blocks[0])
-            self.rows += measure.rigid_rows(subject, target, _vectors(back, blocks), floor)
+            given = _vectors(back, blocks)
+            floor = max(noise[blocks[0]] * _factor(blocks[0]), ROUNDING * abs(given).max())
+            self.rows += measure.rigid_rows(subject, target, given, floor)
             self.rows += measure.breaking_force_rows(
                 subject, target, _vectors(exact, blocks), floor
             )
@@ -232,8 +235,11 @@ class _Gathered:
 
     def _subject(
         self, index: int, structure: "Prepared"
-    ) -> "tuple[Subject, Prepared | None]":
-        """Symmetry of a structure, and a copy that has it exactly if it has not."""
+    ) -> "tuple[Subject, Prepared, Prepared | None]":
+        """Symmetry of a structure, what stands for it, and a symmetric copy beside it.
+
+        A file has few digits, and a structure from it is not exactly symmetric.
+        """
         from ..measure.verdict import Subject
         from ..symmetrise.crystal_systems import crystal_system
         from ..symmetrise.symmetry import find_symmetry
@@ -245,21 +251,22 @@ class _Gathered:
             self.unknown.append(
                 f"{structure.name}: its symmetry is not known ({reason(error)})."
             )
-            return Subject(index, structure.name, atoms, "", None), None
+            unknown = Subject(index, structure.name, atoms, atoms, "", None)
+            return unknown, structure, None
         system = crystal_system(symmetry.rotations) if atoms.pbc.all() else ""
         name = f"{system} {symmetry.name}".strip()
         if len(symmetry) == 1:
-            return Subject(index, structure.name, atoms, name, None), None
-        refined = None
-        if symmetry.deviation(atoms) > EXACT:
-            atoms = symmetry.refined(atoms)
-            refined = self.engine.prepare(
-                _moved(structure.system, atoms, scale), structure.name
-            )
-        return Subject(index, structure.name, atoms, name, symmetry), refined
+            plain = Subject(index, structure.name, atoms, atoms, name, None)
+            return plain, structure, None
+        near, exact = symmetry.deviation(atoms) <= EXACT, symmetry.refined(atoms)
+        system = _moved(structure.system, exact, scale)
+        refined = self.engine.prepare(system, structure.name)
+        given = exact if near else atoms
+        subject = Subject(index, structure.name, given, exact, name, symmetry)
+        return (subject, refined, None) if near else (subject, structure, refined)
 
     def _sum(
-        self, block: "Block", values: "torch.Tensor", one: "LabelledStructure"
+        self, block: "Block", values: "torch.Tensor", one: "LabelledStructure", noise: float
     ) -> None:
         """Errors of one block, where it has labels."""
         truth = one.bare_targets.get(block)
@@ -269,7 +276,7 @@ class _Gathered:
         scale = _per_atom(block, one.structure.n_atoms)
         values, truth = values / scale, truth / scale
         rotated = values[1:]
-        names = ("A", "error", "averaged", "components", "structures")
+        names = ("A", "error", "averaged", "components", "structures", "noise")
         sums = self.sums.setdefault(block.target, dict.fromkeys(names, 0.0))
         mean = rotated.mean(dim=0)
         sums["A"] += float((rotated - mean).square().mean(dim=0).sum())
@@ -279,7 +286,9 @@ class _Gathered:
         own = part.setdefault(one.structure.name, [0.0, 0.0])
         own[0] += float((rotated - mean).square().mean(dim=0).sum())
         own[1] += float((mean - truth).square().sum())
-        sums["components"] += truth.numel()
+        # a 3 x 3 matrix has nine components, as metatrain counts them
+        sums["noise"] = max(sums["noise"], noise / scale)
+        sums["components"] += truth.numel() * (1.5 if _is_tensor(block) else 1)
         # (0,+) and (2,+) of a stress belong to one structure
         sums["structures"] += block.irrep.o3_lambda == 0 or not _is_tensor(block)
         grows = bool(_per_atom(block, 2) - 1 and block.unit)
@@ -415,7 +424,7 @@ def _moved(system: Any, atoms: "ase.Atoms", scale: float) -> Any:
     moved = System(
         types=system.types,
         positions=torch.from_numpy(atoms.positions * scale).to(system.positions),
-        cell=torch.from_numpy(atoms.cell[:] * scale).to(system.cell),
+        cell=torch.from_numpy(atoms.cell[:] * atoms.pbc[:, None] * scale).to(system.cell),
         pbc=system.pbc,
     )
     for name in system.known_data():

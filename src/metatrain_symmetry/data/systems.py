@@ -18,7 +18,7 @@ from ..models.ase_calculator import CalculatorEngine
 from ..models.engine import Engine
 from ..models.lengths import ASE, length_factor, scaled_system
 from ..models.live_or_exported import atomic_types, length_unit
-from ..models.system_extras import attach
+from ..models.system_extras import system_with_extras
 from ..places import input_file
 from .agreement import check_sizes
 from .targets_of_atoms import of_atoms
@@ -100,10 +100,11 @@ def _prepared(
     _check(atoms if item is atoms else _shrunk(atoms, factor), index, known)
     if not isinstance(item, ase.Atoms):
         return atoms, item
-    system = scaled_system(systems_to_torch(item, dtype=torch.float64), factor)
     try:
         if isinstance(engine, CalculatorEngine):
-            attach(atoms, system)
+            system = system_with_extras(item)
+        else:
+            system = scaled_system(systems_to_torch(item, dtype=torch.float64), factor)
         check_sizes(engine, of_atoms(atoms, engine.blocks))
         _add_conditions(atoms, system)
     except ValueError as error:

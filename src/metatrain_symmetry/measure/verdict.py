@@ -109,7 +109,8 @@ class Subject:
 
     :param index: of the structure
     :param name: how messages call it
-    :param atoms: in Å
+    :param atoms: in Å, as it is given
+    :param exact: the same, with its symmetry to machine precision
     :param symmetry: its name; empty if unknown
     :param projection: None where there is no symmetry to break
     """
@@ -117,6 +118,7 @@ class Subject:
     index: int
     name: str
     atoms: ase.Atoms
+    exact: ase.Atoms
     symmetry: str
     projection: Projection | None
 
@@ -178,15 +180,15 @@ def breaking_force_rows(
 ) -> list[dict[str, Any]]:
     """Forces that break the symmetry, without those that move the structure as a whole.
 
-    :param subject: the structure, which has its symmetry exactly
+    :param subject: the structure
     :param target: name of the forces
-    :param forces: as for :func:`rigid_rows`
+    :param forces: as for :func:`rigid_rows`, of the exact structure
     :param noise: root mean square of rounding, in eV/Å
     :return: rows of the table; none where there is no symmetry
     """
     if subject.projection is None:
         return []
-    atoms, project = subject.atoms, subject.projection.vectors
+    atoms, project = subject.exact, subject.projection.vectors
     inner = [_without_rigid(atoms, one) for one in forces]
     breaking = np.stack([one - project(atoms, one) for one in inner])
     largest = np.linalg.norm(breaking, axis=2).max(axis=1)
@@ -204,17 +206,17 @@ def breaking_stress_rows(
 
     Its fmax is that of ASE's cell filters: the longest row of volume · stress / atoms.
 
-    :param subject: the structure, which has its symmetry exactly
+    :param subject: the structure
     :param target: name of the stress
-    :param stresses: in eV/Å³, first as given, then of copies, rotated back,
-        ``(1 + n, 3, 3)``
+    :param stresses: of the exact structure, in eV/Å³, first as given, then of copies,
+        rotated back, ``(1 + n, 3, 3)``
     :param matrices: that rotated the copies, ``(1 + n, 3, 3)``
     :param noise: root mean square of rounding, in eV/Å³
     :return: rows of the table; none where there is no symmetry
     """
     if subject.projection is None:
         return []
-    atoms, project = subject.atoms, subject.projection.tensor
+    atoms, project = subject.exact, subject.projection.tensor
     breaking = np.stack([one - project(atoms, one) for one in stresses])
     largest = np.abs(np.linalg.eigvalsh(breaking)).max(axis=1)
     rows = matrices @ breaking @ matrices.transpose(0, 2, 1)
@@ -230,7 +232,8 @@ def error_row(
 
     :param target: its name
     :param sums: ``A``, ``error``, ``averaged`` (sums of squares over components, as far as
-        they have labels), ``components`` and ``structures``
+        they have labels), ``components``, ``structures`` and ``noise`` (of one component,
+        from rounding)
     :param unit: of the errors
     :param parts: ``A`` and ``averaged`` of each structure, shape ``(structures, 2)``
     :return: values by column
@@ -239,7 +242,7 @@ def error_row(
         sums[name] / sums["components"] for name in ("A", "error", "averaged")
     )
     oriented = A + averaged
-    share = A / oriented if oriented > 0 else float("nan")
+    share = A / oriented if oriented**0.5 > ABOVE * sums["noise"] else float("nan")
     values = (target, A**0.5, error**0.5, averaged**0.5, oriented**0.5, share,
               share_error(parts), unit, int(sums["structures"]))  # fmt: skip
     return dict(zip(ERRORS, values, strict=True))

@@ -126,6 +126,8 @@ def _error(target: Hashable, unit: str, errors: pd.DataFrame) -> str:
 def _share(entry: dict[Hashable, Any]) -> str:
     """How much of the squared error is asymmetry."""
     unit = _unit(entry["unit"])
+    if entry["share"] != entry["share"]:
+        return f"{entry['target']}: the error is zero within rounding."
     names = ("equivariance RMSE", "O3-averaged RMSE", "oriented RMSE")
     parts = ", ".join(f"{name} {entry[name]:.3g}" for name in names)
     bar, share = entry["share_err"], percent(entry["share"])

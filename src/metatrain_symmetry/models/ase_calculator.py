@@ -1,6 +1,6 @@
 """Evaluates any calculator of ASE, by rotating structures."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from ase.calculators.calculator import all_changes
 from ase.stress import voigt_6_to_full_3x3_stress
-from metatomic.torch import System, systems_to_torch
+from metatomic.torch import System
 
 from ..messages import did_you_mean, quoted, reason
 from . import irrep_blocks
 from .engine import Block, Prepared, Values, prepared_as
 from .structures import volume
 from .sweep import is_out_of_memory
-from .system_extras import atoms_of
+from .system_extras import atoms_of, system_with_extras
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class CalculatorEngine:
         """
         atoms = system.copy() if isinstance(system, ase.Atoms) else atoms_of(system)
         if isinstance(system, ase.Atoms):
-            system = systems_to_torch(system, dtype=torch.float64)
+            system = system_with_extras(system)
         return AtomsStructure(name, system, len(atoms), 0, atoms, volume(system))
 
     def bytes_per_rotation(self, structure: Prepared, probes: list[str]) -> int:
@@ -185,17 +185,12 @@ class CalculatorEngine:
 
     def _ask(self, atoms: ase.Atoms, wanted: list[str]) -> dict[str, Any]:
         """Results for a structure that the calculator has never seen."""
-        calculator = self.calculator
-        results: Mapping[str, Any] = {}
-        if hasattr(calculator, "reset"):
-            calculator.reset()
-        if hasattr(calculator, "calculate"):
-            calculator.calculate(atoms, wanted, all_changes)
-            results = getattr(calculator, "results", {})
+        results = compute(self.calculator, atoms, wanted)
         found = {}
         for name in wanted:
-            known = results.get(name)
-            value = calculator.get_property(name, atoms) if known is None else known
+            value = results.get(name)
+            if value is None:
+                value = self.calculator.get_property(name, atoms)
             # some calculators write into the same array again
             found[name] = np.array(value, dtype=np.float64)
         return found
@@ -257,6 +252,32 @@ def rotated_atoms(atoms: ase.Atoms, matrix: np.ndarray) -> ase.Atoms:
     copy.set_cell(atoms.cell[:] @ proper.T, scale_atoms=False)
     copy.set_positions(atoms.positions @ matrix.T)
     return copy
+
+
+def forget(calculator: Any) -> None:
+    """Make a calculator forget what it knows of the last structure.
+
+    :param calculator: of ASE; not every one has a ``reset``
+    """
+    if hasattr(calculator, "reset"):
+        calculator.reset()
+    elif isinstance(getattr(calculator, "results", None), dict):
+        calculator.atoms, calculator.results = None, {}
+
+
+def compute(calculator: Any, atoms: ase.Atoms, properties: Sequence[str]) -> dict[str, Any]:
+    """Ask a calculator about a structure as if it was the first one.
+
+    :param calculator: of ASE
+    :param atoms: the structure
+    :param properties: that are wanted
+    :return: what the calculator leaves in its results, with or without all of these
+    """
+    forget(calculator)
+    if not hasattr(calculator, "calculate"):
+        return {name: calculator.get_property(name, atoms) for name in properties}
+    calculator.calculate(atoms, list(properties), all_changes)
+    return dict(getattr(calculator, "results", {}))
 
 
 def is_calculator(model: Any) -> bool:

@@ -1,6 +1,7 @@
 """A calculator of ASE that is averaged over a group of rotations."""
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import ase
@@ -211,7 +212,9 @@ def _check(
         named_group(group)
         if max_A is not None:
             raise ValueError("max_A chooses the group: give group or max_A, not both")
-    if max_A is not None and not max_A > 0:
-        raise ValueError(f"max_A is {max_A:g}: give a positive number, in eV/Å")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}: give at least 1")
+    if max_A is not None and not (isinstance(max_A, Real) and max_A > 0):
+        raise ValueError(f"max_A is {quoted(max_A)}: give a positive number, in eV/Å")
+    if batch_size is not None and not (
+        isinstance(batch_size, Integral) and batch_size >= 1
+    ):
+        raise ValueError(f"batch_size is {quoted(batch_size)}: give at least 1")

@@ -45,13 +45,14 @@ def box(atoms: ase.Atoms) -> np.ndarray:
     return basis
 
 
-def space_group(atoms: ase.Atoms, symprec: float) -> Found:
+def space_group(atoms: ase.Atoms, kinds: np.ndarray, symprec: float) -> Found:
     """Find the operations of a structure with periodic directions.
 
     They are those of the primitive cell: a supercell need not have the rotations of its
     crystal.
 
     :param atoms: the structure
+    :param kinds: int, which atoms are alike, shape ``(atoms,)``
     :param symprec: tolerance in Å
     :raises ValueError: if spglib fails
     :return: name, and operations in units of the primitive lattice vectors
@@ -59,13 +60,13 @@ def space_group(atoms: ase.Atoms, symprec: float) -> Found:
     extents = _extents(atoms)
     basis = box(atoms) * extents[:, None]
     centred = atoms.positions - atoms.positions.mean(axis=0)
-    data = _dataset(basis, centred, atoms.numbers, symprec)
+    data = _dataset(basis, centred, kinds, symprec)
     cells = np.round(basis @ np.linalg.inv(data.primitive_lattice))
     primitive = np.linalg.solve(cells, basis)
     _, first, classes = np.unique(
         data.mapping_to_primitive, return_index=True, return_inverse=True
     )
-    numbers = atoms.numbers[first]
+    numbers = kinds[first]
     data = _dataset(primitive, centred[first], numbers, symprec)
     places = centred[first] @ np.linalg.inv(primitive)
     targets, offsets = _targets(places, numbers, data)

@@ -5,9 +5,10 @@ from typing import Any
 
 import ase
 import numpy as np
-from ase.calculators.calculator import PropertyNotImplementedError, all_changes
+from ase.calculators.calculator import PropertyNotImplementedError
 
 from ..messages import reason
+from ..models.ase_calculator import compute, forget, is_calculator
 from .rotations import INVARIANT, VECTORS
 
 
@@ -21,6 +22,44 @@ BATCH_ATOMS = 4000
 """Atoms of one batch where nothing else is asked for."""
 
 
+def check_calculator(calculator: Any) -> None:
+    """Refuse what is no calculator.
+
+    :param calculator: anything
+    :raises TypeError: if it is none
+    """
+    if isinstance(calculator, type):
+        raise TypeError(
+            f"{calculator.__name__} is a class: give an object that was made, such as "
+            f"{calculator.__name__}()"
+        )
+    if not is_calculator(calculator):
+        kind = type(calculator).__name__
+        raise TypeError(f"{kind} is no calculator of ASE: give an object that is one")
+
+
+def checked(name: str, value: Any, n_atoms: int) -> np.ndarray:
+    """Bring an answer of a calculator into the form that ASE wants.
+
+    :param name: of the property
+    :param value: number, array or list
+    :param n_atoms: of the structure
+    :raises ValueError: if it has another shape
+    :return: float64, a copy
+    """
+    shapes: dict[str, list[tuple[int, ...]]] = {
+        "energy": [()], "forces": [(n_atoms, 3)], "stress": [(6,), (3, 3)], "dipole": [(3,)]
+    }  # fmt: skip
+    found = np.array(value, dtype=np.float64)
+    if name == "energy" and found.size == 1:
+        found = found.reshape(())
+    if name in shapes and found.shape not in shapes[name]:
+        raise ValueError(
+            f"it returns {name} of the shape {found.shape}, not {shapes[name][0]}"
+        )
+    return found
+
+
 def supported(calculator: Any) -> list[str]:
     """Properties of a calculator that can be rotated.
 
@@ -28,9 +67,7 @@ def supported(calculator: Any) -> list[str]:
     :raises TypeError: if it is none
     :return: names, as ASE calls them
     """
-    if not hasattr(calculator, "calculate"):
-        kind = type(calculator).__name__
-        raise TypeError(f"{kind} is no calculator of ASE: give an object that is one")
+    check_calculator(calculator)
     return [name for name in calculator.implemented_properties if name in KNOWN]
 
 
@@ -123,15 +160,14 @@ def _one_by_one(
 ) -> dict[str, np.ndarray]:
     rows = []
     for atoms in structures:
-        calculator.reset()
-        calculator.calculate(atoms, list(properties), all_changes)
+        results = compute(calculator, atoms, properties)
         # arrays of a calculator may be used again for the next structure
-        rows.append({k: np.array(v, float) for k, v in calculator.results.items()
+        rows.append({k: checked(k, v, len(atoms)) for k, v in results.items()
                      if k in KNOWN and v is not None})  # fmt: skip
         missing = [name for name in properties if name not in rows[-1]]
         if missing:
             raise ValueError(f"it returns no {missing[0]}")
     # nobody shall find the answer to a rotated copy there
-    calculator.reset()
+    forget(calculator)
     names = [name for name in rows[0] if all(name in row for row in rows)]
     return {name: np.stack([row[name] for row in rows]) for name in names}

@@ -9,6 +9,7 @@ symmetry exactly: its eigenvectors are coordinates of the nearest symmetric mole
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
 from .crystals import Found
@@ -19,11 +20,17 @@ def point_group(positions: np.ndarray, numbers: np.ndarray, symprec: float) -> F
     """Find the operations of a molecule.
 
     :param positions: in Å, shape ``(atoms, 3)``
-    :param numbers: atomic numbers, shape ``(atoms,)``
+    :param numbers: of the kinds of atoms, shape ``(atoms,)``
     :param symprec: largest distance in Å of an image from its atom
-    :raises ValueError: if what is found at this tolerance is no group
+    :raises ValueError: if two atoms cannot be told apart at this tolerance, or if what is
+        found is no group
     :return: Schoenflies symbol, orthogonal matrices, permutations, and offsets of zero
     """
+    if len(positions) > 1 and pdist(positions).min() <= 2 * symprec:
+        raise ValueError(
+            f"two atoms are too close to be told apart at symprec={symprec:g}: choose less "
+            "than half their distance, or correct the structure"
+        )
     places = positions - positions.mean(axis=0)
     first = int(np.argmax(np.linalg.norm(places, axis=1)))
     reach = np.linalg.norm(places[first])

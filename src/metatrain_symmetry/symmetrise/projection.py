@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, ClassVar
 
 import ase
@@ -13,8 +14,9 @@ from ase.calculators.calculator import (
 )
 
 from ..messages import reason
+from .evaluate import check_calculator, checked
 from .rotations import full, voigt
-from .symmetry import Symmetry, find_symmetry
+from .symmetry import Symmetry, check_symprec, find_symmetry
 
 
 class ProjectedCalculator(Calculator):
@@ -53,11 +55,8 @@ class ProjectedCalculator(Calculator):
 
     def __init__(self, calculator: Any, symprec: float = 1e-3) -> None:
         super().__init__()
-        if not hasattr(calculator, "get_property"):
-            kind = type(calculator).__name__
-            raise TypeError(f"{kind} is no calculator of ASE: give an object that is one")
-        if not symprec > 0:
-            raise ValueError(f"symprec is {symprec}: give a positive length in Å")
+        check_calculator(calculator)
+        check_symprec(symprec)
         self.calculator = calculator
         self.implemented_properties = list(calculator.implemented_properties)
         self.symprec = symprec
@@ -72,7 +71,7 @@ class ProjectedCalculator(Calculator):
         :return: names of changes; also of those that only the inner calculator knows
         """
         changes: list[str] = super().check_state(atoms, tol)
-        if not changes:
+        if not changes and hasattr(self.calculator, "check_state"):
             changes += self.calculator.check_state(atoms, tol)
         return changes
 
@@ -109,14 +108,25 @@ class ProjectedCalculator(Calculator):
         :raises ValueError: if no group is found at the tolerance
         """
         super().calculate(atoms, properties, system_changes)
-        for name in properties:
-            self.calculator.get_property(name, self.atoms)
-        self.results = {
-            name: value.copy() if isinstance(value, np.ndarray) else value
-            for name, value in self.calculator.results.items()
-        }
+        inner = self.calculator
+        asked = {name: inner.get_property(name, self.atoms) for name in properties}
+        self.results = self._checked({**getattr(inner, "results", {}), **asked})
         self.symmetry = self._followed(self.atoms)
         self._project(self.symmetry, self.results)
+
+    def _checked(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Copies of answers, of which forces, stress and dipole can be projected."""
+        found, n = {}, len(self.atoms)
+        try:
+            for name, value in results.items():
+                vectors = name in ("forces", "stress", "dipole") and value is not None
+                found[name] = checked(name, value, n) if vectors else copy(value)
+                if vectors and not np.isfinite(found[name]).all():
+                    raise ValueError(f"it returns {name} that are not finite")
+        except ValueError as error:
+            kind = type(self.calculator).__name__
+            raise ValueError(f"{kind} cannot be projected: {reason(error)}") from error
+        return {name: value for name, value in found.items() if value is not None}
 
     def _project(self, symmetry: Symmetry, results: dict[str, Any]) -> None:
         if "forces" in results:
@@ -125,8 +135,7 @@ class ProjectedCalculator(Calculator):
             stress = full(results["stress"])
             results["stress"] = voigt(symmetry.tensor(self.atoms, stress))
         if "dipole" in results:
-            dipole = np.asarray(results["dipole"])
-            results["dipole"] = symmetry.vector(self.atoms, dipole)
+            results["dipole"] = symmetry.vector(self.atoms, results["dipole"])
 
     def _followed(self, atoms: ase.Atoms) -> Symmetry:
         known = self.symmetry

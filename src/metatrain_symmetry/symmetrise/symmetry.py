@@ -1,6 +1,8 @@
 """The symmetry of one structure: its operations, what is invariant under them."""
 
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import ase
 import numpy as np
@@ -9,6 +11,13 @@ from ase.spacegroup.symmetrize import symmetrize_rank1, symmetrize_rank2
 from ..messages import quoted
 from .crystals import box, space_group
 from .molecules import point_group
+
+
+INPUTS = ("initial_charges", "initial_magmoms")
+"""Arrays of atoms that models read and that can tell equivalent atoms apart."""
+
+SAME = 0.01
+"""Elementary charges, or Bohr magnetons, that make no difference."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +38,7 @@ class Symmetry:
     :param offsets: shape ``(n, classes, 3)``
     :param classes: int, class of each atom, shape ``(atoms,)``
     :param lattice: from the lattice vectors of a structure to the primitive ones
-    :param numbers: atomic numbers, shape ``(atoms,)``
+    :param kinds: of :func:`kinds_of`, shape ``(atoms,)``
     :param pbc: periodic directions, shape ``(3,)``
 
     >>> from ase.build import bulk
@@ -48,7 +57,7 @@ class Symmetry:
     offsets: np.ndarray
     classes: np.ndarray
     lattice: np.ndarray
-    numbers: np.ndarray
+    kinds: np.ndarray
     pbc: np.ndarray
 
     def __len__(self) -> int:
@@ -59,7 +68,7 @@ class Symmetry:
 
         :param atoms: any structure
         """
-        return np.array_equal(self.numbers, atoms.numbers) and np.array_equal(
+        return np.array_equal(self.kinds, kinds_of(atoms)) and np.array_equal(
             self.pbc, atoms.pbc
         )
 
@@ -181,18 +190,51 @@ def _nearest(metric: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return np.asarray(lower @ left @ right)
 
 
+def check_symprec(symprec: Any) -> None:
+    """Refuse what is no tolerance.
+
+    :param symprec: as given
+    :raises ValueError: if it is no positive number
+    """
+    if not isinstance(symprec, Real) or not 0 < float(symprec) < float("inf"):
+        raise ValueError(f"symprec is {quoted(symprec)}: give a positive length in Å")
+
+
+def kinds_of(atoms: ase.Atoms) -> np.ndarray:
+    """Which atoms are of the same kind.
+
+    Models may read charges and magnetic moments, so that atoms of an element are of several
+    kinds if these differ by more than :data:`SAME`. Tags and masses count for nothing.
+
+    :param atoms: any structure
+    :return: int, shape ``(atoms,)``; equal for atoms of the same kind
+    """
+    columns = [atoms.arrays[name] for name in INPUTS if name in atoms.arrays]
+    labels = np.zeros((len(atoms), 1), int)
+    for values in (np.reshape(one, (len(atoms), -1)).T for one in columns):
+        for column in values:
+            order = np.argsort(column, kind="stable")
+            steps = np.diff(column[order], prepend=column[order[:1]]) > SAME
+            label = np.empty(len(atoms), int)
+            label[order] = np.cumsum(steps)
+            labels = np.column_stack([labels, label])
+    kinds = np.unique(labels, axis=0, return_inverse=True)[1].ravel()
+    return np.asarray(atoms.numbers * len(atoms) + kinds)
+
+
 def find_symmetry(atoms: ase.Atoms, symprec: float = 1e-3) -> Symmetry:
     """Find the space group of a crystal or a slab, or the point group of a molecule.
 
     Crystals and slabs are left to spglib. For a slab, directions that are not periodic are
     filled with vacuum, so that no operation crosses it. Linear molecules get a finite group
-    that leaves the same vectors invariant.
+    that leaves the same vectors invariant. Atoms of an element whose initial charges or
+    magnetic moments differ by more than 0.01 are not equivalent.
 
     :param atoms: a structure; one without periodic directions is a molecule, whatever its
         cell
     :param symprec: tolerance in Å
-    :raises ValueError: if the tolerance is not positive, spglib fails, or what is found at
-        the tolerance is no group
+    :raises ValueError: if the tolerance is not positive, spglib fails, two atoms are too
+        close for the tolerance, or what is found at it is no group
     :return: the symmetry
 
     >>> from ase.build import bulk, molecule
@@ -203,15 +245,19 @@ def find_symmetry(atoms: ase.Atoms, symprec: float = 1e-3) -> Symmetry:
     Fd-3m 48
     D6h 24
     """
-    if not symprec > 0:
-        raise ValueError(f"symprec is {quoted(symprec)}: give a positive length in Å")
+    check_symprec(symprec)
+    if not isinstance(atoms, ase.Atoms):
+        raise ValueError(f"{quoted(atoms)} is no structure: give an ase.Atoms")
     if len(atoms) == 0:
         raise ValueError("the structure has no atoms: give one that has")
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        raise ValueError("positions or cell of the structure are not finite: correct it")
+    kinds = kinds_of(atoms)
     if atoms.pbc.any():
-        found = space_group(atoms, symprec)
+        found = space_group(atoms, kinds, symprec)
     else:
-        found = point_group(atoms.positions, atoms.numbers, symprec)
-    return Symmetry(*found, atoms.numbers.copy(), atoms.pbc.copy())
+        found = point_group(atoms.positions, kinds, symprec)
+    return Symmetry(*found, kinds, atoms.pbc.copy())
 
 
 def refine_symmetry(atoms: ase.Atoms, symprec: float = 1e-3) -> ase.Atoms:
