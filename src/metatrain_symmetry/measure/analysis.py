@@ -28,7 +28,7 @@ from .tables import atoms_table, characters_table, equivariance_table, medians
 def analyze(
     engine: Engine,
     data: Sequence[LabelledStructure | Prepared],
-    group: Group | None = None,
+    group: Group | str | None = None,
     settings: Settings | None = None,
     *,
     group_of: Callable[[str], str] = lambda probe: "",
@@ -41,7 +41,8 @@ def analyze(
     :param data: structures as prepared by the engine, with their targets where these are
         known; perhaps prepared when asked for
         (:class:`~metatrain_symmetry.data.lazy.LazyStructures`)
-    :param group: whose symmetry is measured; None for O(3)
+    :param group: whose symmetry is measured, or its name, such as ``C3v`` or ``SO(2):x``
+        (:func:`~metatrain_symmetry.groups.named.group_by_name`); None for O(3)
     :param settings: of the measurement
     :param group_of: name of the group of a probe, for the tables
     :param progress: whether to show a progress bar
@@ -82,7 +83,7 @@ def analyze(
         "group": group.name,
         "channels": [str(irrep) for irrep in irreps],
         "lambda_max": None if group.finite else settings.lambda_max,
-        "estimator": "exact" if group.finite else settings.estimator,
+        "estimator": _estimator(group, settings),
         "dtype": str(engine.dtype).removeprefix("torch."),
         "settings": settings.model_dump(),
         **convergence(table, run, settings),
@@ -91,6 +92,13 @@ def analyze(
     report.rotations = rotations_table(run, found, report.equivariance)
     report.summary["medians"] = medians(report.equivariance)
     return report
+
+
+def _estimator(group: Group, settings: Settings) -> str:
+    """What the numbers come from, for the summary."""
+    if group.finite:
+        return "exact"
+    return settings.estimator if group.has_circles else "grid"
 
 
 def _check(engine: object, data: object, settings: object) -> None:

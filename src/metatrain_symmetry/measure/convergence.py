@@ -44,15 +44,16 @@ def _text(rest: pd.DataFrame, done: bool, run: Run, settings: Settings) -> str:
     most = f"{_percent(worst.share)} ± {_percent(worst.stderr)}"
     if worst.stderr != worst.stderr:
         most = f"{_percent(worst.share)} (no error bar)"
+    degree = run.group.degree_name
     limit, tolerance = settings.lambda_max, _percent(settings.tolerance)
     if done:
         return (
-            f"converged: beyond λ = {limit} lies at most {most} of the squared norm of any "
-            f"output or layer ({worst.probe}); the tolerance is {tolerance}"
+            f"converged: beyond {degree} = {limit} lies at most {most} of the squared norm of "
+            f"any output or layer ({worst.probe}); the tolerance is {tolerance}"
         )
     n_open = int((~rest.converged.astype(bool)).sum())
     return (
-        f"NOT converged for λ <= {limit}: beyond lies {most} of the squared norm of "
+        f"NOT converged for {degree} <= {limit}: beyond lies {most} of the squared norm of "
         f"{worst.probe}, and more than the tolerance of {tolerance} for {n_open} of "
         f"{len(rest)} outputs and layers; {_advice(run, settings)}"
     )
@@ -62,7 +63,8 @@ def _advice(run: Run, settings: Settings) -> str:
     """The λmax that would do."""
     needed, known = 0, settings.lambda_max
     for key in (*run.engine.probes, *run.engine.blocks):
-        spectra = [m.spectra[key] for m in run.circles.values() if key in m.spectra]
+        measured = (run.circles or run.sets).values()
+        spectra = [m.spectra[key] for m in measured if key in m.spectra]
         norm = sum(s.norm for s in spectra)
         if not spectra or norm == 0:
             continue
@@ -78,7 +80,8 @@ def _advice(run: Run, settings: Settings) -> str:
     if needed > known and known <= settings.lambda_max:
         return "how far the spectrum reaches takes more time to see (--budget)"
     if needed > known:
-        return f"not even λ = {known} would do: look at the channels that are there"
+        degree = run.group.degree_name
+        return f"not even {degree} = {known} would do: look at the channels that are there"
     return f"--lambda-max {needed} would do"
 
 
