@@ -122,8 +122,8 @@ def group_by_name(name: Any, axis: Any = None) -> Group:
     """Find a group whose symmetry can be measured.
 
     :param name: ``O(3)``, ``SO(3)``, ``SO(2)`` or ``O(2)``, a point group as Schoenflies
-        writes it, such as ``C3``, ``C3v``, ``C2h``, ``D4``, ``D6h``, ``D2d``, ``S4``, ``T``,
-        ``Td``, ``Th``, ``O``, ``Oh``, ``I``, ``Ih``, ``Ci``, ``Cs``, or one of
+        writes it, such as ``C3``, ``C3v``, ``C2h``, ``D4``, ``D6h``, ``D2d``, ``S4``,
+        ``T``, ``Td``, ``Th``, ``O``, ``Oh``, ``I``, ``Ih``, ``Ci``, ``Cs``, or one of
         :func:`named_group`. The axis may follow: ``SO(2):x``, ``C4v:1,1,0``
     :param axis: ``x``, ``y``, ``z``, or a vector; None for z, or for what the name says
     :raises ValueError: if there is no such group, or if it has no axis that can be chosen
@@ -171,15 +171,15 @@ def _point_group(name: str, axis: Any) -> FiniteGroup:
 
 def _near(name: str) -> str:
     """Suggest names that are close."""
-    numbers = range(2, 9)
-    known = [*CONTINUOUS, *CUBIC, *LONE, *group_names(), *(f"S{2 * n}" for n in numbers)]
-    known += [f"{kind}{n}" for n in numbers
-              for kind in ("C", "D")]  # fmt: skip
-    known += [f"{kind}{n}{end}" for n in numbers
-              for kind, end in (("C", "v"), ("C", "h"), ("D", "h"), ("D", "d"))]  # fmt: skip
+    kinds = ("C{}", "C{}v", "C{}h", "D{}", "D{}h", "D{}d")
+    known = [*CONTINUOUS, *CUBIC, *LONE, *group_names()]
+    known += [kind.format(n) for n in range(2, 9) for kind in kinds]
+    known += [f"S{n}" for n in (4, 6, 8, 10, 12)]
     near = did_you_mean(name, known)
     if near.startswith("did"):
         return near
+    if is_point_group(f"C{name[1:]}h") and name[:1] == "S":
+        return f"{name} is called C{name[1:]}h"
     return (
         "there are O(3), SO(3), SO(2), O(2), and point groups such as C3, C3v, C2h, D4, "
         "D6h, D2d, S4, T, Td, Oh, Ih"

@@ -1,4 +1,4 @@
-"""SO(3): all rotations, without inversion. A chiral model may still be symmetric under it."""
+"""SO(3): all rotations, without inversion; a chiral model may have this symmetry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -48,8 +48,8 @@ def _text(rest: pd.DataFrame, done: bool, run: Run, settings: Settings) -> str:
     limit, tolerance = settings.lambda_max, _percent(settings.tolerance)
     if done:
         return (
-            f"converged: beyond {degree} = {limit} lies at most {most} of the squared norm of "
-            f"any output or layer ({worst.probe}); the tolerance is {tolerance}"
+            f"converged: beyond {degree} = {limit} lies at most {most} of the squared norm "
+            f"of any output or layer ({worst.probe}); the tolerance is {tolerance}"
         )
     n_open = int((~rest.converged.astype(bool)).sum())
     return (

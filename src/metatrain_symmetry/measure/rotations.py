@@ -50,7 +50,8 @@ def rotations_table(
     :param rows: of every structure and block
     :param equivariance: as in :class:`~metatrain_symmetry.measure.results.Report`
     :return: one row per block and set, see the same; none for another group than O(3), for
-        blocks that are equivariant within rounding, and where nothing is known of the powers of ε
+        blocks that are equivariant within rounding, and where nothing is known of the
+        powers of ε
     """
     entries = []
     blocks = {str(BlockKey(b.target, b.detail, b.irrep)): b for b in run.engine.blocks}
