@@ -138,7 +138,8 @@ def test_command_with_a_group(files, tmp_path, caplog, name, column, first):
         # of SO(3), shares and residual are estimated apart from each other
         error = float((own.stderr**2).sum() ** 0.5)
         assert abs(own.share.sum() - 1) <= 4 * error + 1e-6
-    assert "averaging over" in caplog.text and group.name in caplog.text
+    assert "averaging over" in caplog.text
+    assert group.name in caplog.text
     page = (out / "index.html").read_text("utf-8")
     assert f"irreps of {group.name}" in page
     assert f"under the group {group.name}" in page

@@ -80,7 +80,8 @@ def test_irreps_are_representations(group):
 def test_angles_are_exact_and_characters_orthonormal(group):
     points = group.exact(8)
     orbit = points.orbit(4, group.frame(3))
-    assert points.size == len(orbit.matrices) and points == group.exact(8)
+    assert points.size == len(orbit.matrices)
+    assert points == group.exact(8)
     irreps = group.irreps(4)
     assert orbit.irreps == irreps
     rows = group.characters(irreps, orbit.matrices)
@@ -274,7 +275,8 @@ def test_what_lies_beyond_the_band_is_said():
     rest = table.loc["residual"]
     beyond = 2 * q**10 / (1 - q**2) / norm
     assert rest.share == pytest.approx(beyond, rel=1e-3)
-    assert not rest.converged and not report.summary["converged"]
+    assert not rest.converged
+    assert not report.summary["converged"]
     text = report.summary["convergence_text"]
     assert text.startswith(f"NOT converged for |m| <= 4: beyond lies {beyond:.0%}".replace(
         "%", " %"
@@ -300,7 +302,8 @@ def test_a_few_angles_state_what_they_fold_back():
 def test_the_pilot_asks_for_more_angles():
     low = measured(wave(2), "SO(2)").summary["grid_degree"]
     high = measured(wave(0, 0.9), "SO(2)").summary["grid_degree"]
-    assert low == 48 and high > 90
+    assert low == 48
+    assert high > 90
     given = measured(wave(0, 0.9), "SO(2)", max_degree=60).summary["grid_degree"]
     assert given == 60
 

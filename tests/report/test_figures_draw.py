@@ -494,7 +494,8 @@ def test_irreps_that_are_counted_by_m(tmp_path):
     left = [m for m in rest.collections if isinstance(m, QuadMesh)][-1].get_array()[0]
     np.testing.assert_allclose(left, powers[2])
     page = write_page(report, tmp_path / "index.html", {}).read_text("utf-8")
-    assert page.count('data-irrep="m=+2"') == 1 and "under the group SO(2)" in page
+    assert page.count('data-irrep="m=+2"') == 1
+    assert "under the group SO(2)" in page
 
 
 def test_another_group(tmp_path):

@@ -88,7 +88,7 @@ def _cubic(name: str) -> np.ndarray:
 def _axial(name: str, kind: str, n: int, end: str) -> np.ndarray:
     """Groups with a principal axis, along z."""
     if n > MOST:
-        raise ValueError(f"{name} has too many elements: there is Cn to C{MOST}, and so on")
+        raise ValueError(f"{name} has too many elements: choose n from 1 to {MOST}")
     if kind == "S":
         steps = range(n)
         return np.array([_turn(2 * np.pi * k / n) @ (MIRROR_Z if k % 2 else UNIT)
