@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from .api.verdict import symmetry_verdict
     from .data.labelled import LabelledStructure
     from .data.systems import read_systems
-    from .groups import O3, FiniteGroup, Group, Irrep, octahedral_group
+    from .groups import (
+        O2,
+        O3,
+        SO2,
+        SO3,
+        FiniteGroup,
+        Group,
+        Irrep,
+        group_by_name,
+        octahedral_group,
+    )
     from .measure.analysis import analyze
     from .measure.results import Report
     from .measure.series import Series
@@ -44,7 +54,10 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+    "O2",
     "O3",
+    "SO2",
+    "SO3",
     "Block",
     "CalculatorEngine",
     "Engine",
@@ -70,6 +83,7 @@ __all__ = [
     "assert_equivariant",
     "equivariance_error",
     "find_symmetry",
+    "group_by_name",
     "octahedral_group",
     "open_engine",
     "purify_checkpoint",
@@ -83,7 +97,10 @@ __all__ = [
 
 # where each name is defined
 _HOMES = {
+    "O2": "groups.axial",
     "O3": "groups.o3",
+    "SO2": "groups.axial",
+    "SO3": "groups.so3",
     "Block": "models.engine",
     "CalculatorEngine": "models.ase_calculator",
     "Engine": "models.engine",
@@ -109,6 +126,7 @@ _HOMES = {
     "assert_equivariant": "api.equivariance",
     "equivariance_error": "api.equivariance",
     "find_symmetry": "symmetrise.symmetry",
+    "group_by_name": "groups.named",
     "octahedral_group": "groups.finite",
     "open_engine": "models.loading",
     "purify_checkpoint": "api.purify_checkpoint",

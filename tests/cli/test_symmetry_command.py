@@ -1,5 +1,6 @@
 """`mtt symmetry` as a new user would call it, and as one who mistypes."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from metatrain_symmetry import symmetry_report
+from metatrain_symmetry import group_by_name, symmetry_report
 from metatrain_symmetry.cli import symmetry
 from metatrain_symmetry.data.targets_of_atoms import of_atoms
 from metatrain_symmetry.models import open_engine
@@ -111,6 +112,37 @@ def test_command_on_an_exported_model(files, tmp_path):
     assert again.returncode == 1
     assert "is there already" in again.stdout + again.stderr
     assert (tmp_path / "out" / "summary.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "first"),
+    [("C4v", "chi_irrep", "A1"), ("SO(2):1,1,0", "chi_m", 0), ("SO(3)", "chi_lambda", 0)],
+)
+def test_command_with_a_group(files, tmp_path, caplog, name, column, first):
+    folder, _ = files
+    parser = argparse.ArgumentParser()
+    symmetry.add_arguments(parser)
+    out = tmp_path / "out"
+    call = [folder / "model.pt", folder / "structures.xyz", "-o", out, "--group", name]
+    limits = [] if name == "C4v" else ["--lambda-max", 3]
+    with caplog.at_level("INFO"):
+        symmetry.run(parser.parse_args([*map(str, [*call, *limits]), "--budget", "10s"]))
+    summary = json.loads((out / "summary.json").read_text())
+    group = group_by_name(name)
+    assert summary["group"] == group.name
+    table = pd.read_csv(out / "characters.csv")
+    rows = table[table.channel != "residual"]
+    assert rows[column].iloc[0] == first
+    assert set(rows.channel) == {str(irrep) for irrep in group.irreps(3)}
+    for _, own in table.groupby("probe"):
+        # of SO(3), shares and residual are estimated apart from each other
+        error = float((own.stderr**2).sum() ** 0.5)
+        assert abs(own.share.sum() - 1) <= 4 * error + 1e-6
+    assert "averaging over" in caplog.text
+    assert group.name in caplog.text
+    page = (out / "index.html").read_text("utf-8")
+    assert f"irreps of {group.name}" in page
+    assert f"under the group {group.name}" in page
 
 
 @pytest.mark.parametrize(

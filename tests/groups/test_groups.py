@@ -6,7 +6,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from metatrain_symmetry.groups import (
+    O2,
     O3,
+    SO2,
+    SO3,
     FiniteGroup,
     Group,
     Irrep,
@@ -166,11 +169,15 @@ def test_o3_gives_what_is_asked():
         assert {points: 1}[orbit.points] == 1  # hashable
 
 
-@pytest.mark.parametrize("group", [O3(), *GROUPS], ids=lambda group: group.name)
+@pytest.mark.parametrize(
+    "group", [O3(), SO3(), SO2(), O2("x"), *GROUPS], ids=lambda group: group.name
+)
 def test_nothing_is_left_open(group):
     assert isinstance(group, Group)
     points = group.exact(4)
     orbit = points.orbit(1, group.frame(0))
     assert points.size == len(orbit.matrices) == len(orbit.weights)
     assert str(points)
-    assert group.finite == (group.circles(1, 2, 0) is None)
+    assert group.has_circles == (group.circles(1, 2, 0) is not None)
+    assert group.has_circles <= (not group.finite)
+    assert torch.linalg.det(group.elements(0)).abs().sub(1).abs().max() < 1e-9

@@ -9,12 +9,14 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
 
+from metatrain_symmetry import Block, FunctionEngine, Irrep, Settings, analyze
 from metatrain_symmetry.measure.results import Report
 from metatrain_symmetry.report import draw_report, style, text, write_page
 from metatrain_symmetry.report.distribution import draw_distribution
@@ -468,6 +470,32 @@ def test_numbers_with_errors(value, stderr, shown):
 )
 def test_numbers_as_far_as_they_are_known(value, stderr, shown):
     assert text.measured(value, stderr) == shown
+
+
+def test_irreps_that_are_counted_by_m(tmp_path):
+    """Powers of SO(2): ticks with signs, and a residual."""
+    square = Block("square", Irrep(0))
+    engine = FunctionEngine({square: lambda x: x[:, :1, :1, None] ** 4})
+    data = [engine.prepare(torch.tensor([[1.0, 2.0, 3.0]]))]
+    report = analyze(engine, data, "SO(2)", Settings(lambda_max=2), progress=False)
+    figure = draw_heatmap(report)
+    rendered(figure)
+    panel, rest = figure.axes[1:3]
+    ticks = ["0", "+1", "−1", "+2", "−2"]
+    assert [t.get_text() for t in panel.get_xticklabels()] == ticks
+    assert panel.get_xlabel() == "m"
+    assert panel.get_title(loc="left") == "irreps of SO(2)"
+    assert [t.get_text() for t in rest.get_xticklabels()] == ["> 2"]
+    # cos⁴: 3/8 + cos(2φ)/2 + cos(4φ)/8
+    powers = np.array([3 / 8, 1 / 4, 1 / 16]) ** 2 * [1, 1, 2]
+    powers = powers / (powers[0] + 2 * powers[1] + powers[2])
+    shown = [m for m in panel.collections if isinstance(m, QuadMesh)][-1].get_array()[0]
+    np.testing.assert_allclose(shown[[0, 3, 4]], powers[[0, 1, 1]])
+    left = [m for m in rest.collections if isinstance(m, QuadMesh)][-1].get_array()[0]
+    np.testing.assert_allclose(left, powers[2])
+    page = write_page(report, tmp_path / "index.html", {}).read_text("utf-8")
+    assert page.count('data-irrep="m=+2"') == 1
+    assert "under the group SO(2)" in page
 
 
 def test_another_group(tmp_path):

@@ -240,9 +240,9 @@ def _matrices(group: "Group | str | None", seed: int) -> "torch.Tensor":
     """Elements of the group."""
     from ..groups import Group, group_names, random_frame
 
-    if isinstance(group, Group) and group.finite:
-        return group.exact(0).orbit(0).matrices
-    if group is None or (isinstance(group, Group) and not group.finite):
+    if isinstance(group, Group):
+        return group.elements(seed)
+    if group is None:
         group = NAMES[0]
     known = group_names().get(group) if isinstance(group, str) else None
     if known is None or known.size == 1:

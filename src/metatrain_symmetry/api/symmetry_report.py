@@ -33,7 +33,7 @@ def symmetry_report(
     structures: "str | Path | Atoms | System | Sequence[Atoms | System]",
     output: str | Path | None = None,
     *,
-    group: "Group | None" = None,
+    group: "Group | str | None" = None,
     targets: Iterable[str] | None = None,
     probes: Iterable[str] | None = None,
     lambda_max: int = 8,
@@ -62,7 +62,9 @@ def symmetry_report(
         ASE, whose ``energy``, ``forces``, ``stress`` and ``dipole`` are the targets
     :param structures: path of a file that ASE reads or of an options file, or structures
     :param output: folder for tables, figures and page; None writes nothing
-    :param group: whose symmetry is measured; None for O(3), all rotations and inversions
+    :param group: whose symmetry is measured: a :class:`Group`, or a name such as ``C3v``,
+        ``Oh`` or ``SO(2):x`` (:func:`group_by_name`); None for O(3), all rotations and
+        inversions
     :param targets: names of targets, None for all
     :param probes: groups such as ``EE`` or module paths; None for the usual ones
     :param lambda_max: largest λ of the spectra
@@ -113,7 +115,7 @@ def symmetry_report(
         max_degree=max_degree, circles=circles, tolerance=tolerance,
         max_evaluations=max_evaluations, memory=memory, seed=seed,
     )  # fmt: skip
-    group = checked_group(group, checked)
+    measured = checked_group(group, checked)
     clock = Clock(checked.budget)
     check_fmax(fmax)
     max_structures = checks.count("max_structures", max_structures)
@@ -122,18 +124,18 @@ def symmetry_report(
     engine = _engine(loaded.model, targets, probes, gradients, dtype, device, extensions)
     data = _read(engine, structures, max_structures, checked.seed)
     report = analyze(
-        engine, data, group, checked, group_of=group_of, progress=progress, clock=clock
+        engine, data, measured, checked, group_of=group_of, progress=progress, clock=clock
     )
     report.summary |= _about(engine, model, structures)
     report.summary |= {"state": loaded.state or None, "epochs": loaded.epochs}
     report.summary["state_text"] = loaded.text
     report.summary["averages"] = averages(report.equivariance)
     report.summary |= {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
-    verdict = verdict_of_report(report, engine, data, group, fmax, clock, checked.seed)
+    verdict = verdict_of_report(report, engine, data, measured, fmax, clock, checked.seed)
     report.summary["verdict"] = None if verdict is None else verdict.content()
     facts = _facts(engine, model, report.summary["architecture"])
     report.diagnosis = diagnose(
-        report.equivariance, report.characters, facts, group, report.rotations
+        report.equivariance, report.characters, facts, measured, report.rotations
     )
     if folder is not None:
         write(report, folder)

@@ -122,7 +122,9 @@ def verdict_of_report(
     left = (clock.left + extra) / max(len(chosen), 1)
     # twice: a refined copy may have to be evaluated too
     fits = [name for name in NAMES if 2 * each * len(_matrices(name, 0)) <= left]
-    orbit: Any = group if group.finite else fits[0] if fits else None
+    orbit: Any = group
+    if group.orientations:
+        orbit = fits[0] if fits else None
     gathered = _Gathered(engine, 1e-3, directions=orbit == NAMES[0])
     for index in chosen:
         matrices = _matrices(orbit, seed + index) if orbit is not None else _none()

@@ -8,9 +8,8 @@ LARGEST_MEMORY = 2**20
 """GB; more is a mistake."""
 
 OF_MODELS = (
-    "targets", "probes", "lambda_max", "estimator", "degree", "tolerance", "circles",
-    "max_structures", "memory", "dtype", "extensions", "seed", "budget",
-    "fmax",
+    "targets", "probes", "group", "lambda_max", "estimator", "degree", "tolerance",
+    "circles", "max_structures", "memory", "dtype", "extensions", "seed", "budget", "fmax",
 )  # fmt: skip
 """Arguments that say how a model is measured: a run has been measured already."""
 

@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"groups or module paths (default: {' '.join(PROBES)}; none: outputs only)",
     )
+    add("--group", metavar="NAME",
+        help="whose symmetry is measured: O(3), SO(3), SO(2), O(2), or a point group such "
+        "as C3v, D6h or Oh; with an axis: SO(2):x, C4v:1,1,0 (default: O(3))")  # fmt: skip
     add("--lambda-max", type=int, help="largest λ of the spectra (default: 8)")
     add("--estimator", choices=("grid", "circles", "hybrid"), help="(default: hybrid)")
     add("--degree", type=int, help="degree of the grid (default: chosen by a pilot)")
@@ -110,6 +113,7 @@ def run(arguments: argparse.Namespace) -> None:
         extensions=arguments.extensions,
         max_structures=arguments.max_structures,
         state=arguments.state,
+        group=arguments.group,
         fmax=arguments.fmax,
         **settings,
     )

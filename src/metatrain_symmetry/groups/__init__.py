@@ -1,5 +1,6 @@
 """Groups, irreps, orbits, characters. Knows no model and no structure."""
 
+from .axial import O2, SO2, Angles, AxialIrrep, MirrorIrrep
 from .base import AnyIrrep, Group, Orbit, PointSet, Powers, Transform
 from .circles import Circles
 from .design import GroupOrbit, GroupPoints
@@ -8,15 +9,21 @@ from .frames import Frame, random_frame
 from .grid import GridPoints, O3Grid
 from .irreps import Irrep, irreps_up_to
 from .mixing import mixing
-from .named import NamedGroup, group_names, named_group
+from .named import NamedGroup, group_by_name, group_names, named_group
 from .o3 import O3
 from .sketch import Sketch
+from .so3 import SO3, RotationIrrep
 from .wigner import representation, small_d
 
 
 __all__ = [
+    "O2",
     "O3",
+    "SO2",
+    "SO3",
+    "Angles",
     "AnyIrrep",
+    "AxialIrrep",
     "Circles",
     "FiniteGroup",
     "Frame",
@@ -25,14 +32,17 @@ __all__ = [
     "GroupOrbit",
     "GroupPoints",
     "Irrep",
+    "MirrorIrrep",
     "NamedGroup",
     "NamedIrrep",
     "O3Grid",
     "Orbit",
     "PointSet",
     "Powers",
+    "RotationIrrep",
     "Sketch",
     "Transform",
+    "group_by_name",
     "group_names",
     "irreps_up_to",
     "mixing",

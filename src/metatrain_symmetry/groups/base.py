@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from .frames import Frame
+from .irreps import irreps_up_to
 
 
 @runtime_checkable
@@ -45,11 +46,14 @@ class Powers:
     :param powers: B of each irrep, float64, shape ``(replicates, n_irreps)``; one
         replicate where the orbit is a quadrature, one for each circle otherwise
     :param norm2: average of the squared norm, float64, shape ``(replicates,)``
+    :param tail: what may be folded back from beyond the band, an upper estimate; zero
+        where that is known otherwise
     """
 
     irreps: tuple[AnyIrrep, ...]
     powers: torch.Tensor
     norm2: torch.Tensor
+    tail: float = 0.0
 
     @property
     def limit(self) -> int:
@@ -81,6 +85,10 @@ class Orbit(Protocol):
 
     kind: str
     """For tables: ``grid``, ``orbit`` or ``circles``."""
+
+    @property
+    def resolves(self) -> bool:
+        """Whether it resolves all irreps of its band."""
 
     folds: bool
     """Whether projections on it collect powers of irreps beyond its band."""
@@ -151,6 +159,14 @@ class PointSet(ABC):
         """Degree up to which circles beside it have to look; 0 if it does not matter."""
         return 0
 
+    def family(self, limit: int) -> tuple[Any, ...]:
+        """List the irreps into which and from which powers are folded.
+
+        :param limit: largest degree
+        :return: all of them up to it, by ascending degree: those of O(3)
+        """
+        return irreps_up_to(limit)
+
     @abstractmethod
     def orbit(self, limit: int, frame: Frame | None = None) -> Orbit:
         """Make the orbit, with irreps up to a degree at most."""
@@ -175,6 +191,17 @@ class Group(ABC):
 
     finite: ClassVar[bool] = False
     """Whether one orbit is exact for everything."""
+
+    orientations: ClassVar[bool] = False
+    """Whether it is all rotations and inversions, sets of which are compared then."""
+
+    degree_name: ClassVar[str] = "λ"
+    """What the degree of an irrep is called."""
+
+    chooses: ClassVar[tuple[str, ...]] = (
+        "lambda_max", "estimator", "degree", "max_degree", "circles",
+    )  # fmt: skip
+    """Settings that choose among its orbits; the others mean nothing for it."""
 
     @abstractmethod
     def irreps(self, limit: int) -> tuple[AnyIrrep, ...]:
@@ -219,6 +246,14 @@ class Group(ABC):
         :return: the set
         """
 
+    def elements(self, seed: int) -> torch.Tensor:
+        """Take a few elements, all of the same weight, whose average is nearly that of all.
+
+        :param seed: of a random frame, for a group that has one
+        :return: float64, shape ``(n, 3, 3)``; of a finite group all of them
+        """
+        return self.exact(8).orbit(0, self.frame(seed)).matrices
+
     def cheap(self) -> tuple[PointSet, ...]:
         """List sets smaller than any exact one, in random frames.
 
@@ -240,9 +275,14 @@ class Group(ABC):
         """Count the elements of one circle.
 
         :param limit: largest degree that is resolved
-        :return: how many
+        :return: how many, 0 if the group has no circles
         """
         return 0
+
+    @property
+    def has_circles(self) -> bool:
+        """Whether there are circles, beside sets that are exact to some degree only."""
+        return self.circle_size(0) > 0
 
     def frame(self, seed: int) -> Frame | None:
         """Draw the frame in which a point set is taken.
@@ -259,6 +299,11 @@ class TransformedOrbit:
     transform_type: ClassVar[type[Any]]
     kind = "orbit"
     folds = False
+
+    @property
+    def resolves(self) -> bool:
+        """Whether it resolves all irreps of its band."""
+        return True
 
     @property
     def replicates(self) -> int:

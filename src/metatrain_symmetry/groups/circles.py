@@ -45,7 +45,9 @@ class CircleTransform:
         rows = np.concatenate([np.cos(phases), np.sin(phases)]) / circles.n_angles
         self.fourier = torch.from_numpy(rows).to(device)
         self.parts = [
-            torch.zeros(2, len(rows), width, dtype=torch.float64, device=device)
+            torch.zeros(
+                len(circles.signs), len(rows), width, dtype=torch.float64, device=device
+            )
             for width in widths
         ]
         shape = (len(widths), circles.n_circles)
@@ -59,29 +61,32 @@ class CircleTransform:
 
         :param values: for each slice, shape ``(n, channels)``
         """
-        n_angles = self.circles.n_angles
+        n_angles, n_cosets = self.circles.n_angles, len(self.circles.signs)
         done, count = 0, len(values[0])
         while done < count:
             half, angle = divmod(self.taken, n_angles)
-            circle, coset = divmod(half, 2)
+            circle, coset = divmod(half, n_cosets)
             take = min(count - done, n_angles - angle)
             fourier = self.fourier[:, angle : angle + take]
             for i, piece in enumerate(values):
                 part = piece[done : done + take].to(torch.float64)
-                self.norm2[i, circle] += part.square().sum().cpu() / (2 * n_angles)
+                self.norm2[i, circle] += part.square().sum().cpu() / (n_cosets * n_angles)
                 self.parts[i][coset].addmm_(fourier, part)
             done += take
             self.taken += take
-            if self.taken % (2 * n_angles) == 0:
+            if self.taken % (n_cosets * n_angles) == 0:
                 self._absorb(circle)
 
     def _absorb(self, circle: int) -> None:
-        """Square the components of a finished circle, by parity."""
-        for i, (proper, improper) in enumerate(part.unbind(0) for part in self.parts):
-            for k, part in enumerate((proper + improper, proper - improper)):
-                squares = (part / 2).square().sum(dim=1).reshape(2, -1).sum(dim=0)
+        """Square the components of a finished circle, by parity where there are two."""
+        for i, cosets in enumerate(self.parts):
+            parts = [cosets[0]]
+            if len(cosets) == 2:
+                parts = [(cosets[0] + cosets[1]) / 2, (cosets[0] - cosets[1]) / 2]
+            for k, part in enumerate(parts):
+                squares = part.square().sum(dim=1).reshape(2, -1).sum(dim=0)
                 self.sums[i, circle, k] = squares.cpu()
-            self.parts[i].zero_()
+            cosets.zero_()
 
     def finish(self) -> list[Powers]:
         """Resolve each slice by irrep.
@@ -117,6 +122,8 @@ class Circles(UniformOrbit):
 
     transform_type = CircleTransform
     kind = "circles"
+    signs: tuple[int, ...] = (1, -1)
+    """Determinants of the cosets."""
 
     def __init__(self, n_circles: int, lambda_max: int, seed: int = 0) -> None:
         if n_circles < 1 or lambda_max < 0:
@@ -131,17 +138,17 @@ class Circles(UniformOrbit):
         elements = []
         for start, axis in zip(starts, axes, strict=True):
             circle = (Rotation.from_rotvec(np.outer(theta, axis)) * start).as_matrix()
-            elements += [circle, -circle]
+            elements += [sign * circle for sign in self.signs]
         super().__init__(torch.from_numpy(np.concatenate(elements)))
 
-    @staticmethod
-    def size(lambda_max: int) -> int:
+    @classmethod
+    def size(cls, lambda_max: int) -> int:
         """Count the elements of one circle.
 
         :param lambda_max: largest degree resolved
-        :return: how many, inversions included
+        :return: how many, with the inversions if there are any
         """
-        return 2 * _angles(lambda_max)
+        return len(cls.signs) * _angles(lambda_max)
 
     @property
     def irreps(self) -> tuple[Irrep, ...]:

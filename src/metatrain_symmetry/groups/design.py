@@ -7,7 +7,7 @@ back from higher degrees is known: see :mod:`metatrain_symmetry.groups.mixing`.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from scipy.spatial.transform import Rotation
@@ -16,7 +16,7 @@ from .base import PointSet, UniformOrbit
 from .folding import Folding
 from .frames import Frame
 from .gram import GramTransform
-from .irreps import Irrep, irreps_up_to
+from .irreps import Irrep
 from .mixing import characters, pair_traces
 
 
@@ -91,15 +91,20 @@ class GroupOrbit(Folding, UniformOrbit):
         super().__init__(matrices)
 
     @property
+    def resolves(self) -> bool:
+        """Without inversions σ is not known."""
+        return self.points.resolves
+
+    @property
     def points(self) -> GroupPoints:
         """Which group it is, whatever its frame."""
         return self._points
 
     @property
-    def irreps(self) -> tuple[Irrep, ...]:
+    def irreps(self) -> tuple[Any, ...]:
         """What the transform projects on; without inversion σ = +1 only."""
         if self.points.resolves:
-            return irreps_up_to(self.lambda_max)
+            return self.points.family(self.lambda_max)
         return tuple(Irrep(degree) for degree in range(self.lambda_max + 1))
 
     def kernels(self) -> torch.Tensor:
@@ -118,7 +123,7 @@ def _elements(points: GroupPoints) -> torch.Tensor:
 
 
 @lru_cache(maxsize=16)
-def _kernels(points: GroupPoints, irreps: tuple[Irrep, ...]) -> torch.Tensor:
+def _kernels(points: GroupPoints, irreps: tuple[Any, ...]) -> torch.Tensor:
     traces, signs = pair_traces(_elements(points))
     values = characters(irreps, traces.numpy().ravel(), signs.numpy().ravel())
     sizes = torch.tensor([irrep.dimension for irrep in irreps])

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from .base import Powers
-from .irreps import Irrep
 from .product_rule import ProductRule, Ring
 from .wigner import small_d
 
@@ -140,15 +139,16 @@ class FastTransform:
             )
         self.buffer = None
         irreps = self.grid.irreps
-        column = {irrep: i for i, irrep in enumerate(irreps)}
+        # of one coset, the parity says nothing
+        both = len(self.grid.signs) > 1
+        column = {
+            (irrep.o3_lambda, irrep.parity * both): i for i, irrep in enumerate(irreps)
+        }
         powers = torch.zeros(len(self.ends) - 1, len(irreps), dtype=torch.float64)
         for key, rows in self.rows.items():
             scales = torch.tensor([m * (2 * degree + 1) for degree, _, m in rows])
             for sign, squares in self._squares(key):
-                into = [
-                    column[Irrep(degree, sign * (-1) ** degree if sign else 1)]
-                    for degree, _, _ in rows
-                ]
+                into = [column[degree, sign] for degree, _, _ in rows]
                 powers.index_add_(1, torch.tensor(into), squares * scales)
         norms = self.norm2.cpu()
         return [

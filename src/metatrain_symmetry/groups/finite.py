@@ -20,10 +20,12 @@ import numpy as np
 import torch
 
 from .base import Group, PointSet, UniformOrbit
+from .decompose import computed_characters
 from .frames import Frame
 from .gram import GramTransform
 from .irreps import Irrep
 from .matrices import irrep_matrices
+from .mulliken import by_symbol, mulliken
 from .wigner import representation
 
 
@@ -74,16 +76,18 @@ class FiniteGroup(Group):
     """
 
     finite = True
+    chooses = ()
 
     def __init__(
         self,
         matrices: torch.Tensor,
-        characters: Mapping[str, Sequence[complex]],
+        characters: Mapping[str, Sequence[complex] | np.ndarray],
         name: str = "a finite group",
     ) -> None:
         self.name = name
         self.matrices = _checked_matrices(matrices)
-        self.products = self._index(self._pairs())
+        self.products = product_table(self.matrices)
+        self.given: dict[str, torch.Tensor] = {}
         self.table = _checked_table(characters, len(self.matrices))
         identity = int(torch.argmax(self.matrices.diagonal(dim1=1, dim2=2).sum(1)))
         sizes = self.table[:, identity].real.round().to(torch.int64).tolist()
@@ -102,6 +106,53 @@ class FiniteGroup(Group):
                 "one whose characters are all 1 first"
             )
 
+    @classmethod
+    def from_matrices(
+        cls,
+        matrices: object,
+        name: str = "a finite group",
+        representations: Mapping[str, Any] | None = None,
+    ) -> "FiniteGroup":
+        """Make a group from its elements alone: irreps and characters are computed.
+
+        :param matrices: its elements, shape ``(n, 3, 3)``, anything that torch takes
+        :param name: as in tables and on pages
+        :param representations: your own matrices of all irreps instead, the trivial one
+            first: for each name unitary matrices, one for each element, ``(n, d, d)``
+        :raises ValueError: if the matrices are no group, or if the representations are not
+            those of all its irreps
+        :return: the group; its irreps have Mulliken's symbols, those of a complex pair as
+            ``1E`` and ``2E``, or, where these do not tell them apart, numbers such as
+            ``2.1``, the first of dimension 2
+
+        >>> import numpy as np
+        >>> from metatrain_symmetry import FiniteGroup
+        >>> from scipy.spatial.transform import Rotation
+        >>> turns = Rotation.create_group("C3").as_matrix()
+        >>> mirror = np.diag([1.0, -1.0, 1.0])
+        >>> c3v = FiniteGroup.from_matrices(np.concatenate([turns, turns @ mirror]), "C3v")
+        >>> [str(irrep) for irrep in c3v.irreps()]
+        ['A1', 'A2', 'E']
+        """
+        elements = _checked_matrices(matrices)
+        products = product_table(elements)
+        if representations is not None:
+            given = {
+                key: _checked_representation(key, one, products)
+                for key, one in representations.items()
+            }
+            traces = {
+                k: m.diagonal(dim1=1, dim2=2).sum(1).numpy() for k, m in given.items()
+            }
+            group = cls(elements, traces, name)
+            group.given = given
+            return group
+        table = computed_characters(products)
+        names = mulliken(elements.numpy(), table.numpy()) or _numbered(table)
+        pairs = zip(names, table, strict=True)
+        rows = dict(sorted(pairs, key=lambda pair: by_symbol(pair[0])))
+        return cls(elements, {key: row.numpy() for key, row in rows.items()}, name)
+
     def _check_order(self, sizes: list[int]) -> None:
         """Characters reproduce themselves: ``d/|G| Σ_h χ(h) χ(h⁻¹ g) = χ(g)``."""
         n = len(self.matrices)
@@ -112,21 +163,14 @@ class FiniteGroup(Group):
                     "them in the order of the matrices"
                 )
 
-    def _pairs(self) -> torch.Tensor:
-        """``g⁻¹ g'`` of each pair of elements, shape ``(n, n, 3, 3)``."""
-        return torch.einsum("gji,hjk->ghik", self.matrices, self.matrices)
-
     def _index(self, elements: torch.Tensor) -> torch.Tensor:
         """Which elements of the group some matrices are, shape as theirs, less two."""
-        distances = torch.cdist(
-            elements.flatten(-2).reshape(-1, 9), self.matrices.flatten(1)
-        )
-        nearest = distances.min(dim=1)
-        if nearest.values.max() > SAME:
+        found = _nearest(elements.reshape(-1, 3, 3), self.matrices)
+        if int(found.min()) < 0:
             raise ValueError(
-                "the matrices are no group: the product of two of them is not among them"
+                f"these are no group elements of {self.name}: give matrices of this group"
             )
-        return nearest.indices.reshape(elements.shape[:-2])
+        return found.reshape(elements.shape[:-2])
 
     def irreps(self, limit: int = 0) -> tuple[NamedIrrep, ...]:
         """List all irreps.
@@ -160,6 +204,8 @@ class FiniteGroup(Group):
         """
         if isinstance(irrep, Irrep):
             return representation(irrep, elements)
+        if irrep.name in self.given:
+            return self.given[irrep.name][self._index(elements.to(torch.float64))]
         row = self.table[self._irreps.index(irrep)]
         matrices = irrep_matrices(self.products, row, irrep.dimension)
         return matrices[self._index(elements.to(torch.float64))]
@@ -256,7 +302,65 @@ def _checked_matrices(matrices: object) -> torch.Tensor:
     return found
 
 
-def _checked_table(characters: Mapping[str, Sequence[complex]], n: int) -> torch.Tensor:
+def product_table(matrices: torch.Tensor) -> torch.Tensor:
+    """Multiply all pairs of elements.
+
+    :param matrices: orthogonal, float64, shape ``(n, 3, 3)``
+    :raises ValueError: if they are not closed, or if there is no identity
+    :return: index of ``g⁻¹ g'`` for each pair, shape ``(n, n)``
+    """
+    rows = [_nearest(one.T @ matrices, matrices) for one in matrices]
+    table = torch.stack(rows)
+    unit = torch.eye(3, dtype=matrices.dtype)
+    if int(_nearest(unit[None], matrices)) < 0:
+        raise ValueError("the matrices are no group: the identity is not among them")
+    if int(table.min()) < 0:
+        raise ValueError(
+            "the matrices are no group: the product of two of them is not among them"
+        )
+    return table
+
+
+def _nearest(elements: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
+    """Index of each matrix in a group, -1 if it is not there."""
+    rows = elements.flatten(1).to(group.dtype)
+    near = torch.cdist(rows, group.flatten(1)).min(dim=1)
+    return torch.where(near.values < SAME, near.indices, -1)
+
+
+def _checked_representation(
+    name: str, matrices: object, products: torch.Tensor
+) -> torch.Tensor:
+    """Matrices of one irrep; unitary and a homomorphism, or refused."""
+    found = torch.as_tensor(matrices)
+    found = found.to(torch.complex128 if found.is_complex() else torch.float64)
+    n, size = len(products), found.shape[-1] if found.ndim else 0
+    if found.shape != (n, size, size) or not size:
+        raise ValueError(
+            f"the representation {name} has the shape {tuple(found.shape)}: give (n, d, d) "
+            f"with n = {n}, one matrix for each element"
+        )
+    unit = torch.eye(size, dtype=found.dtype)
+    if not torch.allclose(found @ found.mH, unit.expand_as(found), atol=SAME):
+        raise ValueError(f"the matrices of the representation {name} are not all unitary")
+    pairs = torch.einsum("gji,hjk->ghik", found.conj(), found)
+    if not torch.allclose(found[products], pairs, atol=SAME):
+        raise ValueError(
+            f"the representation {name} is not a homomorphism: the matrix of a product has "
+            "to be the product of the matrices, in the order of the elements"
+        )
+    return found
+
+
+def _numbered(table: torch.Tensor) -> list[str]:
+    """Names such as ``2.1``: dimension, and number among those that have it."""
+    sizes = table.abs().amax(dim=1).round().to(torch.int64).tolist()
+    return [f"{size}.{sizes[: i + 1].count(size)}" for i, size in enumerate(sizes)]
+
+
+def _checked_table(
+    characters: Mapping[str, Sequence[complex] | np.ndarray], n: int
+) -> torch.Tensor:
     """Characters as a table, real where all of them are; orthonormal or refused."""
     if len({len(row) for row in characters.values()}) > 1:
         raise ValueError(

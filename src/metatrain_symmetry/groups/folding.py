@@ -5,11 +5,11 @@ See :mod:`metatrain_symmetry.groups.mixing`.
 
 from abc import abstractmethod
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from .base import PointSet
-from .irreps import Irrep, irreps_up_to
 from .mixing import mixing
 
 
@@ -28,18 +28,18 @@ class Folding:
     def points(self) -> PointSet:
         """Which set it is, whatever its frame."""
 
-    def folded(self, irrep: Irrep, limit: int) -> np.ndarray:
+    def folded(self, irrep: Any, limit: int) -> np.ndarray:
         """Share of each irrep that is folded into one of the band.
 
         :param irrep: of the band
         :param limit: largest degree of the others
         :return: a row of M without its unit part, one entry for each irrep up to ``limit``
         """
-        index = irreps_up_to(self.lambda_max).index(irrep)
+        index = self.points.family(self.lambda_max).index(irrep)
         limit = max(limit, self.lambda_max)
         return folding_matrix(self.points, self.lambda_max, limit)[index]
 
-    def most_folded(self, irrep: Irrep | None, start: int) -> float:
+    def most_folded(self, irrep: Any, start: int) -> float:
         """Largest share that is folded from a degree on.
 
         :param irrep: into which; None for all of the band together
@@ -47,10 +47,11 @@ class Folding:
         :return: the share
         """
         found = folding_matrix(self.points, self.lambda_max, start + MARGIN)
-        rows, columns = irreps_up_to(self.lambda_max), irreps_up_to(start + MARGIN)
+        rows = self.points.family(self.lambda_max)
+        columns = self.points.family(start + MARGIN)
         row = found.sum(axis=0) if irrep is None else found[rows.index(irrep)]
         pairs = zip(row, columns, strict=True)
-        return float(max(value for value, other in pairs if other.o3_lambda >= start))
+        return float(max(value for value, other in pairs if other.degree >= start))
 
 
 @lru_cache(maxsize=64)
@@ -60,12 +61,13 @@ def folding_matrix(points: PointSet, rows: int, columns: int) -> np.ndarray:
     :param points: on which values are projected
     :param rows: largest degree that is projected on
     :param columns: largest degree of the values
-    :return: float64, ``(2 (rows + 1), 2 (columns + 1))``; do not change it
+    :return: float64, one row and column for each irrep, of O(3) ``(2 (rows + 1),
+        2 (columns + 1))``; do not change it
     """
-    above, across = irreps_up_to(rows), irreps_up_to(columns)
+    above, across = points.family(rows), points.family(columns)
     found = mixing(points.orbit(0), above, across).numpy()
     for i, irrep in enumerate(above):
-        if irrep.o3_lambda <= columns:
+        if irrep.degree <= columns:
             found[i, across.index(irrep)] = 0.0
     found.setflags(write=False)
     return found

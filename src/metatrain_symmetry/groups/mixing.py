@@ -38,12 +38,10 @@ ROUNDING = 1e-7
 """Entries of M below this are zero: those that are not are above a thousandth."""
 
 
-def characters(
-    irreps: Sequence[Irrep], traces: np.ndarray, signs: np.ndarray
-) -> np.ndarray:
+def characters(irreps: Sequence[Any], traces: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """Characters of irreps of O(3).
 
-    :param irreps: the irreps
+    :param irreps: the irreps, of O(3) or of SO(3)
     :param traces: trace of the proper part of each element, ``1 + 2 cos θ``, ``(n,)``
     :param signs: determinant of each element, 1 or -1, ``(n,)``
     :return: float64, shape ``(n_irreps, n)``

@@ -23,6 +23,7 @@ class O3(Group):
     """
 
     name = "O(3)"
+    orientations = True
 
     def irreps(self, limit: int) -> tuple[Irrep, ...]:
         """List the irreps.
@@ -98,6 +99,14 @@ class O3(Group):
         :return: how many, inversions included
         """
         return Circles.size(limit)
+
+    def elements(self, seed: int) -> torch.Tensor:
+        """Take the icosahedral group with inversion in a random frame.
+
+        :param seed: of the frame
+        :return: float64, shape ``(120, 3, 3)``
+        """
+        return GroupPoints("I").orbit(0, self.frame(seed)).matrices
 
     def frame(self, seed: int) -> Frame:
         """Draw a frame uniformly.

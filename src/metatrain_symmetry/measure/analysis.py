@@ -31,7 +31,7 @@ from .tables import atoms_table, characters_table, equivariance_table, medians
 def analyze(
     engine: Engine,
     data: Sequence[LabelledStructure | Prepared],
-    group: Group | None = None,
+    group: Group | str | None = None,
     settings: Settings | None = None,
     *,
     group_of: Callable[[str], str] = lambda probe: "",
@@ -44,7 +44,8 @@ def analyze(
     :param data: structures as prepared by the engine, with their targets where these are
         known; perhaps prepared when asked for
         (:class:`~metatrain_symmetry.data.lazy.LazyStructures`)
-    :param group: whose symmetry is measured; None for O(3)
+    :param group: whose symmetry is measured, or its name, such as ``C3v`` or ``SO(2):x``
+        (:func:`~metatrain_symmetry.groups.named.group_by_name`); None for O(3)
     :param settings: of the measurement
     :param group_of: name of the group of a probe, for the tables
     :param progress: whether to show a progress bar
@@ -87,7 +88,7 @@ def analyze(
         "group": group.name,
         "channels": [str(irrep) for irrep in irreps],
         "lambda_max": None if group.finite else settings.lambda_max,
-        "estimator": "exact" if group.finite else settings.estimator,
+        "estimator": _estimator(group, settings),
         "dtype": str(engine.dtype).removeprefix("torch."),
         "settings": settings.model_dump(),
         **convergence(table, run, settings, zero),
@@ -102,6 +103,13 @@ def _zero(equivariance: pd.DataFrame, engine: Engine) -> list[Block]:
     """Outputs that are zero up to rounding on these structures, and have no spectrum."""
     keys = [BlockKey.of(e) for e in averages(equivariance) if vanishes(e)]
     return [b for b in engine.blocks if BlockKey(b.target, b.detail, b.irrep) in keys]
+
+
+def _estimator(group: Group, settings: Settings) -> str:
+    """What the numbers come from, for the summary."""
+    if group.finite:
+        return "exact"
+    return settings.estimator if group.has_circles else "grid"
 
 
 def _check(engine: object, data: object, settings: object) -> None:

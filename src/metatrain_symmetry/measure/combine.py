@@ -215,4 +215,5 @@ def _replicates(value: Callable[[Spectrum], np.ndarray], spectrum: Spectrum) -> 
     b, h = value(spectrum) / samples, spectrum.powers.norm2.numpy() / samples
     # one circle does not know its own error, a quadrature has none
     single = spectrum.kind == "circles" and len(b) == 1
-    return Replicates(b, h, float("nan") if single else 0.0)
+    folded = (spectrum.powers.tail / samples) ** 2
+    return Replicates(b, h, float("nan") if single else folded)

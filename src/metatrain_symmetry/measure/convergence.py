@@ -64,11 +64,12 @@ def _text(
     # as the tolerance sees them
     bounds = (some.share.clip(lower=0) + 2 * some.stderr.fillna(0.0)).to_numpy(dtype=float)
     worst: Any = some.iloc[int(bounds.argmax())]
-    limit, tolerance = settings.lambda_max, _percent(settings.tolerance)
+    degree, limit = run.group.degree_name, settings.lambda_max
+    tolerance = _percent(settings.tolerance)
     if done:
         which = "other " * bool(zero) + "output" + " or layer" * bool(run.engine.probes)
         return (
-            f"converged: beyond λ = {limit} lies at most {_percent(bounds.max())} of the "
+            f"converged: beyond {degree} = {limit} lies at most {_percent(bounds.max())} of the "
             f"squared norm of any {which} ({worst.probe}; two error bars included); the "
             f"tolerance is {tolerance}"
         )
@@ -77,7 +78,7 @@ def _text(
     if worst.stderr != worst.stderr:
         bar = " (no error bar)"
     return (
-        f"NOT converged: beyond λ = {limit} lies {_percent(share)}{bar} of the squared "
+        f"NOT converged: beyond {degree} = {limit} lies {_percent(share)}{bar} of the squared "
         f"norm of {worst.probe}, and more than the tolerance of {tolerance} for "
         f"{len(some)} of {len(rest)} outputs{' and layers' * bool(run.engine.probes)}; "
         f"{_advice(run, settings, zero)}"
@@ -88,7 +89,8 @@ def _advice(run: Run, settings: Settings, zero: Sequence[Block]) -> str:
     """The λmax that would do."""
     needed, known = 0, settings.lambda_max
     for key in (*run.engine.probes, *run.engine.blocks):
-        spectra = [m.spectra[key] for m in run.circles.values() if key in m.spectra]
+        measured = (run.circles or run.sets).values()
+        spectra = [m.spectra[key] for m in measured if key in m.spectra]
         norm = sum(s.norm for s in spectra)
         if not spectra or norm == 0 or key in zero:
             continue
@@ -104,7 +106,8 @@ def _advice(run: Run, settings: Settings, zero: Sequence[Block]) -> str:
     if needed > known and known <= settings.lambda_max:
         return "how far the spectrum reaches takes more time to see (--budget)"
     if needed > known:
-        return f"not even λ = {known} would do: look at the channels that are there"
+        degree = run.group.degree_name
+        return f"not even {degree} = {known} would do: look at the channels that are there"
     return f"--lambda-max {needed} would do"
 
 

@@ -66,7 +66,7 @@ class Folding:
         level = max((self._level(irrep, orbit) for orbit in orbits), default=0.0)
         spread = 0.0
         if level > ROUNDING:
-            spread = 2 * np.sqrt((share + level) * level) + np.sqrt(2) * level
+            spread = noise_of(level, share + level)
         norms = max((self._norms(orbit) for orbit in orbits), default=0.0)
         for part, norm in zip(parts, h, strict=True):
             part.noise += float((spread**2 + share**2 * norms) * norm**2)
@@ -90,6 +90,9 @@ class Folding:
         index = spectrum.powers.irreps.index(irrep)
         powers = spectrum.powers.powers[:, index].numpy() / samples
         part = Replicates(powers, spectrum.powers.norm2.numpy() / samples)
+        tail = spectrum.powers.tail / samples
+        if tail > ROUNDING * part.h.mean():
+            part.noise = noise_of(tail, float(powers.mean())) ** 2
         row = _row(spectrum.orbit, irrep, circles)
         if row is not None and circles is not None:
             folded = (circles.powers.powers.numpy() @ row) / circles.n_samples
@@ -128,6 +131,16 @@ class Folding:
         lost = orbit.most_folded(None, orbit.lambda_max + 1)
         most = orbit.most_folded(irrep, orbit.lambda_max + 1)
         return most * _upper(rest) / max(1 - lost, 0.05)
+
+
+def noise_of(folded: float, power: float) -> float:
+    """Standard deviation that what is folded may give to a power.
+
+    :param folded: what lies on top of the channel, on average
+    :param power: of the channel
+    :return: by Cauchy-Schwarz, see above
+    """
+    return float(2 * np.sqrt(max(power, 0.0) * folded) + np.sqrt(2) * folded)
 
 
 def _distinct(orbits: Iterable[Orbit | None]) -> list[FoldingOrbit]:

@@ -35,6 +35,9 @@ VERY_SLOW = 0.12
 MANY = 64
 """Evaluations at most for taking the time."""
 
+MOST_ANGLES = 131
+"""Largest degree that is chosen for angles about an axis, of which there are few."""
+
 GONE = 1e-3
 """A spectrum has ended where less than this share of the tolerance is left."""
 
@@ -46,11 +49,13 @@ class Pilot:
     :param seconds: of one evaluation, for each atom
     :param lambda_circles: largest λ that circles should resolve
     :param circles: number of each structure looked at, and what its circles say
+    :param degree: of the set that is wanted, for a group without circles
     """
 
     seconds: float
     lambda_circles: int
     circles: dict[int, Measured] = field(default_factory=dict)
+    degree: int = 0
 
 
 def look(
@@ -78,6 +83,9 @@ def look(
     seconds = one / max(first.n_atoms, 1)
     if group.finite:
         return Pilot(seconds, 0)
+    if not group.has_circles:
+        degree = _by_doubling(engine, group, first, settings, clock, one, progress)
+        return Pilot(seconds, settings.lambda_max, degree=degree)
     far = max(FAR, settings.lambda_max + 4)
     limit = _affordable(group, seconds * first.n_atoms, (far, settings.lambda_max), clock)
     if limit is None:
@@ -94,6 +102,40 @@ def look(
         seconds = spent if len(found) == 1 else max(seconds, spent)
     end = where_it_ends(list(found.values()), settings) if limit == far else limit
     return Pilot(seconds, max(end, settings.lambda_max), found)
+
+
+def _by_doubling(
+    engine: Engine,
+    group: Group,
+    structure: Prepared,
+    settings: Settings,
+    clock: Clock,
+    seconds: float,
+    progress: Callable[[int], object],
+) -> int:
+    """Degree of a set beyond whose band next to nothing lies, on one structure.
+
+    Begins where three times λmax is resolved, and looks at the top quarter of the band.
+    """
+    given = "max_degree" in settings.model_fields_set
+    most = settings.max_degree if given else MOST_ANGLES
+    largest = max((block.irrep.degree for block in engine.blocks), default=0)
+    degree = min(max(2 * FAR, 3 * settings.lambda_max, 4 * largest), most)
+    while settings.degree is None:
+        points = group.exact(degree)
+        if seconds * points.size > SHARE * clock.left:
+            return min(max(2 * settings.lambda_max, FIRST_GRID), degree)
+        found = measure_structure(
+            engine, structure, points.orbit(0, group.frame(settings.seed)), engine.blocks,
+            engine.probes, group=group, equivariance=False, memory=settings.memory,
+            seed=settings.seed, progress=progress,
+        )  # fmt: skip
+        powers = [spectrum.powers for spectrum in found.spectra.values()]
+        shares = [p.tail / float(p.norm2.mean()) for p in powers if p.norm2.mean() > 0]
+        if max(shares, default=0.0) < GONE * settings.tolerance or degree == most:
+            break
+        degree = min(2 * degree, most)
+    return degree
 
 
 def _affordable(

@@ -54,6 +54,10 @@ def choices(
     if group.finite:
         return Choices(group, ladder(group, n, 0, 0), 0)
     small = small_tiers(group)
+    if not group.has_circles:
+        wanted = pilot.degree if settings.degree is None else settings.degree
+        tiers = [*small, Tier(group.exact(wanted), noise=NOISE)]
+        return Choices(group, tiers, len(small))
     if settings.estimator == "circles":
         # one circle alone does not know A
         tier = Tier(circles=max(settings.circles or -(-100 // n), 2), noise=NOISE)

@@ -49,12 +49,13 @@ def rotations_table(
     :param run: what was measured
     :param rows: of every structure and block
     :param equivariance: as in :class:`~metatrain_symmetry.measure.results.Report`
-    :return: one row per block and set, see the same; none for a finite group, for blocks
-        that are equivariant within rounding, and where nothing is known of the powers of ε
+    :return: one row per block and set, see the same; none for another group than O(3), for
+        blocks that are equivariant within rounding, and where nothing is known of the
+        powers of ε
     """
     entries = []
     blocks = {str(BlockKey(b.target, b.detail, b.irrep)): b for b in run.engine.blocks}
-    for entry in [] if run.group.finite else averages(equivariance):
+    for entry in averages(equivariance) if run.group.orientations else []:
         key = BlockKey.of(entry)
         # a floor that is not known, NaN, hides nothing
         if vanishes(entry) or entry["A"] <= ROUNDING * max(entry["noise"], 0.0):

@@ -8,7 +8,9 @@ from ..data.labelled import raw_values
 from ..models.engine import Block, Prepared
 from .deviation import Deviation, refine
 from .equivariance import Equivariance
+from .folding import noise_of
 from .noise import noise_floor
+from .resolver import Spectrum
 from .row import Row
 from .run import Run
 
@@ -91,9 +93,20 @@ def _refined(run: Run, block: Block, which: list[int]) -> list[Equivariance]:
     several = [run.sets[i].equivariance[block] for i in which]
     if run.group.finite:  # the average over it is exact
         return [replace(one, variance=0.0) for one in several]
+    if not run.group.has_circles:
+        spectra = [run.sets[i].asymmetry.get(block) for i in which]
+        return [_bounded(one, s) for one, s in zip(several, spectra, strict=True)]
     sets = [run.tiers[i].points for i in which]
     orbits = [s.orbit(run.settings.lambda_max) for s in sets if s is not None]
     return refine(several, [_deviation(run, i, block) for i in which], orbits)
+
+
+def _bounded(found: Equivariance, spectrum: Spectrum | None) -> Equivariance:
+    """A with an error bar from what may lie beyond the band of its set."""
+    if spectrum is None:
+        return found
+    mean = float(spectrum.powers.powers[0, 0])
+    return replace(found, variance=noise_of(spectrum.powers.tail, mean) ** 2)
 
 
 def _deviation(run: Run, index: int, block: Block) -> Deviation | None:

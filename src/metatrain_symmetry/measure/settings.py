@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..groups import O3, Group
+from ..groups import O3, Group, group_by_name
 from ..messages import quoted
 
 
@@ -50,22 +50,26 @@ class Settings(BaseModel):
 
 
 OF_INFINITE = ("lambda_max", "estimator", "degree", "max_degree", "circles")
-"""Settings that choose among orbits: a finite group has one, which is exact."""
+"""Settings that choose among orbits: a finite group has one, which is exact, and other
+groups may have no circles."""
 
 
 def checked_group(group: object, settings: Settings) -> Group:
     """Group whose symmetry is measured.
 
-    :param group: as given, None for O(3)
+    :param group: as given: a group, its name, or None for O(3)
     :param settings: of the measurement
     :raises ValueError: if it is no group, or if a setting means nothing for it
     :return: the group
     """
     found = O3() if group is None else group
+    if isinstance(found, str):
+        found = group_by_name(found)
     if not isinstance(found, Group):
         raise ValueError(
-            f"group is {quoted(found)}: give a Group, such as FiniteGroup(matrices, "
-            "characters), or leave it out for O(3)"
+            f"group is {quoted(found)}: give a Group, such as "
+            "FiniteGroup.from_matrices(matrices), or a name, such as C3v, or leave it out "
+            "for O(3)"
         )
     for_group(settings, found)
     return found
@@ -78,8 +82,17 @@ def for_group(settings: Settings, group: Group) -> None:
     :param group: whose symmetry is measured
     :raises ValueError: if a setting means nothing for the group
     """
-    given = [name for name in OF_INFINITE if name in settings.model_fields_set]
-    if group.finite and given:
+    given = [
+        name
+        for name in OF_INFINITE
+        if name in settings.model_fields_set and name not in group.chooses
+    ]
+    if given and not group.finite:
+        raise ValueError(
+            f"{group.name} is averaged over uniform angles about its axis: leave out "
+            f"'{given[0]}'"
+        )
+    if given:
         raise ValueError(
             f"{group.name} is a finite group, over which every average is exact: leave "
             f"out '{given[0]}'"

@@ -29,7 +29,7 @@ class Spectra:
     @property
     def over(self) -> str:
         """What an average is taken over."""
-        return self.group.name if self.group.finite else "orientations"
+        return "orientations" if self.group.orientations else self.group.name
 
     def _of(self, key: BlockKey) -> pd.DataFrame:
         rows = self.outputs
@@ -91,7 +91,7 @@ class Spectra:
             largest: Any = others.iloc[int(others.share.argmax())]
             text += f", the largest other part is {largest.channel} ({at_most(largest)})"
         # scalars and vectors are in the input of any network
-        common = irrep in (Irrep(0), Irrep(1)) or self.group.finite
+        common = irrep in (Irrep(0), Irrep(1)) or not self.group.orientations
         where = None if common else self._first(irrep)
         return (
             f"{text}; among the layers, {irrep} first appears in {where}."

@@ -98,7 +98,7 @@ def measure_structure(
     sums: dict[Block, _Replicates] = {}
     resolver: Resolver | None = None
     turned: Asymmetry | None = None
-    if (asymmetry or centres) and any(irrep.pseudo for irrep in orbit.irreps):
+    if (asymmetry or centres) and orbit.resolves:
         turned = Asymmetry(engine, orbit, centres or {}, memory // 4, seed)
     matrices = orbit.matrices
     for start, values in sweep(engine, structure, matrices, blocks, probes, memory):

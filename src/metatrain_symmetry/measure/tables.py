@@ -27,7 +27,7 @@ AFTER_CHANNEL = [
 CHARACTERS = ["probe", "chi_lambda", "chi_sigma", *AFTER_CHANNEL]
 """Columns for O(3); another group has the labels of its irreps in place of λ and σ."""
 
-INTEGERS = ("chi_lambda", "chi_sigma", "o3_lambda", "o3_sigma")
+INTEGERS = ("chi_lambda", "chi_sigma", "chi_m", "o3_lambda", "o3_sigma")
 """Columns of integers some of which are not there: residuals, layers."""
 
 

@@ -76,6 +76,8 @@ def small_tiers(group: Group) -> list[Tier]:
         of them gets more
     """
     sets = group.cheap()
+    if not group.has_circles:
+        return [Tier(points, noise=2) for points in sets]
     resolving = [points for points in sets if points.resolves]
     return [
         *(Tier(points, noise=0) for points in sets if not points.resolves),

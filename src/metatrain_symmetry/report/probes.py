@@ -172,6 +172,7 @@ def _read(table: pd.DataFrame, summary: dict[str, Any], epochs: Sequence[int]) -
 
 def _panels(table: pd.DataFrame, summary: dict[str, Any]) -> list[Panel]:
     """Proper and pseudo irreps of O(3), or those of another group; then the residual."""
+    group = summary.get("group", "the group")
     if {"chi_lambda", "chi_sigma"} <= set(table.columns):
         degrees = table["chi_lambda"].dropna()
         size = 1 + (int(degrees.max()) if len(degrees) else 0)
@@ -185,13 +186,27 @@ def _panels(table: pd.DataFrame, summary: dict[str, Any]) -> list[Panel]:
     else:
         found = [str(name) for name in table["channel"].unique() if name != RESIDUAL]
         names = tuple(summary.get("channels") or found)
-        title, rest = f"irreps of {summary.get('group', 'the group')}", ("rest", "rest")
-        panels = [Panel("irreps", title, "irrep", names, names)]
+        axis, ticks, rest = _counted(table, names, summary)
+        panels = [Panel("irreps", f"irreps of {group}", axis, names, ticks)]
     left = table["share"][table["channel"] == RESIDUAL].abs()
     # a finite group leaves nothing but rounding
     if len(left) and (len(panels) > 1 or not left.max() < NOTHING):
         panels.append(Panel(RESIDUAL, RESIDUAL, rest[0], (RESIDUAL,), rest[1:]))
     return panels
+
+
+def _counted(
+    table: pd.DataFrame, names: tuple[str, ...], summary: dict[str, Any]
+) -> tuple[str, tuple[str, ...], tuple[str, str]]:
+    """What the irreps of another group are counted by, their ticks, and the residual."""
+    counts = {"chi_lambda": "degree λ", "chi_m": "m"}
+    column = next((name for name in counts if name in table.columns), None)
+    limit = summary.get("lambda_max")
+    rest = ("rest", "rest") if limit is None else (f"beyond {limit}", f"> {limit}")
+    if column is None:
+        return "irrep", names, rest
+    ticks = tuple(name.split("=")[-1].replace("-", "−") for name in names)
+    return counts[column], ticks, rest
 
 
 def _ordered(probes: list[Probe]) -> list[Probe]:
