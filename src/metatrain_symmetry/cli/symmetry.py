@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--probes",
         nargs="*",
         metavar="NAME",
-        help=f"groups or module paths (default: {' '.join(PROBES)}; none: outputs only)",
+        help=f"module paths, of PET also groups (default: {' '.join(PROBES)}, or up to ten "
+        "modules of another architecture; none: outputs only)",
     )
     add("--lambda-max", type=int, help="largest λ of the spectra (default: 8)")
     add("--estimator", choices=("grid", "circles", "hybrid"), help="(default: hybrid)")

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,7 +26,48 @@ BESIDE = {"additive_models", "scaler"}
 """Modules of metatrain that stand beside the network and handle its outputs."""
 
 Evaluate = Callable[[list[System]], object]
-Outputs = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a module returned in one call, looked at before it may be overwritten.
+
+    :param kept: the output itself, so that its memory is not used again
+    :param text: what it is, for messages
+    :param features: of its elements, as far as they are features of atoms
+    :param shapes: of these elements, without the sample axis
+    :param memory: of these elements
+    """
+
+    kept: Any
+    text: str
+    features: dict[per_atom.Element, torch.Tensor]
+    shapes: dict[per_atom.Element, set[tuple[int, ...]]]
+    memory: dict[per_atom.Element, tuple[tuple[int, int], ...]]
+
+    @classmethod
+    def of(cls, output: Any, sizes: Sequence[int]) -> "Output":
+        """Look at an output.
+
+        :param output: of a module
+        :param sizes: number of atoms of each structure of the batch
+        """
+        found = {}
+        for element, value in per_atom.elements(output):
+            features = per_atom.features(value, sizes)
+            if features is not None:
+                found[element] = value, features.clone()
+        return cls(
+            output,
+            per_atom.described(output),
+            {element: features for element, (_, features) in found.items()},
+            {element: per_atom.shapes(value) for element, (value, _) in found.items()},
+            {element: per_atom.memory(value) for element, (value, _) in found.items()},
+        )
+
+
+Outputs = dict[str, list[Output]]
+"""Of each module, once for each call, in the order in which the modules are done."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +87,7 @@ class Layer:
     element: per_atom.Element
     channels: int
     moves: bool
-    memory: tuple[int, ...]
+    memory: tuple[tuple[int, int], ...]
 
     @property
     def depth(self) -> int:
@@ -86,7 +128,7 @@ class Layers:
         for sizes, spread in ((TRIAL_SIZES[0], 1.0), (TRIAL_SIZES[1], 1.0),
                               (TRIAL_SIZES[0], 0.95)):  # fmt: skip
             batch = [prepare(one) for one in trial_batch(types, sizes, spread)]
-            seen.append(_record(model, lambda batch=batch: evaluate(batch)))
+            seen.append(_record(model, sizes, partial(evaluate, batch)))
         known: dict[str, Layer] = {}
         refused: dict[str, str] = {}
         for module, outputs in seen[0].items():
@@ -103,7 +145,7 @@ class Layers:
         Outputs that are handed on count once, by their shortest path; of more than
         :data:`MOST`, those that lie least deep inside.
         """
-        first: dict[tuple[int, ...], Layer] = {}
+        first: dict[tuple[tuple[int, int], ...], Layer] = {}
         for layer in self.known.values():
             other = first.get(layer.memory)
             beside = BESIDE & set(layer.module.split("."))
@@ -130,7 +172,7 @@ class Layers:
         if name in self.known:
             return [name]
         parts = [path for path in self.known if path.startswith(f"{name}[")]
-        if not parts and name not in self.refused:
+        if not parts and name not in self.refused:  # a container that is only looked into
             parts = [path for path in self.known if path.startswith(f"{name}.")]
         if not parts:
             raise ValueError(self._complaint(name))
@@ -138,9 +180,13 @@ class Layers:
 
     def _complaint(self, name: str) -> str:
         near = difflib.get_close_matches(name, self.known, 3, 0.6)
-        choice = f"did you mean {', '.join(near)}?" if near else (
-            f"there are {', '.join(self.usual[:5]) or 'none in this model'}"
-            + ", ..." * (len(self.known) > 5)
+        choice = (
+            f"did you mean {', '.join(near)}?"
+            if near
+            else (
+                f"there are {', '.join(self.usual[:5]) or 'none in this model'}"
+                + ", ..." * (len(self.known) > 5)
+            )
         )
         if name in self.refused:
             return f"layer '{name}' {self.refused[name]}: choose another one, {choice}"
@@ -171,15 +217,17 @@ class Layers:
             yield collected
 
 
-def _record(model: torch.nn.Module, run: Callable[[], object]) -> Outputs:
-    """What all modules return, in the order in which they are done; once for each call."""
+def _record(
+    model: torch.nn.Module, sizes: Sequence[int], run: Callable[[], object]
+) -> Outputs:
+    """What all modules return while the model runs."""
     outputs: Outputs = {}
     with torch.no_grad(), ExitStack() as stack:
         for path, module in model.named_modules():
             if path and not isinstance(module, torch.jit.ScriptModule):
 
                 def hook(module: Any, inputs: Any, output: Any, path: str = path) -> None:
-                    outputs.setdefault(path, []).append(output)
+                    outputs.setdefault(path, []).append(Output.of(output, sizes))
 
                 stack.callback(module.register_forward_hook(hook).remove)
         run()
@@ -187,7 +235,7 @@ def _record(model: torch.nn.Module, run: Callable[[], object]) -> Outputs:
 
 
 def _read(
-    module: str, outputs: list[Any], others: Sequence[list[Any] | None]
+    module: str, outputs: list[Output], others: Sequence[list[Output] | None]
 ) -> tuple[list[Layer], str]:
     """Layers of a module, or why it has none.
 
@@ -196,27 +244,27 @@ def _read(
     """
     if any(other is None or len(other) != 1 for other in (outputs, *others)):
         return [], "is not called exactly once in an evaluation, so that it is no one place"
-    (bigger, moved), found = [dict(per_atom.elements(o[0])) for o in others if o], []
-    for element, value in per_atom.elements(outputs[0]):
-        here = per_atom.features(value, TRIAL_SIZES[0])
-        there = per_atom.features(bigger.get(element), TRIAL_SIZES[1])
-        if here is None or there is None:
+    first, (bigger, moved) = outputs[0], [other[0] for other in others if other]
+    found = []
+    for element, here in first.features.items():
+        # slots for neighbours, say, are as many as a structure needs
+        if first.shapes[element] != bigger.shapes.get(element):
             continue
-        if per_atom.shapes(value) != per_atom.shapes(bigger[element]):
-            continue  # slots for neighbours, say
-        after = per_atom.features(moved.get(element), TRIAL_SIZES[0])
-        moves = after is None or not torch.equal(here, after)
-        path = module if element is None else f"{module}[{element}]"
-        channels = max(here.shape[1], there.shape[1])
-        where = per_atom.memory(value)
-        found.append(Layer(path, module, element, channels, moves, where))
+        after = moved.features.get(element)
+        found.append(
+            Layer(
+                module if element is None else f"{module}[{element}]",
+                module,
+                element,
+                max(here.shape[1], bigger.features[element].shape[1]),
+                after is None or not torch.equal(here, after),
+                first.memory[element],
+            )
+        )
     if found:
         return found, ""
     n = sum(TRIAL_SIZES[0])
-    return [], (
-        f"returns {per_atom.described(outputs[0])} for {n} atoms, which cannot be matched "
-        "to the atoms"
-    )
+    return [], f"returns {first.text} for {n} atoms, which cannot be matched to the atoms"
 
 
 def _collector(

@@ -1,6 +1,5 @@
 """Opens models as engines, and says what is wrong with what was asked for."""
 
-import copy
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from metatrain.pet import PET
 from ..messages import did_you_mean, quoted
 from . import irrep_blocks
 from .ase_calculator import CalculatorEngine, is_calculator
+from .copies import copied
 from .engine import Engine
 from .metatomic import MetatomicEngine
 from .pet.engine import PETEngine
@@ -105,8 +105,8 @@ def _of_calculator(
     names = names_of(probes, "probes")
     if names:
         raise ValueError(
-            f"layer '{names[0]}' cannot be measured in a calculator of ASE, which hides its "
-            "modules: give the checkpoint, or leave out the probes"
+            f"layer '{names[0]}' cannot be measured in a calculator of ASE, which hides "
+            "its modules: give the checkpoint, or leave out the probes"
         )
     if gradients != "auto":
         raise ValueError(
@@ -233,7 +233,7 @@ def _cast(
         raise ValueError(f"a model cannot be evaluated in {dtype}: float32 or float64")
     if dtype == own and (weight is None or weight.device == device):
         return model, own
-    return copy.deepcopy(model).to(dtype=dtype, device=device), dtype
+    return copied(model).to(dtype=dtype, device=device), dtype
 
 
 def _gradient_kinds(model: Any, name: str, gradients: bool | str) -> frozenset[str]:

@@ -1,12 +1,13 @@
 """Evaluates any architecture of metatrain and any exported model, by rotating structures.
 
 Slower than :class:`PETEngine`, which rotates inside the model, but it knows nothing of
-the architecture. Layers of a live model are collected by forward hooks. What the additive models of metatrain (composition, ZBL) contribute to
-the values is evaluated once and subtracted; their part of the gradients, if any, stays.
+the architecture. Layers of a live model are collected by forward hooks. What the additive
+models of metatrain (composition, ZBL) contribute to the values is evaluated once and
+subtracted; their part of the gradients, if any, stays.
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -190,7 +191,10 @@ class MetatomicEngine:
         systems = rotate(structure.system, matrices)
         paths = self.layers.expand(probes) if probes else []
         sizes = [structure.n_atoms] * len(systems)
-        with self.layers.collecting(paths, sizes) if paths else nullcontext({}) as layers:
+        layers: dict[str, torch.Tensor] = {}
+        with ExitStack() as stack:
+            if paths:
+                layers = stack.enter_context(self.layers.collecting(paths, sizes))
             found = self._run(systems, blocks, structure.volume, everything=bool(paths))
         baseline = self._baseline(structure)
         return Values(

@@ -50,13 +50,15 @@ def shapes(value: Any) -> set[tuple[int, ...]]:
     return {tuple(part.shape[1:]) for part in parts}
 
 
-def memory(value: Any) -> tuple[int, ...]:
-    """Where values are in memory: the same for outputs that a module only hands on.
+def memory(value: Any) -> tuple[tuple[int, int], ...]:
+    """Where values are in memory, and how often they were overwritten by now.
 
     :param value: a tensor or a TensorMap
+    :return: the same for two outputs if a module only hands on what it was given
     """
     blocks = value.blocks() if _is_tensor_map(value) else []
-    return tuple(p.data_ptr() for p in ([block.values for block in blocks] or [value]))
+    parts = [block.values for block in blocks] or [value]
+    return tuple((part.data_ptr(), part._version) for part in parts)
 
 
 def described(output: Any) -> str:
@@ -84,14 +86,16 @@ def _is_real(value: torch.Tensor) -> bool:
 
 def _is_tensor_map(value: Any) -> bool:
     # a class of TorchScript, which isinstance does not know
-    return isinstance(value, torch.ScriptObject) and value._type().name() == "TensorMap"
+    kind: Any = value._type() if isinstance(value, torch.ScriptObject) else None
+    return kind is not None and kind.name() == "TensorMap"
 
 
 def _of_blocks(value: Any, sizes: Sequence[int]) -> torch.Tensor | None:
     """Blocks beside each other; those of other atoms, such as other species, below."""
     n = sum(sizes)
-    rows_of = [_rows(block.samples, sizes) for block in value.blocks()]
-    if not rows_of or any(rows is None for rows in rows_of):
+    found = [_rows(block.samples, sizes) for block in value.blocks()]
+    rows_of = [rows for rows in found if rows is not None]
+    if not rows_of or len(rows_of) < len(found):
         return None
     places: list[tuple[torch.Tensor, torch.Tensor]] = []
     for block, rows in zip(value.blocks(), rows_of, strict=True):

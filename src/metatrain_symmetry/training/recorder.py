@@ -84,9 +84,7 @@ class Recorder:
                 self.sink.close(last, self.series, page)
 
 
-def summary(
-    options: SymmetryHypers, engine: Engine, probes: list[str]
-) -> dict[str, Any]:
+def summary(options: SymmetryHypers, engine: Engine, probes: list[str]) -> dict[str, Any]:
     """What does not change during a training.
 
     :param options: complete options ``training.symmetry``
