@@ -100,7 +100,10 @@ def test_what_was_watched(runs):
         assert (A["non_conservative_force"] > 0.1).all()
         return
     assert layers.probe.nunique() == len(series.summary["probes"]) <= 10
-    assert {"soap_calculator", "bpnn_for_tensors.0"} <= set(layers.probe)
+    invariant = layers.probe.isin(["soap_calculator", "bpnn"])
+    assert set(layers[invariant].probe) == {"soap_calculator", "bpnn"}
+    scalars = layers[invariant & (layers.channel == "(0,+)")]
+    assert scalars.share.tolist() == pytest.approx([1.0] * 6, abs=1e-6)
     # equivariant by construction: rounding of single precision
     assert (A < 1e-4).all()
     assert log.count("] - Symmetry after") == 2
