@@ -5,9 +5,11 @@ import re
 
 import pytest
 import torch
-from common import TYPES, crystal, energy_info, molecule
+from common import TYPES, crystal, energy_info, molecule, pet
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic.torch import ModelOutput, NeighborListOptions
+from metatrain.llpr import LLPRUncertaintyModel
+from metatrain.utils.architectures import get_default_hypers
 from metatrain.utils.data import DatasetInfo
 from models_common import rotations
 
@@ -61,10 +63,10 @@ class Overwriting(torch.nn.Module):
 
 
 class Slots(torch.nn.Module):
-    """As many channels as the batch has edges: no features of atoms."""
+    """A slot for each neighbour, filled up, as in PET: no features of atoms."""
 
-    def forward(self, scalar, vectors):
-        return scalar.expand(-1, len(vectors))
+    def forward(self, scalar, centers):
+        return scalar.expand(-1, int(torch.bincount(centers).max()))
 
 
 class Network(torch.nn.Module):
@@ -86,7 +88,7 @@ class Network(torch.nn.Module):
         self.species(types.long())
         self.same(vector)
         self.twice(self.twice(scalar))
-        self.slots(scalar, vectors)
+        self.slots(scalar, centers)
         # along z the vector counts: not equivariant
         broken = self.tilted(scalar + vector[:, 2:])
         energy = broken.sum(0)
@@ -237,6 +239,22 @@ def test_a_container_means_what_is_in_it():
     engine = open_engine(model, None, ["part", "predictions", "part.network.same"])
     assert engine.probes == list(engine.layers.known)
     assert len(engine.probes) == 7
+
+
+def test_a_wrapper_of_a_pet():
+    """LLPR: the generic engine sees atoms in PET's layers, and leaves out its slots."""
+    model = LLPRUncertaintyModel(get_default_hypers("llpr")["model"], energy_info())
+    model.set_wrapped_model(pet(energy_info()).to(torch.float64))
+    usual = open_engine(model).usual_probes
+    assert "model.backend.gnn_layers.0[0]" in usual
+    assert not any(path.endswith("[1]") for path in usual)  # edges
+    engine = open_engine(model, ["energy"], usual)
+    for atoms in (molecule(), crystal()):
+        structure = prepared(engine, atoms)
+        found = engine.evaluate(structure, rotations(2), engine.blocks, usual).layers
+        for path, part in found.items():
+            assert part.shape[:2] == (2, len(atoms))
+            assert part.shape[2] == engine.layers.known[path].channels
 
 
 def test_report_takes_the_usual_layers():

@@ -25,6 +25,11 @@ MOST = 10
 BESIDE = {"additive_models", "scaler"}
 """Modules of metatrain that stand beside the network and handle its outputs."""
 
+TRIALS = ((0, 0.6), (1, 0.3), (0, 0.57))
+"""Batches that the model is run on, and factors of their positions. The second one is so
+dense that an atom has more neighbours than the first one has atoms, whatever the cutoff.
+"""
+
 Evaluate = Callable[[list[System]], object]
 
 
@@ -125,8 +130,8 @@ class Layers:
         :return: all that can be probed
         """
         seen = []
-        for sizes, spread in ((TRIAL_SIZES[0], 1.0), (TRIAL_SIZES[1], 1.0),
-                              (TRIAL_SIZES[0], 0.95)):  # fmt: skip
+        for number, spread in TRIALS:
+            sizes = TRIAL_SIZES[number]
             batch = [prepare(one) for one in trial_batch(types, sizes, spread)]
             seen.append(_record(model, sizes, partial(evaluate, batch)))
         known: dict[str, Layer] = {}

@@ -6,6 +6,7 @@ models of metatrain (composition, ZBL) contribute to the values is evaluated onc
 subtracted; their part of the gradients, if any, stays.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -139,9 +140,12 @@ class MetatomicEngine:
     @property
     def usual_probes(self) -> list[str]:
         """Layers to look at unless asked otherwise; none of an exported model."""
+        if is_atomistic_model(self.model):
+            return []
         try:
             return self.layers.usual
-        except ValueError:
+        except ValueError as error:
+            logging.info(f"No layers are looked at: {error}")
             return []
 
     def prepare(self, system: System, name: str = "structure") -> MetatomicStructure:
