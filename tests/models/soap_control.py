@@ -14,6 +14,7 @@ from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_generic_target_info
 from models_common import generic, irreps
 
+from metatrain_symmetry import Settings, analyze
 from metatrain_symmetry.data import read_systems
 from metatrain_symmetry.groups import O3Grid
 from metatrain_symmetry.measure.noise import noise_floor
@@ -21,9 +22,10 @@ from metatrain_symmetry.measure.structure import measure_structure
 from metatrain_symmetry.models import open_engine
 
 
-def soap():
+def soap(legacy=True):
     torch.manual_seed(0)
     options = get_default_hypers("soap_bpnn")["model"]
+    options["legacy"] = legacy
     options["bpnn"] |= {"num_neurons_per_layer": 8}
     options["soap"] |= {"max_angular": 3, "max_radial": 3}
     info = energy_info(gradients=True)
@@ -44,4 +46,25 @@ for structure in (molecule(), crystal()):
     for block, equivariance in found.equivariance.items():
         assert equivariance.norm > 0
         assert equivariance.A <= 30 * floor[block] + 1e-15, (block, equivariance.A)
+
+# every layer is invariant, but the bases of tensors: these hold the irrep they are made for
+basis = "basis_calculators.mtt::density.mtt::density_o3_lambda_2_o3_sigma_1"
+expansion = f"{basis}.lambda_basis_module.spex_calculator"
+irrep_of = {basis: "(2,+)"}
+irrep_of |= {f"{expansion}[{degree}]": f"({degree},+)" for degree in range(3)}
+# a TensorMap with a block for each species, and tensors
+for legacy, named in ((True, "bpnn"), (False, "bpnn_for_tensors.0")):
+    usual = open_engine(soap(legacy)).usual_probes
+    assert {"soap_calculator", named, basis} <= set(usual), usual
+    assert len(usual) == 10
+    assert "center_encoding" not in usual  # does not depend on positions
+    scalars = [p for p in usual if not p.startswith("basis")]
+    engine = open_engine(soap(legacy), None, [*scalars, basis, expansion])
+    ((_, system),) = read_systems(molecule(), engine)
+    settings = Settings(lambda_max=3, estimator="grid", degree=6)
+    data = [engine.prepare(system)]
+    report = analyze(engine, data, settings=settings, progress=False)
+    for row in report.characters[report.characters.kind != "output"].itertuples():
+        expected = 1.0 if row.channel == irrep_of.get(row.probe, "(0,+)") else 0.0
+        assert abs(row.share - expected) < 1e-10, (row.probe, row.channel, row.share)
 print("equivariant")

@@ -20,7 +20,7 @@ from metatrain.utils import architectures, io, pydantic
 from omegaconf import OmegaConf
 
 from metatrain_symmetry.pet_ssh import preflight
-from metatrain_symmetry.plugin import commands, hook, patches
+from metatrain_symmetry.plugin import commands, hook, patches, watched
 
 
 TRAIN_PARAMETERS = [
@@ -196,6 +196,28 @@ def test_what_the_penalty_calls() -> None:
     )
 
 
+def test_how_a_trainer_is_called() -> None:
+    """What ``plugin/watched.py`` relies on: the class, its method, the order of things."""
+    train = importlib.import_module("metatrain.cli.train")
+    source = inspect.getsource(train.train_model.__wrapped__)
+    for text in (
+        "import_architecture(architecture_name)",
+        "architecture.__trainer__",
+        "trainer.train(",
+        "OmegaConf.to_container(options)",
+        "options_restart.yaml",
+    ):
+        assert text in source, f"train_model has no '{text}' now: plugin/watched.py"
+    assert source.index("options_restart.yaml") < source.index("trainer.train("), (
+        "options_restart.yaml is written later now: watched.keep_section"
+    )
+    for name in ("model=model", "val_datasets=val_datasets", "checkpoint_dir="):
+        assert name in source.partition("trainer.train(")[2].partition(")\n    except")[0]
+    assert "architecture.__trainer__.load_checkpoint" in inspect.getsource(
+        io.trainer_from_checkpoint
+    ), "restarts make their trainer in another way now: watched.watching"
+
+
 # --------------------------------------------------------------------- behaviour
 
 
@@ -310,11 +332,38 @@ class TestTrain:
 
     @pytest.mark.parametrize(
         "options",
-        [{"architecture": {"name": "pet"}}, {"architecture": "pet_ssh"}, {}, None],
+        [
+            {"architecture": {"name": "pet"}},
+            {"architecture": {"name": "pet", "training": {"num_epochs": 1}}},
+            {"architecture": {"name": "pet", "training": "symmetry"}},
+            {"architecture": "pet_ssh"},
+            {},
+            None,
+        ],
     )
     def test_others(self, train: ModuleType, calls: list[tuple], options: object) -> None:
         train.train_model(options)
         assert calls == [("train", options, ".", None)]
+
+    @pytest.mark.parametrize("section", [{}, {"interval": 1}, None])
+    def test_others_that_are_watched(
+        self,
+        train: ModuleType,
+        calls: list[tuple],
+        section: object,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def record(original, arguments) -> None:
+            calls.append((original.__name__, dict(arguments)))
+
+        monkeypatch.setattr(watched, "train", record)
+        training = {"symmetry": section}
+        options = {"architecture": {"name": "pet", "training": training}}
+        train.train_model(OmegaConf.create(options), restart_from="a.ckpt")
+        given = {"output": "model.pt", "extensions": "extensions/", "checkpoint_dir": "."}
+        assert calls == [
+            ("train_model", {"options": options, "restart_from": "a.ckpt", **given})
+        ]
 
     @pytest.mark.parametrize("written", [True, False])
     def test_a_training_of_ours_survives_without_wandb(

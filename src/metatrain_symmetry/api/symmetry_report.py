@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..models.states import Loaded
 
 PROBES = ("GE", "EE", "transformer", "GNN", "BBF", "LLF")
-"""What is probed inside PET and pet_ssh unless asked otherwise."""
+"""What is probed inside PET and pet_ssh unless asked otherwise; see ``usual_probes``."""
 
 
 def symmetry_report(
@@ -66,7 +66,8 @@ def symmetry_report(
         ``Oh`` or ``SO(2):x`` (:func:`group_by_name`); None for O(3), all rotations and
         inversions
     :param targets: names of targets, None for all
-    :param probes: groups such as ``EE`` or module paths; None for the usual ones
+    :param probes: paths of modules, of PET also groups such as ``EE``; None for the usual
+        ones: of PET all groups, otherwise up to ten modules that return features of atoms
     :param lambda_max: largest λ of the spectra
     :param budget: time for the measurement: seconds, or such as ``2min``; None for no limit
     :param max_structures: take at most this many structures, chosen at random
@@ -165,17 +166,17 @@ def _engine(
     device: str,
     extensions: str | Path | None,
 ) -> "Engine":
-    """Open the model; the usual probes only where it has layers that we know."""
-    from ..models import PETEngine, open_engine
+    """Open the model, with the usual probes of its kind unless others are asked for."""
+    from ..models import open_engine, usual_probes
 
     options = (gradients, checks.dtype(dtype), device, extensions)
     if probes is not None:
         return open_engine(model, targets, probes, *options)
     engine = open_engine(model, targets, (), *options)
-    if not isinstance(engine, PETEngine):
-        return engine
-    # the model that is open already: reading a checkpoint takes a while
-    return open_engine(engine.model, targets, PROBES, *options)
+    probes = usual_probes(engine, PROBES)
+    # a module that is open already is taken as it is
+    module = getattr(engine, "model", None)
+    return open_engine(module, targets, probes, *options) if probes else engine
 
 
 def _read(

@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--probes",
         nargs="*",
         metavar="NAME",
-        help=f"groups or module paths (default: {' '.join(PROBES)}; none: outputs only)",
+        help=f"module paths, of PET also groups (default: {' '.join(PROBES)}, or up to ten "
+        "modules of another architecture; none: outputs only)",
     )
     add("--group", metavar="NAME",
         help="whose symmetry is measured: O(3), SO(3), SO(2), O(2), or a point group such "

@@ -69,8 +69,8 @@ def _text(
     if done:
         which = "other " * bool(zero) + "output" + " or layer" * bool(run.engine.probes)
         return (
-            f"converged: beyond {degree} = {limit} lies at most {_percent(bounds.max())} of the "
-            f"squared norm of any {which} ({worst.probe}; two error bars included); the "
+            f"converged: beyond {degree} = {limit} lies at most {_percent(bounds.max())} of "
+            f"the squared norm of any {which} ({worst.probe}; two error bars included); the "
             f"tolerance is {tolerance}"
         )
     share = min(max(worst.share, 0.0), 1.0)
@@ -78,8 +78,8 @@ def _text(
     if worst.stderr != worst.stderr:
         bar = " (no error bar)"
     return (
-        f"NOT converged: beyond {degree} = {limit} lies {_percent(share)}{bar} of the squared "
-        f"norm of {worst.probe}, and more than the tolerance of {tolerance} for "
+        f"NOT converged: beyond {degree} = {limit} lies {_percent(share)}{bar} of the "
+        f"squared norm of {worst.probe}, and more than the tolerance of {tolerance} for "
         f"{len(some)} of {len(rest)} outputs{' and layers' * bool(run.engine.probes)}; "
         f"{_advice(run, settings, zero)}"
     )

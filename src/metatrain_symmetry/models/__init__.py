@@ -9,7 +9,7 @@ from .sweep import sweep
 if TYPE_CHECKING:
     from .ase_calculator import CalculatorEngine
     from .function import FunctionEngine
-    from .loading import open_engine
+    from .loading import open_engine, usual_probes
     from .metatomic import MetatomicEngine
     from .pet.engine import PETEngine
     from .pet.probes import GROUPS, group_of
@@ -27,6 +27,7 @@ __all__ = [
     "group_of",
     "open_engine",
     "sweep",
+    "usual_probes",
 ]
 
 # where a name is defined; metatrain is imported when one of these is first asked for
@@ -38,6 +39,7 @@ _HOMES = {
     "GROUPS": "pet.probes",
     "group_of": "pet.probes",
     "open_engine": "loading",
+    "usual_probes": "loading",
 }
 
 

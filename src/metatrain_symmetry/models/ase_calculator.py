@@ -144,8 +144,8 @@ class CalculatorEngine:
         """
         if probes:
             raise ValueError(
-                f"layer '{probes[0]}' cannot be measured: this needs the checkpoint of a "
-                "PET or pet_ssh model, not a calculator of ASE"
+                f"layer '{probes[0]}' cannot be measured in a calculator of ASE, which "
+                "hides its modules: give the checkpoint, or leave out the probes"
             )
         structure = prepared_as(structure, AtomsStructure)
         wanted = _possible({block.target for block in blocks}, structure)

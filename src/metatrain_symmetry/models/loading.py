@@ -1,6 +1,5 @@
 """Opens models as engines, and says what is wrong with what was asked for."""
 
-import copy
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from metatrain.pet import PET
 from ..messages import did_you_mean, quoted
 from . import irrep_blocks
 from .ase_calculator import CalculatorEngine, is_calculator
+from .copies import copied
 from .engine import Engine
 from .metatomic import MetatomicEngine
 from .pet.engine import PETEngine
@@ -45,7 +45,7 @@ def open_engine(
     :param model: path of a checkpoint or an exported model, or a module, which is left as
         it is, or a calculator of ASE
     :param targets: names of targets, None for all
-    :param probes: layers to look at, PET only: groups, modules, paths
+    :param probes: layers to look at, of a live model: paths of modules, and for PET groups
     :param gradients: forces and stresses from the energies: ``auto`` for those that the
         model was trained on (all of the standard energy of an exported model), True, False
     :param dtype: to evaluate in; None for that of the model. The only one that an exported
@@ -76,13 +76,20 @@ def open_engine(
     kinds = {name: kind for name, kind in kinds.items() if kind}
     if isinstance(model, PET):
         return _checked(PETEngine(model, names, probes, kinds))
-    for probe in probes:
-        if probe != "predictions":
-            raise ValueError(
-                f"layer '{probe}' cannot be measured: this needs the checkpoint of a PET "
-                "or pet_ssh model, not another architecture or an exported model"
-            )
-    return _checked(MetatomicEngine(model, names, kinds, dtype, device))
+    return _checked(MetatomicEngine(model, names, kinds, dtype, device, probes))
+
+
+def usual_probes(engine: Engine, of_pet: Iterable[str]) -> list[str]:
+    """Layers to look at unless asked otherwise.
+
+    :param engine: of any model
+    :param of_pet: groups that are looked at in a PET
+    :return: these, or what :attr:`MetatomicEngine.usual_probes` says; none of a model that
+        hides its modules
+    """
+    if isinstance(engine, PETEngine):
+        return list(of_pet)
+    return engine.usual_probes if isinstance(engine, MetatomicEngine) else []
 
 
 def _of_calculator(
@@ -98,8 +105,8 @@ def _of_calculator(
     names = names_of(probes, "probes")
     if names:
         raise ValueError(
-            f"layer '{names[0]}' cannot be measured: this needs the checkpoint of a PET or "
-            "pet_ssh model, not a calculator of ASE"
+            f"layer '{names[0]}' cannot be measured in a calculator of ASE, which hides "
+            "its modules: give the checkpoint, or leave out the probes"
         )
     if gradients != "auto":
         raise ValueError(
@@ -226,7 +233,7 @@ def _cast(
         raise ValueError(f"a model cannot be evaluated in {dtype}: float32 or float64")
     if dtype == own and (weight is None or weight.device == device):
         return model, own
-    return copy.deepcopy(model).to(dtype=dtype, device=device), dtype
+    return copied(model).to(dtype=dtype, device=device), dtype
 
 
 def _gradient_kinds(model: Any, name: str, gradients: bool | str) -> frozenset[str]:

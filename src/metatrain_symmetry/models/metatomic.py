@@ -1,22 +1,27 @@
 """Evaluates any architecture of metatrain and any exported model, by rotating structures.
 
 Slower than :class:`PETEngine`, which rotates inside the model, but it knows nothing of
-the architecture. What the additive models of metatrain (composition, ZBL) contribute to
-the values is evaluated once and subtracted; their part of the gradients, if any, stays.
+the architecture. Layers of a live model are collected by forward hooks. What the additive
+models of metatrain (composition, ZBL) contribute to the values is evaluated once and
+subtracted; their part of the gradients, if any, stays.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
 from metatensor.torch import TensorMap
-from metatomic.torch import ModelOutput, System
+from metatomic.torch import ModelOutput, System, is_atomistic_model
 
+from ..messages import reason
 from . import irrep_blocks, lengths, live_or_exported
 from .engine import Block, Prepared, Values, prepared_as
 from .gradients import by_target, forces_and_stress, gradient_of
+from .layers import Layers
 from .live_or_exported import evaluating
 from .structures import differentiable, rotate, trial_system, volume, with_neighbors
 from .units import normal_unit
@@ -46,6 +51,7 @@ class MetatomicEngine:
     :param gradients: for energies: kinds of gradients, of ``positions`` and ``strain``
     :param dtype: of the model
     :param device: where the model is
+    :param probes: layers of a live model: paths of modules that return features of atoms
 
     >>> from metatrain_symmetry import MetatomicEngine, open_engine
     >>> model = open_engine("model.ckpt").model
@@ -61,10 +67,10 @@ class MetatomicEngine:
         gradients: Mapping[str, Iterable[str]] | None = None,
         dtype: torch.dtype = torch.float64,
         device: str | torch.device = "cpu",
+        probes: Iterable[str] = (),
     ) -> None:
-        self.model = model
+        self.model, self._asked = model, list(probes)
         self.dtype, self.device = dtype, torch.device(device)
-        self.probes: list[str] = []
         self.bases: Mapping[str, torch.Tensor] = {}
         self.targets = list(targets)
         self.gradients = {name: set(kinds) for name, kinds in (gradients or {}).items()}
@@ -100,6 +106,48 @@ class MetatomicEngine:
             ).items()
         }
 
+    @cached_property
+    def layers(self) -> Layers:
+        """All layers of a live model, found by running it on made-up structures.
+
+        :raises ValueError: if the model is exported, or does not take such structures
+        """
+        if is_atomistic_model(self.model):
+            raise ValueError(
+                "layers cannot be measured in an exported model, which hides its modules: "
+                "give the checkpoint, or leave out the probes"
+            )
+        types = live_or_exported.atomic_types(self.model)
+        try:
+            with evaluating(self.model):
+                return Layers.of(self.model, types, self._with_neighbors, self._call_all)
+        except Exception as error:
+            raise ValueError(
+                f"layers of this {type(self.model).__name__} cannot be looked for, since "
+                f"it does not take a made-up structure ({reason(error)}): leave out the "
+                "probes"
+            ) from error
+
+    @cached_property
+    def probes(self) -> list[str]:
+        """Layers that were asked for; modules that hold several are expanded.
+
+        :raises ValueError: if there is no such layer
+        """
+        asked = [name for name in self._asked if name != "predictions"]
+        return self.layers.expand(asked) if asked else []
+
+    @property
+    def usual_probes(self) -> list[str]:
+        """Layers to look at unless asked otherwise; none of an exported model."""
+        if is_atomistic_model(self.model):
+            return []
+        try:
+            return self.layers.usual
+        except ValueError as error:
+            logging.info(f"No layers are looked at: {error}")
+            return []
+
     def prepare(self, system: System, name: str = "structure") -> MetatomicStructure:
         """Give a structure its neighbour lists.
 
@@ -107,8 +155,7 @@ class MetatomicEngine:
         :param name: how messages call it
         :return: the prepared structure
         """
-        requests = live_or_exported.neighbor_requests(self.model)
-        system = with_neighbors(system, requests, self.dtype, self.device)
+        system = self._with_neighbors(system)
         edges = sum(
             len(system.get_neighbor_list(options).samples)
             for options in system.known_neighbor_lists()
@@ -119,11 +166,13 @@ class MetatomicEngine:
         """Upper estimate of the memory of a rotated copy.
 
         :param structure: prepared by this engine
-        :param probes: none
+        :param probes: layers that are wanted
         :return: bytes
         """
         factor = 3 if self.gradients else 1
         floats = FLOATS_PER_SAMPLE * (structure.n_atoms + structure.n_edges)
+        known = self.layers.known if probes else {}
+        floats += sum(2 * structure.n_atoms * known[path].channels for path in probes)
         return factor * floats * self.dtype.itemsize
 
     def evaluate(
@@ -138,20 +187,24 @@ class MetatomicEngine:
         :param structure: prepared by this engine
         :param matrices: ``(n, 3, 3)``
         :param blocks: of :attr:`blocks`
-        :param probes: none: the layers of a model are unknown here
-        :raises ValueError: if a probe is asked for
+        :param probes: of :attr:`probes`
+        :raises ValueError: if a layer does not return features of these atoms
         :return: values without :attr:`baseline`
         """
-        if probes:
-            raise ValueError(
-                f"layer '{probes[0]}' cannot be measured: this needs the checkpoint of a "
-                "PET or pet_ssh model, not another architecture or an exported model"
-            )
         structure = prepared_as(structure, MetatomicStructure)
         systems = rotate(structure.system, matrices)
-        found = self._run(systems, blocks, structure.volume)
+        paths = self.layers.expand(probes) if probes else []
+        sizes = [structure.n_atoms] * len(systems)
+        layers: dict[str, torch.Tensor] = {}
+        with ExitStack() as stack:
+            if paths:
+                layers = stack.enter_context(self.layers.collecting(paths, sizes))
+            found = self._run(systems, blocks, structure.volume, everything=bool(paths))
         baseline = self._baseline(structure)
-        return Values({b: v - baseline.get(b, 0) for b, v in found.items()}, {})
+        return Values(
+            {block: value - baseline.get(block, 0) for block, value in found.items()},
+            {path: layers[path] for path in paths},
+        )
 
     def predict(self, structure: Prepared) -> dict[Block, torch.Tensor]:
         """Full prediction in the given frame.
@@ -164,9 +217,16 @@ class MetatomicEngine:
         return {block: values[0] for block, values in found.items()}
 
     def _run(
-        self, systems: list[System], blocks: list[Block], cell_volume: float
+        self,
+        systems: list[System],
+        blocks: list[Block],
+        cell_volume: float,
+        everything: bool = False,
     ) -> dict[Block, torch.Tensor]:
-        """Values of ``blocks`` for copies of one structure."""
+        """Values of ``blocks`` for copies of one structure.
+
+        :param everything: evaluate all targets, since their layers are wanted
+        """
         wanted = by_target(blocks, self.gradient_kinds, cell_volume)
         grad = any(wanted.values())
         positions, strains = [], []
@@ -175,9 +235,10 @@ class MetatomicEngine:
                 list(parts) for parts in zip(*map(differentiable, systems), strict=True)
             )
         with evaluating(self.model), torch.set_grad_enabled(grad):
-            returned = self._call(systems, list(wanted))
+            returned = self._call(systems, self.targets if everything else list(wanted))
         found: dict[Block, torch.Tensor] = {}
-        for target, tensor in returned.items():
+        for target in wanted:
+            tensor = returned[target]
             found |= self._convert(target, tensor, len(systems))
             if wanted[target]:
                 energy, n = tensor.block().values, len(systems)
@@ -192,6 +253,13 @@ class MetatomicEngine:
 
     def _call(self, systems: list[System], names: list[str]) -> dict[str, TensorMap]:
         return live_or_exported.call(self.model, systems, self._requested(names))
+
+    def _call_all(self, systems: list[System]) -> dict[str, TensorMap]:
+        return self._call(systems, self.targets)
+
+    def _with_neighbors(self, system: System) -> System:
+        requests = live_or_exported.neighbor_requests(self.model)
+        return with_neighbors(system, requests, self.dtype, self.device)
 
     def _requested(self, names: Iterable[str]) -> dict[str, ModelOutput]:
         return {

@@ -1,5 +1,7 @@
 """Structures on their way into a model: neighbour lists, rotated and strained copies."""
 
+from collections.abc import Sequence
+
 import metatensor.torch as mts
 import torch
 from metatomic.torch import NeighborListOptions, System, register_autograd_neighbors
@@ -9,6 +11,9 @@ from metatrain.utils.neighbor_lists import get_system_with_neighbor_lists
 
 # Å between the atoms of a made-up structure
 TRIAL_SPACING = 2.0
+
+TRIAL_SIZES = ((5, 4), (7, 4))
+"""Atoms of the structures of two made-up batches."""
 
 
 def copy_system(system: System) -> System:
@@ -121,3 +126,21 @@ def trial_system(types: list[int]) -> System:
         cell=torch.eye(3, dtype=torch.float64) * edge,
         pbc=torch.ones(3, dtype=torch.bool),
     )
+
+
+def trial_batch(types: list[int], sizes: Sequence[int], spread: float) -> list[System]:
+    """Make up structures, to see which modules return features of atoms.
+
+    :param types: atomic types that the model knows
+    :param sizes: number of atoms of each
+    :param spread: factor of all positions
+    :return: zigzags in large periodic cells, with as many types as there is room for
+    """
+    made = []
+    for size in sizes:
+        repeated = (types * size)[:size]
+        system = trial_system(repeated)
+        made.append(
+            System(system.types, system.positions * spread, system.cell, system.pbc)
+        )
+    return made

@@ -47,7 +47,7 @@ def check(
     watched = _check_symmetry(options)
     _choose_l_max(options)
     if restart_from is not None:
-        _check_restart(restart_from)
+        check_restart(restart_from)
         if watched:
             remember(checkpoint_dir, restart_from)
         return options
@@ -137,19 +137,26 @@ def target_irreps(section: Any) -> list[tuple[int, int]]:
     return found
 
 
-def _check_restart(path: str | Path) -> None:
-    """Only a ``pet_ssh`` can be restarted as one."""
+def check_restart(path: str | Path, wanted: str = "pet_ssh") -> None:
+    """Only a model of an architecture can be restarted as one.
+
+    :param path: checkpoint of ``mtt train --restart``
+    :param wanted: architecture in the options
+    :raises ValueError: if the checkpoint cannot be read, or if it holds another one
+    """
     name = read_checkpoint(path)["architecture_name"]
-    if name in PARTS:
+    if name in PARTS and name != wanted:
         raise ValueError(
             f"The checkpoint '{path}' holds only the {name} that a training fits before "
             f"its first epoch, so there is nothing to continue: {_instead(Path(path))}."
         )
-    if name != "pet_ssh":
-        hint = ": give it as `training: finetune: read_from:` to upgrade it"
+    if name != wanted:
+        hint = f": write 'name: {name}' to continue it"
+        if (name, wanted) == ("pet", "pet_ssh"):
+            hint = ": give it as `training: finetune: read_from:` to upgrade it"
         raise ValueError(
             f"The checkpoint '{path}' holds a {name!r} model and cannot restart a "
-            f"'pet_ssh' training{hint if name == 'pet' else ''}."
+            f"{wanted!r} training{hint}."
         )
 
 

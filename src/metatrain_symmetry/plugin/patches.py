@@ -116,7 +116,9 @@ def patch_export(export: ModuleType) -> None:
 def patch_train(train: ModuleType) -> None:
     """Let options for our architectures be checked and completed before training.
 
-    A training of theirs also goes on where Weights & Biases does not start.
+    A training of theirs also goes on where Weights & Biases does not start. Options of
+    another architecture with a section ``symmetry`` go to :mod:`.watched`; all others
+    reach metatrain as they are.
 
     :param train: the module ``metatrain.cli.train``
     """
@@ -143,6 +145,11 @@ def patch_train(train: ModuleType) -> None:
                 call.arguments["restart_from"],
                 call.arguments["checkpoint_dir"],
             )
+        elif _asks_for_symmetry(call.arguments["options"]):
+            from . import watched
+
+            watched.train(original, call.arguments)
+            return
         original(*call.args, **call.kwargs)
 
     _replace(train, "train_model", checked)
@@ -176,6 +183,18 @@ def _architecture_name(options: Any) -> Any:
             return None
         options = options.get(key)
     return options
+
+
+def _asks_for_symmetry(options: Any) -> bool:
+    """Whether there is a section ``training: symmetry``, empty or not."""
+    try:
+        for key in ("architecture", "training"):
+            if not isinstance(options, Mapping):  # DictConfig is one
+                return False
+            options = options.get(key)
+        return isinstance(options, Mapping) and "symmetry" in options
+    except Exception:  # a reference that leads nowhere: metatrain says so
+        return False
 
 
 def _replace(owner: Any, name: str, replacement: Callable[..., Any]) -> None:

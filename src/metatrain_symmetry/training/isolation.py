@@ -1,12 +1,13 @@
 """Watching without touching: copies of the model, random states put back."""
 
-import copy
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+from ..models.copies import copied
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def replica(model: torch.nn.Module) -> torch.nn.Module:
     :param model: is left as it is
     :return: in evaluation mode, its parameters without gradients
     """
-    twin = copy.deepcopy(model).eval().requires_grad_(False)
+    twin = copied(model).eval().requires_grad_(False)
     for parameter in twin.parameters():
         parameter.grad = None
     return twin

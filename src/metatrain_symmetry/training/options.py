@@ -19,10 +19,12 @@ class SymmetryHypers(TypedDict):
     """
     n_structures: Annotated[int, Field(ge=1, strict=True)] = 16
     """Watch at most this many structures, chosen at random. The budget may use fewer."""
-    probes: list[str] = ["EE", "GNN", "BBF", "LLF"]  # noqa: RUF012
-    """Layers to look at: groups (``GE``, ``CE``, ``NE``, ``EE``, ``transformer``, ``GNN``,
-    ``BBF``, ``LLF``) or paths of modules, as for ``mtt symmetry``. Outputs are always
-    looked at. Architectures other than PET have no layers to look at.
+    probes: list[str] | Literal["auto"] = "auto"
+    """Layers to look at, as for ``mtt symmetry``: paths of modules, and in PET and
+    ``pet_ssh`` also groups (``GE``, ``CE``, ``NE``, ``EE``, ``transformer``, ``GNN``,
+    ``BBF``, ``LLF``). ``auto`` is ``EE``, ``GNN``, ``BBF`` and ``LLF`` there; in other
+    architectures it is up to ten modules that return features of atoms. Outputs are always
+    looked at.
     """
     lambda_max: Annotated[int, Field(ge=0, le=32, strict=True)] = 8
     """Largest λ of the spectra."""
@@ -56,6 +58,10 @@ class SymmetryHypers(TypedDict):
     """
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
     """Seed of the choice of structures and of the rotations."""
+
+
+PROBES_OF_PET = ("EE", "GNN", "BBF", "LLF")
+"""What ``auto`` stands for in PET and pet_ssh."""
 
 
 def complete(options: object) -> SymmetryHypers | None:

@@ -84,10 +84,11 @@ class Recorder:
                 self.sink.close(last, self.series, page)
 
 
-def summary(options: SymmetryHypers, engine: Engine) -> dict[str, Any]:
+def summary(options: SymmetryHypers, engine: Engine, probes: list[str]) -> dict[str, Any]:
     """What does not change during a training.
 
     :param options: complete options ``training.symmetry``
+    :param probes: what stands for ``auto``, or what was asked for
     :param engine: of the model
     :return: can be written as JSON
     """
@@ -95,7 +96,7 @@ def summary(options: SymmetryHypers, engine: Engine) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "model": f"{type(model).__name__} in training",
-        "settings": dict(options),
+        "settings": {**options, "probes": probes},
         "versions": versions(),
         "probes": list(engine.probes),
         "outputs": [f"{block.name} {block.irrep}" for block in engine.blocks],

@@ -7,17 +7,16 @@ from typing import Any
 
 import pandas as pd
 import torch
-from metatrain.pet import PET
 
 from ..data import GivenStructure
 from ..data.labelled import LabelledStructure, raw_values
 from ..measure.plan import Orbits, Plan
 from ..measure.snapshot import measure_snapshot
-from ..models import Engine, open_engine
+from ..models import Engine, open_engine, usual_probes
 from ..models.pet.probes import group_of
 from .budget import work
 from .isolation import refresh, replica
-from .options import SymmetryHypers
+from .options import PROBES_OF_PET, SymmetryHypers
 
 
 @dataclass
@@ -43,6 +42,8 @@ class Snapshots:
 
     def __init__(self, model: torch.nn.Module, options: SymmetryHypers) -> None:
         self.model, self.options = model, options
+        asked = options["probes"]
+        self.probes = list(asked) if asked != "auto" else []
         self.orbits = Orbits(options["lambda_max"], options["seed"])
         self.subjects: list[LabelledStructure] = []
         self._engine: Engine | None = None
@@ -55,8 +56,10 @@ class Snapshots:
         """
         twin = replica(self.model)
         weight = next(twin.parameters())
-        probes = self.options["probes"] if isinstance(twin, PET) else []
-        return open_engine(twin, None, probes, device=weight.device)
+        if self.options["probes"] == "auto":
+            engine = open_engine(twin, None, (), device=weight.device)
+            self.probes = usual_probes(engine, PROBES_OF_PET)
+        return open_engine(twin, None, self.probes, device=weight.device)
 
     def keep(self) -> None:
         """Keep the model as it is now, to be measured later."""

@@ -83,7 +83,7 @@ class Watch:
         engine = snapshots.open()  # finds wrong layers before hours have passed
         held_out = find_structures(options, engine, val_datasets, checkpoint_dir)
         folder = checkpoint_dir / FOLDER
-        series = begin_series(folder, start, summary(options, engine))
+        series = begin_series(folder, start, summary(options, engine, snapshots.probes))
         return cls(options, snapshots, held_out, Recorder(series, folder), start, last)
 
     def begin(self) -> None:
