@@ -253,7 +253,10 @@ def muon(
     :param rng: source of random numbers
     :param least: smallest energy of an electron
     """
-    places, energies, directions, deltas = [], [], [], []
+    places: list[np.ndarray] = []
+    energies: list[float] = []
+    directions: list[np.ndarray] = []
+    deltas: list[tuple[float, int]] = []
     place, left = np.array(start, dtype=float), energy
     while left > 0 and len(places) < length / PITCH:
         width = highland(max(left, 1.0), PITCH)

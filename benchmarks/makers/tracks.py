@@ -130,9 +130,7 @@ def make(index: int, seed: int, shoot: Shoot = electron) -> Record:
     :return: ``points`` ``(n, 4)`` and ``labels`` ``(n,)``
     """
     rng = np.random.default_rng([seed, index])
-    parts: list[tuple[Deposits, int]] = []
-    for _ in range(int(rng.integers(1, 3))):
-        parts.append((shower(rng, shoot), 0))
+    parts = [(shower(rng, shoot), 0) for _ in range(int(rng.integers(1, 3)))]
     for _ in range(int(rng.integers(1, 3))):
         found = track(rng)
         parts.append(((found.places, found.energies), 1))

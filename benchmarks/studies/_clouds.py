@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -157,10 +158,22 @@ class Plan:
     start: dict[str, Any] | None = None
     seed: int = 0
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What a checkpoint must agree with."""
-        return {"epochs": self.epochs, "rate": self.rate, "batch": self.batch}
+    def settings(self, model: Segmenter, events: Events) -> dict[str, Any]:
+        """What a checkpoint must agree with.
+
+        :param model: before the first step
+        :param events: to train on
+        """
+        digest = hashlib.sha256()
+        for value in (*model.state_dict().values(), events.points, events.labels):
+            digest.update(value.numpy().tobytes())
+        return {
+            "epochs": self.epochs,
+            "rate": self.rate,
+            "batch": self.batch,
+            "seed": self.seed,
+            "start": digest.hexdigest(),
+        }
 
 
 def train(
@@ -182,9 +195,10 @@ def train(
     steps = plan.epochs * -(-len(data["train"]) // plan.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, steps + 1)
     rows: list[dict[str, float]] = []
+    settings = plan.settings(model, data["train"])
     if plan.file.exists():
         kept = torch.load(plan.file, weights_only=True)
-        if kept["settings"] == plan.settings:
+        if kept["settings"] == settings:
             model.load_state_dict(kept["model"])
             optimiser.load_state_dict(kept["optimiser"])
             schedule.load_state_dict(kept["schedule"])
@@ -196,7 +210,7 @@ def train(
         rows.append(_epoch(model, optimiser, schedule, plan, data, epoch))
         bar.set_postfix(rows[-1])
         content = {
-            "settings": plan.settings,
+            "settings": settings,
             "model": model.state_dict(),
             "optimiser": optimiser.state_dict(),
             "schedule": schedule.state_dict(),
@@ -327,6 +341,9 @@ def summarise(
         [scores.softmax(dim=-1).flatten(0, 1).numpy() for scores, _ in outputs]
     )
     labels = np.concatenate([np.tile(y.numpy(), len(scores)) for scores, y in outputs])
+    variances = torch.cat(
+        [s.softmax(dim=-1).var(dim=0, unbiased=False) for s, _ in outputs]
+    )
     right = probabilities[np.arange(len(labels)), labels]
     hits = probabilities.argmax(axis=1) == labels
     per_class = {
@@ -340,6 +357,7 @@ def summarise(
         "cross_entropy": float(-np.log(np.maximum(right, 1e-300)).mean()),
         "calibration_error": calibration_error(probabilities, labels),
         "A": float(np.sqrt((A**2).mean())),
+        **{f"A_{k}": float(v) for k, v in enumerate(variances.mean(dim=0).sqrt())},
         "A_median": float(np.median(A)),
         "points_that_flip": float((flips > 0).mean()),
         "flips": float(flips.mean()),

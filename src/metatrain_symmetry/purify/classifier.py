@@ -45,6 +45,15 @@ class PurifiedClassifier:
         of the training set and, with ``validation_`` before them, of the validation set,
         ``steps`` of the optimiser and ``gradient`` that it left
     :param weights: readout ``(classes, features + 1)`` of each α, the bias last
+
+    >>> import torch
+    >>> from metatrain_symmetry import purify_classifier
+    >>> features, labels = torch.rand(60, 3, 2), torch.arange(60) % 2
+    >>> found = purify_classifier(features, labels, alphas=[0, 1])
+    >>> readout = torch.nn.Linear(2, 2)
+    >>> with torch.no_grad():
+    ...     _ = readout.weight.copy_(torch.as_tensor(found.weight))
+    ...     _ = readout.bias.copy_(torch.as_tensor(found.bias))
     """
 
     weight: np.ndarray
@@ -160,7 +169,7 @@ class _Set:
         y = _integers(labels)
         if y.shape != x.shape[:1]:
             raise ValueError(
-                f"there are {len(y)} labels for {len(x)} inputs of the {name}: give one each"
+                f"there are {len(y)} labels for {len(x)} inputs of {name}: give one each"
             )
         if y.min() < 0 or y.max() >= classes:
             raise ValueError(
@@ -260,7 +269,7 @@ def _scale(data: _Set, classes: int, alpha: float, ridge: float) -> np.ndarray:
 
 def _row(weights: np.ndarray, training: _Set, held_out: _Set) -> dict[str, float]:
     """Numbers of a readout on both sets."""
-    row = {}
+    row: dict[str, float] = {}
     for prefix, data in (("", training), ("validation_", held_out)):
         scores = data.features @ weights.T
         row |= {
