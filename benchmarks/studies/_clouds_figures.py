@@ -96,12 +96,16 @@ def draw_readouts(table: pd.DataFrame, path: Path) -> None:
         axes.plot(solved.validation_A, solved.validation_cross_entropy, "o-")
         for row in solved.itertuples():
             at = (row.validation_A, row.validation_cross_entropy)
-            axes.annotate(f"α = {row.alpha:g}", at, fontsize=7)
+            axes.annotate(
+                f"α = {row.alpha:g}", at, (-6, 0), textcoords="offset points",
+                fontsize=7, ha="right", va="center",
+            )  # fmt: skip
         trained = table[table.alpha.isna()]
         axes.plot(
             trained.validation_A, trained.validation_cross_entropy, "ks", label="trained"
         )
         axes.set_xlabel("A of the scores, validation set")
         axes.set_ylabel("cross-entropy")
+        axes.set_xscale("log")
         axes.legend(fontsize=8)
         write(figure, path)

@@ -53,7 +53,7 @@ from metatrain_symmetry import PurifiedClassifier, Settings, purify_classifier
 
 MAKER = "benchmarks.makers.tracks"
 PACKAGES = ("metatrain-symmetry", "torch", "numpy", "scipy")
-ALPHAS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+ALPHAS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 GROUP = "Oi"
 """Octahedral group with inversion, in a random frame: 48 copies of an event."""
 WEIGHT = 1.0
