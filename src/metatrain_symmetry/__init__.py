@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .models.metatomic import MetatomicEngine
     from .models.pet.engine import PETEngine
     from .pet_ssh.upgrade import upgrade_pet_checkpoint
+    from .purify.classifier import PurifiedClassifier, purify_classifier
     from .purify.run import Purified
     from .symmetrise.calculator import SymmetrizedCalculator
     from .symmetrise.projection import ProjectedCalculator
@@ -72,6 +73,7 @@ __all__ = [
     "Prepared",
     "ProjectedCalculator",
     "Purified",
+    "PurifiedClassifier",
     "Report",
     "Series",
     "Settings",
@@ -87,6 +89,7 @@ __all__ = [
     "octahedral_group",
     "open_engine",
     "purify_checkpoint",
+    "purify_classifier",
     "read_systems",
     "refine_symmetry",
     "symmetrize_model",
@@ -115,6 +118,7 @@ _HOMES = {
     "Prepared": "models.engine",
     "ProjectedCalculator": "symmetrise.projection",
     "Purified": "purify.run",
+    "PurifiedClassifier": "purify.classifier",
     "Report": "measure.results",
     "Series": "measure.series",
     "Settings": "measure.settings",
@@ -130,6 +134,7 @@ _HOMES = {
     "octahedral_group": "groups.finite",
     "open_engine": "models.loading",
     "purify_checkpoint": "api.purify_checkpoint",
+    "purify_classifier": "purify.classifier",
     "read_systems": "data.systems",
     "refine_symmetry": "symmetrise.symmetry",
     "symmetrize_model": "api.symmetrize_model",

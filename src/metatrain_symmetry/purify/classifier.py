@@ -1,0 +1,354 @@
+"""Readout purification of a classifier: a cross-entropy and the equivariance error.
+
+Class scores are linear in the last features, ``f(x) = W φ(x) + b``, and invariant: they
+should be the same on all rotated copies of an input. A softmax does not see a number that
+is added to all of them, so that their mean over the classes is taken off. Then
+
+    L(W, b) = mean_x < -log softmax(f(gx))_y > + α A²,
+    A² = mean_x 1/C Σ_c ( < f_c(gx)² > - < f_c(gx) >² ) = 1/C Σ_c W_c G W_cᵀ,
+
+with ``G`` the covariance of the features along an orbit, on average over the inputs. Both
+parts are convex in ``W`` and ``b``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+
+
+TOLERANCE = 1e-6
+"""Largest component of a gradient that counts as none, in units of the loss."""
+
+STEPS = 2000
+
+LEAST = 1e-3
+"""A smaller share of A is not worth another readout."""
+
+SMALL = 1e-10
+"""Of the largest variance of a feature: directions below it are not scaled up."""
+
+
+@dataclass
+class PurifiedClassifier:
+    """Readout of a classifier after purification.
+
+    :param weight: ``(classes, features)``
+    :param bias: ``(classes,)``
+    :param alpha: weight of the penalty that was chosen; None where the readout that was
+        given is kept
+    :param table: one row for each α, and one for the readout that was given (``alpha``
+        NaN): ``cross_entropy``, ``A`` (of the scores, root mean square) and ``accuracy``
+        of the training set and, with ``validation_`` before them, of the validation set,
+        ``steps`` of the optimiser and ``gradient`` that it left
+    :param weights: readout ``(classes, features + 1)`` of each α, the bias last
+
+    >>> import torch
+    >>> from metatrain_symmetry import purify_classifier
+    >>> features, labels = torch.rand(60, 3, 2), torch.arange(60) % 2
+    >>> found = purify_classifier(features, labels, alphas=[0, 1])
+    >>> readout = torch.nn.Linear(2, 2)
+    >>> with torch.no_grad():
+    ...     _ = readout.weight.copy_(torch.as_tensor(found.weight))
+    ...     _ = readout.bias.copy_(torch.as_tensor(found.bias))
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    alpha: float | None
+    table: pd.DataFrame
+    weights: dict[float, np.ndarray] = field(repr=False)
+
+
+def purify_classifier(
+    features: Any,
+    labels: Any,
+    alphas: Sequence[float] = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0),
+    *,
+    classes: int | None = None,
+    initial: tuple[Any, Any] | None = None,
+    validation: tuple[Any, Any] | None = None,
+    max_increase: float = 0.01,
+    ridge: float = 1e-6,
+) -> PurifiedClassifier:
+    """Solve for the readout of a classifier with a penalty on what rotations change.
+
+    For each α the sum of the mean cross-entropy over all copies and ``α A²`` is made
+    small, where A is the root mean square deviation of the class scores along an orbit.
+    This is convex; L-BFGS solves it with the analytic gradient. The lowest A whose
+    cross-entropy on the validation set is at most ``max_increase`` above that of the given
+    readout (or, if none is given, of the smallest α) is chosen.
+
+    :param features: last features ``(n, copies, p)`` of ``n`` inputs, such as the points of
+        several clouds, each in the same rotations, which should average over the group;
+        an array or a tensor
+    :param labels: class of each input, integers ``(n,)``
+    :param alphas: weights of the penalty, not negative
+    :param classes: how many there are; None for as many as the labels say, or the given
+        readout
+    :param initial: readout that was trained: weight ``(classes, p)`` and bias
+        ``(classes,)``
+    :param validation: features and labels on which one is chosen; None for the training
+        set
+    :param max_increase: cross-entropy that may be lost, as a share of it
+    :param ridge: weight of ``|W - W0|² / 2``, with the given readout or zero for ``W0``;
+        the bias is free
+    :raises ValueError: if shapes do not fit, if a number is not finite, or if the solver
+        does not end
+    :return: the chosen readout, and the table of all of them
+
+    >>> import torch
+    >>> from metatrain_symmetry import purify_classifier
+    >>> torch.manual_seed(0).initial_seed()
+    0
+    >>> labels = torch.arange(200) % 2
+    >>> clean = labels[:, None] + 0.5 * torch.randn(200, 1)  # the same in all copies
+    >>> shaky = labels[:, None] + 0.5 * torch.randn(200, 4)  # another one in each copy
+    >>> features = torch.stack([clean.expand(200, 4), shaky], dim=-1)
+    >>> found = purify_classifier(features, labels, alphas=[0, 1, 100], max_increase=0.2)
+    >>> bool((found.table.A.diff()[1:] < 0).all())
+    True
+    """
+    count = _classes(labels, classes, initial)
+    training = _Set.of(features, labels, count, "features")
+    held_out = training
+    if validation is not None:
+        held_out = _Set.of(validation[0], validation[1], count, "validation features")
+        _same_width(training, held_out)
+    grid = _alphas(alphas)
+    _check_number(ridge, "ridge")
+    _check_number(max_increase, "max_increase")
+    given = None if initial is None else _readout(initial, count, training.width)
+    weights, rows = {}, []
+    if given is not None:
+        rows.append({"alpha": np.nan, **_row(given, training, held_out)})
+    anchor = np.zeros((count, training.width)) if given is None else given
+    current = anchor
+    for alpha in grid:
+        current, steps, gradient = _solve(training, current, anchor, alpha, ridge)
+        weights[alpha] = current
+        row = _row(current, training, held_out)
+        rows.append({"alpha": alpha, **row, "steps": steps, "gradient": gradient})
+    table = pd.DataFrame(rows)
+    chosen = _choose(table, max_increase)
+    best = anchor if chosen is None else weights[chosen]
+    return PurifiedClassifier(best[:, :-1], best[:, -1], chosen, table, weights)
+
+
+@dataclass
+class _Set:
+    """Features with a one at their end, in float64.
+
+    :param features: ``(n, copies, p + 1)``
+    :param labels: ``(n,)``
+    :param spread: covariance of the features along an orbit, a mean over inputs
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    spread: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """Number of features, with the one."""
+        return int(self.features.shape[-1])
+
+    @classmethod
+    def of(cls, features: Any, labels: Any, classes: int, name: str) -> "_Set":
+        """Check and prepare what was given."""
+        x = np.array(_numbers(features), dtype=np.float64)
+        if x.ndim != 3 or 0 in x.shape:
+            raise ValueError(f"{name} have shape {x.shape}: give (inputs, copies, p)")
+        if x.shape[1] < 2:
+            raise ValueError(f"{name} are of one copy: give at least two rotated ones")
+        if not np.isfinite(x).all():
+            raise ValueError(f"{name} hold numbers that are not finite")
+        y = _integers(labels)
+        if y.shape != x.shape[:1]:
+            raise ValueError(
+                f"there are {len(y)} labels for {len(x)} inputs of {name}: give one each"
+            )
+        if y.min() < 0 or y.max() >= classes:
+            raise ValueError(
+                f"labels run from {y.min()} to {y.max()}: give 0 to {classes - 1}"
+            )
+        centred = x - x.mean(axis=1, keepdims=True)
+        flat = centred.reshape(-1, x.shape[-1])
+        spread = np.pad(flat.T @ flat / len(flat), (0, 1))
+        x = np.concatenate([x, np.ones((*x.shape[:2], 1))], axis=-1)
+        return cls(x, y, spread)
+
+
+def cross_entropy(
+    weights: np.ndarray, features: np.ndarray, labels: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Mean cross-entropy over inputs and copies, and its gradient.
+
+    :param weights: ``(classes, p)``
+    :param features: ``(n, copies, p)``
+    :param labels: ``(n,)``
+    :return: loss and gradient ``(classes, p)``
+    """
+    flat = features.reshape(-1, features.shape[-1])
+    scores = flat @ weights.T
+    scores -= scores.max(axis=1, keepdims=True)
+    exponentials = np.exp(scores)
+    totals = exponentials.sum(axis=1, keepdims=True)
+    rows, right = np.arange(len(flat)), np.repeat(labels, features.shape[1])
+    loss = float((np.log(totals[:, 0]) - scores[rows, right]).mean())
+    excess = exponentials / totals
+    excess[rows, right] -= 1
+    return loss, excess.T @ flat / len(flat)
+
+
+def asymmetry(weights: np.ndarray, spread: np.ndarray) -> tuple[float, np.ndarray]:
+    """Squared equivariance error of class scores, and its gradient.
+
+    :param weights: ``(classes, p)``
+    :param spread: covariance of the features along an orbit ``(p, p)``
+    :return: A² and gradient ``(classes, p)``
+    """
+    centred = weights - weights.mean(axis=0)
+    product = centred @ spread / len(weights)
+    return float((centred * product).sum()), 2 * product
+
+
+def _solve(
+    data: _Set, start: np.ndarray, anchor: np.ndarray, alpha: float, ridge: float
+) -> tuple[np.ndarray, int, float]:
+    """Readout of one α, steps that it took, and the gradient that is left."""
+    shape, scale = start.shape, _scale(data, len(start), alpha, ridge)
+    pull = np.append(np.full(shape[1] - 1, ridge), 0.0)
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        # in units in which all directions are about as steep
+        weights = anchor + flat.reshape(shape) @ scale
+        error, slope = cross_entropy(weights, data.features, data.labels)
+        squared, steepness = asymmetry(weights, data.spread)
+        away = weights - anchor
+        value = error + alpha * squared + 0.5 * float((pull * away**2).sum())
+        gradient = slope + alpha * steepness + pull * away
+        return value, (gradient @ scale.T).ravel()
+
+    first = np.linalg.solve(scale.T, (start - anchor).T).T.ravel()
+    found = minimize(
+        loss,
+        first,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": STEPS, "maxfun": 2 * STEPS, "gtol": 1e-9, "ftol": 1e-15},
+    )
+    left, weights = float(np.abs(found.jac).max()), anchor + found.x.reshape(shape) @ scale
+    if not left < TOLERANCE or (alpha == 0 and ridge == 0 and _all_right(weights, data)):
+        raise ValueError(
+            f"there is no readout of alpha {alpha:g}, or it was not found in {found.nit} "
+            "steps: give more inputs or a larger ridge, as classes that can be told apart "
+            "exactly drive the weights to infinity"
+        )
+    return weights, int(found.nit), left
+
+
+def _all_right(weights: np.ndarray, data: _Set) -> bool:
+    """Whether all copies are in their class, so that larger weights are always better."""
+    scores = data.features @ weights.T
+    return bool((scores.argmax(axis=-1) == data.labels[:, None]).all())
+
+
+def _scale(data: _Set, classes: int, alpha: float, ridge: float) -> np.ndarray:
+    """Directions of the weights in which the loss is about as steep everywhere."""
+    flat = data.features.reshape(-1, data.width)
+    curvature = flat.T @ flat / (len(flat) * classes) + 2 * alpha * data.spread / classes
+    values, vectors = np.linalg.eigh(curvature)
+    floor = max(SMALL * values[-1], ridge)
+    scaled: np.ndarray = (vectors / np.sqrt(np.maximum(values, floor))).T
+    return scaled
+
+
+def _row(weights: np.ndarray, training: _Set, held_out: _Set) -> dict[str, float]:
+    """Numbers of a readout on both sets."""
+    row: dict[str, float] = {}
+    for prefix, data in (("", training), ("validation_", held_out)):
+        scores = data.features @ weights.T
+        row |= {
+            f"{prefix}cross_entropy": cross_entropy(weights, data.features, data.labels)[0],
+            f"{prefix}A": max(asymmetry(weights, data.spread)[0], 0.0) ** 0.5,
+            f"{prefix}accuracy": float(
+                (scores.argmax(axis=-1) == data.labels[:, None]).mean()
+            ),
+        }
+    return row
+
+
+def _choose(table: pd.DataFrame, max_increase: float) -> float | None:
+    """Lowest A on the validation set at an accepted cross-entropy."""
+    reference = table.iloc[0]
+    limit = reference.validation_cross_entropy * (1 + max_increase)
+    solved = table[table.alpha.notna()]
+    cheap = solved[solved.validation_cross_entropy <= limit]
+    if np.isnan(reference.alpha):
+        cheap = cheap[cheap.validation_A < (1 - LEAST) * reference.validation_A]
+    if cheap.empty:
+        return None
+    return float(cheap.alpha[cheap.validation_A.idxmin()])
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """Array of what may be a tensor with a graph."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def _integers(labels: Any) -> np.ndarray:
+    y = _numbers(labels)
+    if y.ndim != 1 or y.size == 0 or y.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels have shape {y.shape} and type {y.dtype}: give one integer per input"
+        )
+    return y.astype(np.int64)
+
+
+def _classes(labels: Any, classes: int | None, initial: tuple[Any, Any] | None) -> int:
+    if classes is None:
+        known = int(_integers(labels).max()) + 1
+        classes = known if initial is None else len(_numbers(initial[0]))
+    if classes < 2:
+        raise ValueError(f"there are {classes} classes: give at least two")
+    return classes
+
+
+def _readout(initial: tuple[Any, Any], classes: int, width: int) -> np.ndarray:
+    weight, bias = (_numbers(part).astype(np.float64) for part in initial)
+    if weight.shape != (classes, width - 1) or bias.shape != (classes,):
+        raise ValueError(
+            f"the initial readout has shapes {weight.shape} and {bias.shape}: give "
+            f"({classes}, {width - 1}) and ({classes},)"
+        )
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise ValueError("the initial readout holds numbers that are not finite")
+    return np.column_stack([weight, bias])
+
+
+def _same_width(training: _Set, held_out: _Set) -> None:
+    if training.width != held_out.width:
+        raise ValueError(
+            f"validation features are {held_out.width - 1} per input, those to train on "
+            f"{training.width - 1}: give the same"
+        )
+
+
+def _alphas(alphas: Sequence[float]) -> list[float]:
+    grid = sorted({float(alpha) for alpha in alphas})
+    if not grid:
+        raise ValueError("alphas are empty: give at least one weight")
+    for alpha in grid:
+        _check_number(alpha, "alphas")
+    return grid
+
+
+def _check_number(value: float, name: str) -> None:
+    if not (np.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} hold {value}: give a finite number that is not negative")
