@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from .models.loading import open_engine
     from .models.metatomic import MetatomicEngine
     from .models.pet.engine import PETEngine
+    from .models.point_cloud import PointCloudEngine
+    from .models.points.cloud import PointCloud
+    from .models.points.output import Output
     from .pet_ssh.upgrade import upgrade_pet_checkpoint
     from .purify.run import Purified
     from .symmetrise.calculator import SymmetrizedCalculator
@@ -55,7 +58,10 @@ __all__ = [
     "LabelledStructure",
     "MetatomicEngine",
     "Monitor",
+    "Output",
     "PETEngine",
+    "PointCloud",
+    "PointCloudEngine",
     "Prepared",
     "ProjectedCalculator",
     "Purified",
@@ -94,7 +100,10 @@ _HOMES = {
     "LabelledStructure": "data.labelled",
     "MetatomicEngine": "models.metatomic",
     "Monitor": "training.monitor",
+    "Output": "models.points.output",
     "PETEngine": "models.pet.engine",
+    "PointCloud": "models.points.cloud",
+    "PointCloudEngine": "models.point_cloud",
     "Prepared": "models.engine",
     "ProjectedCalculator": "symmetrise.projection",
     "Purified": "purify.run",

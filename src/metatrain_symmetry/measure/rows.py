@@ -8,7 +8,7 @@ from ..data.labelled import raw_values
 from ..models.engine import Block, Prepared
 from .deviation import Deviation, refine
 from .equivariance import Equivariance
-from .noise import noise_floor
+from .noise import noise_floor, sampling_noise
 from .row import Row
 from .run import Run
 
@@ -34,6 +34,7 @@ def _of_structure(run: Run, index: int, found: Found) -> list[Row]:
         return []
     structure, targets = run.data[index].structure, run.data[index].targets
     noise, trivial = _noise(run, index, blocks), run.group.irreps(0)[0]
+    sampling = sampling_noise(run.engine, structure, blocks, run.settings.seed + index)
     predicted = run.engine.predict(structure) if targets else {}
     raw = raw_values(run.engine, structure, blocks) if targets else {}
     rows = []
@@ -57,6 +58,7 @@ def _of_structure(run: Run, index: int, found: Found) -> list[Row]:
                 noise[block],
                 invariant,
                 averaged,
+                sampling[block],
             )
         )
     return rows
