@@ -290,14 +290,18 @@ class PointCloudEngine:
             ) from error
 
     def _run(
-        self, copies: torch.Tensor, probes: Iterable[str], seed: int | None = None
+        self,
+        copies: torch.Tensor,
+        probes: Iterable[str],
+        seed: int | None = None,
+        notice: bool = False,
     ) -> _Seen:
         """Evaluate copies ``(n, points, columns)`` with the seeds as always."""
         module, clouds = self.model, copies.to(self.device, self.dtype)
         seed = self.seed if seed is None else seed
         with (
             torch.no_grad(), _evaluating(module), watching(module, probes) as layers,
-            seeded(module, seed) as use,
+            seeded(module, seed, notice=notice) as use,
         ):  # fmt: skip
             value = self._calls[0](module, clouds)
         return _Seen(outs.returned(value, self.outputs), layers, use.drawn)
@@ -361,6 +365,8 @@ class PointCloudEngine:
         columns = cloud.columns
         one = self._first(cloud)
         two = self._attempt(torch.stack([columns, columns]))
+        if two is not None and _same_sizes(one, two):
+            two = None  # it looks at one cloud only, or at all of them together
         more = self._attempt(torch.cat([columns, columns[-1:]])[None])
         self.draws = one.drawn
         self.one_by_one = one.drawn or two is None
@@ -387,7 +393,7 @@ class PointCloudEngine:
             self._calls = [call]
             try:
                 with counting_bytes(self.model) as sizes:
-                    seen = self._run(cloud.columns[None], self._paths)
+                    seen = self._run(cloud.columns[None], self._paths, notice=True)
             except Exception as error:
                 first = first or error
                 continue
@@ -476,6 +482,11 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
     finally:
         for part, training in before:
             part.training = training
+
+
+def _same_sizes(one: _Seen, two: _Seen) -> bool:
+    """Whether all outputs for two clouds have the sizes of those for one."""
+    return all(one.outputs[name].shape == t.shape for name, t in two.outputs.items())
 
 
 def _is_ours(error: ValueError) -> bool:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ class Use:
 
 
 @contextmanager
-def seeded(module: torch.nn.Module, seed: int) -> Iterator[Use]:
+def seeded(module: torch.nn.Module, seed: int, *, notice: bool = False) -> Iterator[Use]:
     """Seed everything random for one evaluation, and put it back as it was.
 
     These are the generators of torch, numpy and Python, and those that a module or one
@@ -29,15 +30,16 @@ def seeded(module: torch.nn.Module, seed: int) -> Iterator[Use]:
 
     :param module: whose generators count
     :param seed: of all of them
+    :param notice: whether to find out if random numbers were drawn
     :return: says afterwards whether random numbers were drawn
     """
     own, use = list(_generators(module)), Use()
     before = _states(own)
     try:
         _seed(own, seed)
-        fresh = _states(own)
+        fresh = _states(own) if notice else []
         yield use
-        use.drawn = _differ(fresh, _states(own))
+        use.drawn = notice and _differ(fresh, _states(own))
     finally:
         _restore(own, before)
 
@@ -68,10 +70,21 @@ def _state(one: Any) -> Any:
     return one.get_state() if isinstance(one, np.random.RandomState) else one.getstate()
 
 
+@lru_cache(maxsize=64)
+def _fresh(seed: int) -> tuple[Any, ...]:
+    """States of the global generators for a seed; setting them is faster than seeding."""
+    of_numpy = np.random.RandomState(seed % 2**32).get_state()
+    of_torch = torch.Generator().manual_seed(seed).get_state()
+    return of_torch, of_numpy, random.Random(seed).getstate()
+
+
 def _seed(own: list[Any], seed: int) -> None:
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    random.seed(seed)
+    of_torch, of_numpy, of_python = _fresh(seed)
+    torch.set_rng_state(of_torch)
+    np.random.set_state(of_numpy)  # noqa: NPY002
+    random.setstate(of_python)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
     for one in own:
         if isinstance(one, torch.Generator):
             one.manual_seed(seed)
