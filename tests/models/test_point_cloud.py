@@ -436,3 +436,20 @@ def test_a_number_of_tokens_that_depends_on_the_frame():
     engine = PointCloudEngine(Voxels(), probes=["seen"])
     with pytest.raises(ValueError, match="freeze"):
         measured(engine, cloud(30))
+
+
+def test_a_layer_that_points_and_tokens_share():
+    class Shared(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = torch.nn.Linear(3, 5).double()
+
+        def forward(self, x):
+            return self.embed(x).mean(1) + self.embed(x[:, :4]).mean(1)
+
+    engine = PointCloudEngine(Shared(), probes=["embed"])
+    structure = engine.prepare(cloud(9))
+    one = torch.eye(3, dtype=torch.float64)[None]
+    values = engine.evaluate(structure, one, [], ["embed"]).layers["embed"]
+    assert values.shape == (1, 9 + 4, 5)
+    assert torch.equal(values[:, 9:], values[:, :4])

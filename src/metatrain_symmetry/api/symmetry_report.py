@@ -1,6 +1,6 @@
 """Measure the symmetry of a model from Python: what ``mtt symmetry`` calls."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -120,7 +120,7 @@ def symmetry_report(
     from ..measure.budget import Clock
     from ..measure.diagnosis import diagnose
     from ..measure.settings import checked_group
-    from ..models import group_of
+    from ..measure.words import worded
 
     checked = checks.settings(
         lambda_max=lambda_max, budget=budget, estimator=estimator, degree=degree,
@@ -138,13 +138,15 @@ def symmetry_report(
     engine = _engine(loaded.model, targets, probes, options, clouds)
     data = _read(engine, structures, max_structures, checked.seed, fmax)
     report = analyze(
-        engine, data, group, checked, group_of=group_of, progress=progress, clock=clock
-    )
+        engine, data, group, checked,
+        group_of=_group_of(engine), progress=progress, clock=clock,
+    )  # fmt: skip
     report.summary |= _about(engine, model, structures)
     report.summary |= {"state": loaded.state or None, "epochs": loaded.epochs}
     report.summary["state_text"] = loaded.text
     report.summary["averages"] = averages(report.equivariance)
-    report.summary |= {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
+    texts = {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
+    report.summary |= {name: worded(t, report.summary) for name, t in texts.items()}
     verdict = verdict_of_report(report, engine, data, group, fmax, clock, checked.seed)
     report.summary["verdict"] = None if verdict is None else verdict.content()
     facts = _facts(engine, model, report.summary["architecture"])
@@ -223,6 +225,15 @@ def _some(count: int, limit: int | None, seed: int) -> list[int]:
         return list(range(count))
     random = np.random.default_rng(seed)
     return [int(i) for i in np.sort(random.choice(count, limit, replace=False))]
+
+
+def _group_of(engine: "Engine") -> "Callable[[str], str]":
+    """Groups of probes: places in PET, or else what layers are parts of."""
+    from ..models import PointCloudEngine, group_of
+
+    if isinstance(engine, PointCloudEngine):
+        return lambda path: path.partition(".")[0]
+    return group_of
 
 
 def _facts(engine: Any, model: Any, architecture: str) -> "ModelFacts":

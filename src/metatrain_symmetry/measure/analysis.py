@@ -23,6 +23,7 @@ from .rows import rows
 from .run import Run
 from .settings import Settings, checked_group
 from .tables import atoms_table, characters_table, equivariance_table, medians
+from .words import worded
 
 
 def analyze(
@@ -87,6 +88,10 @@ def analyze(
         "settings": settings.model_dump(),
         **convergence(table, run, settings),
     }
+    if hasattr(engine, "thing"):
+        summary["thing"] = engine.thing
+        for name in ("plan", "convergence_text"):
+            summary[name] = worded(summary[name], summary)
     report = Report(equivariance_table(found), atoms_table(found), table, summary)
     report.rotations = rotations_table(run, found, report.equivariance)
     report.summary["medians"] = medians(report.equivariance)

@@ -61,9 +61,9 @@ class _Seen:
     def shapes(self) -> dict[str, Shape]:
         found = {f"output {name}": tuple(t.shape) for name, t in self.outputs.items()}
         return found | {
-            f"layer {path}": tuple(calls[0].shape)
+            _call_name(path, place): tuple(one.shape)
             for path, calls in self.layers.items()
-            if calls
+            for place, one in enumerate(calls)
         }
 
 
@@ -106,6 +106,9 @@ class PointCloudEngine:
     >>> layer.channel.tolist()
     ['(0,+)', '(1,+)']
     """
+
+    thing = "cloud"
+    """How reports call what is measured."""
 
     def __init__(
         self,
@@ -336,16 +339,30 @@ class PointCloudEngine:
         """``(n, samples, channels)`` of a layer, calls beside each other."""
         first = module_at(self.model, path)
         swapped = isinstance(first, _CHANNELS_FIRST)
-        layout = self._layouts[f"layer {path}"]
         try:
-            parts = [as_layer(tensor, layout, n, swapped) for tensor in calls]
-            if len({part.shape[1] for part in parts}) != 1:
-                raise Untold(f"is called {len(parts)} times, with other sizes each time")
+            parts = [
+                as_layer(one, self._layout(path, place), n, swapped)
+                for place, one in enumerate(calls)
+            ]
         except Untold as error:
             raise _varies(cloud, f"layer '{path}'", error) from error
-        values = torch.cat(parts, dim=-1)
+        # the same samples again, or others with the same channels
+        again = len({part.shape[1] for part in parts}) == 1
+        if not again and len({part.shape[2] for part in parts}) > 1:
+            raise ValueError(
+                f"layer '{path}' is called {len(parts)} times, each time with another "
+                "number of samples and channels: take a layer before or after it"
+            )
+        values = torch.cat(parts, dim=-1 if again else 1)
         self._count(cloud, f"layer '{path}'", values)
         return values
+
+    def _layout(self, path: str, place: int) -> Layout:
+        """Layout of one call of a layer."""
+        found = self._layouts.get(_call_name(path, place))
+        if found is None:
+            raise Untold("is called more often in some orientations than in others")
+        return found
 
     def _count(self, cloud: CloudStructure, what: str, values: torch.Tensor) -> None:
         """Refuse what has another number of samples or channels than before."""
@@ -375,7 +392,14 @@ class PointCloudEngine:
         for name, shape in shapes[0].items():
             others = [None if s is None else s.get(name) for s in shapes[1:]]
             self._tell(cloud, name, shape, *others)
-        self._paths = [p for p in self._paths if f"layer {p}" in self._layouts]
+        self._paths = [
+            path
+            for path in self._paths
+            if not one.layers[path]
+            or all(
+                _call_name(path, i) in self._layouts for i in range(len(one.layers[path]))
+            )
+        ]
         for name, tensor in one.outputs.items():
             layout = self._layouts[f"output {name}"]
             rows = tensor.shape[layout.batch] if layout.batch is not None else 1
@@ -421,6 +445,7 @@ class PointCloudEngine:
     ) -> None:
         """Layout of one output or layer."""
         kind, _, rest = name.partition(" ")
+        rest = rest if kind == "output" else rest.rpartition(", call ")[0]
         if kind == "output" and self._output(rest).kind == "cloud":
             more = one  # no axis counts points
         try:
@@ -435,12 +460,13 @@ class PointCloudEngine:
 
     def _find_blocks(self, cloud: CloudStructure, one: _Seen) -> None:
         """Blocks, and layers of which something was seen."""
-        missing = [path for path, calls in one.layers.items() if not calls]
-        if missing and not self._choose_children:
-            raise ValueError(
-                f"layer '{missing[0]}' is never called, or returns no real numbers: take a "
-                "layer before or after it"
-            )
+        for path in [path for path in self._paths if not one.layers[path]]:
+            if not self._choose_children:
+                raise ValueError(
+                    f"layer '{path}' is never called, or returns no real numbers: take a "
+                    "layer before or after it"
+                )
+            self._paths.remove(path)
         blocks: list[Block] = []
         for name, tensor in one.outputs.items():
             kind, layout = self._kinds[name], self._layouts[f"output {name}"]
@@ -461,6 +487,11 @@ class PointCloudEngine:
             if float((both - first).abs().max()) > AGREE * size:
                 return False
         return True
+
+
+def _call_name(path: str, place: int) -> str:
+    """Name of one call of a layer, among the layouts."""
+    return f"layer {path}, call {place}"
 
 
 def _children(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:

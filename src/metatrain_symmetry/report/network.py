@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from ..measure.results import Report
+from ..measure.words import CLOUD
 from . import style, text
 from .network_flow import (
     EDGE,
@@ -50,8 +51,11 @@ def draw_network(report: Report) -> Figure | None:
     """Draw what was probed where it stands in the network.
 
     :param report: what was measured
-    :return: the figure; nothing if no probe has a place that is known
+    :return: the figure; nothing if no probe has a place that is known, as in modules of
+        point clouds
     """
+    if report.summary.get("thing") == CLOUD:
+        return None
     spectra = report_spectra(report)
     flow = read_flow(spectra.probes)
     if not flow.boxes:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ..measure.labels import BLOCK, BlockKey, target_label
 from ..measure.results import Report
+from ..measure.words import unit_or_one
 from . import style
 from .html import Entry
 from .text import measured, number, plain, unit
@@ -136,8 +137,9 @@ def rotations_entries(report: Report) -> tuple[list[str], list[list[Entry]]]:
         seen = not share <= 2 * share_err
         words = measured(left, error) if seen else f"below {number(left + 2 * error)}"
         ratio = 100 * max(share, 0.0) ** 0.5
+        of_left = unit(unit_or_one(str(row["unit"]), report.summary))
         rows.append(
             [target_label(key.target, key.detail), str(key.irrep), str(row["set"]),
-             float(row["evaluations"]), (left, words), unit(str(row["unit"])), ratio]
+             float(row["evaluations"]), (left, words), of_left, ratio]
         )  # fmt: skip
     return HEADS, rows
