@@ -11,6 +11,7 @@ before metatrain does the same.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .plugin.geometric import import_metatensor_first
 from .plugin.hook import install
 
 
@@ -135,6 +136,7 @@ install()
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    import_metatensor_first()
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 

@@ -9,6 +9,7 @@ CLOUD = "cloud"
 """``thing`` in the summary of a report on clouds; it is not there for structures."""
 
 _OF_CLOUDS = {"structure": "cloud", "atom": "point"}
+_OF_METATRAIN = (" without the composition baseline", ": what 'mtt eval' reports")
 _WORD = re.compile(r"\b(structure|atom)(s?)\b")
 
 
@@ -24,6 +25,8 @@ def worded(text: str, summary: Mapping[str, Any]) -> str:
     """
     if summary.get("thing") != CLOUD:
         return text
+    for phrase in _OF_METATRAIN:
+        text = text.replace(phrase, "")
     return _WORD.sub(lambda found: _OF_CLOUDS[found[1]] + found[2], text)
 
 

@@ -174,7 +174,7 @@ class PointCloudEngine:
             ) from error
         for path in paths:
             if not isinstance(path, str):
-                raise ValueError(f"probes are paths of layers, not {quoted(path)}")
+                raise ValueError(f"probes have {quoted(path)}: give paths of layers")
             if path != "predictions":
                 module_at(self.model, path)
         return [path for path in paths if path != "predictions"]

@@ -91,6 +91,7 @@ def calls_of(module: torch.nn.Module, call: Any) -> list[Call]:
     if isinstance(call, str):
         if call not in FORMS:
             raise ValueError(f"there is no call '{call}': {did_you_mean(call, FORMS)}")
+        _check_takes(module, call)
         return [FORMS[call]]
     if call is not None:
         if not callable(call):
@@ -99,6 +100,17 @@ def calls_of(module: torch.nn.Module, call: Any) -> list[Call]:
             )
         return [call]
     return _by_names(module)
+
+
+def _check_takes(module: torch.nn.Module, call: str) -> None:
+    """Refuse a second argument where there is none."""
+    found = list(inspect.signature(module.forward).parameters.values())
+    several = len(found) > 1 or any(p.kind == p.VAR_POSITIONAL for p in found)
+    if call in ("lengths", "mask", "padding mask") and not several:
+        raise ValueError(
+            f"{type(module).__name__} takes clouds and nothing else: choose another call "
+            f"than '{call}', or leave it out"
+        )
 
 
 def _by_names(module: torch.nn.Module) -> list[Call]:
@@ -121,8 +133,8 @@ def _by_names(module: torch.nn.Module) -> list[Call]:
         if second in known and len(needed) == 2:
             return [form]
     raise ValueError(
-        f"{type(module).__name__} needs the arguments {', '.join(needed)}: say how it is "
-        "called with call=, a function of the module and clouds (n, points, columns)"
+        f"{type(module).__name__} needs the arguments {', '.join(needed)}: give call=, a "
+        "function of the module and clouds (n, points, columns)"
     )
 
 

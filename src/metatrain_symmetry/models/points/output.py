@@ -118,8 +118,8 @@ def returned(value: Any, outputs: Mapping[str, Output] | None) -> dict[str, torc
     if outputs is None:
         if not real:
             raise ValueError(
-                f"the module returns {type(value).__name__} and no tensor of real numbers: "
-                "say what it returns with call=, a function of the module and its clouds"
+                f"the module returns {_kind(value)} and no tensor of real numbers: "
+                "give call=, a function of the module and its clouds that returns some"
             )
         return {_default_name(key): part.detach() for key, part in real.items()}
     found = {}
@@ -136,6 +136,10 @@ def returned(value: Any, outputs: Mapping[str, Output] | None) -> dict[str, torc
             )
         found[name] = part.detach()
     return found
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def _parts(value: Any) -> dict[str | int, Any]:
