@@ -132,4 +132,3 @@ OF_ATOMS = [
     ({"call": "dense"}, "call"),
 ]
 """Arguments of clouds beside a model of metatrain."""
-

@@ -116,11 +116,9 @@ def symmetry_report(
     (True, 'unknown')
     """
     from ..measure.analysis import analyze
-    from ..measure.averages import AVERAGES_TEXT, MEDIANS_TEXT, averages
     from ..measure.budget import Clock
     from ..measure.diagnosis import diagnose
     from ..measure.settings import checked_group
-    from ..measure.words import worded
 
     checked = checks.settings(
         lambda_max=lambda_max, budget=budget, estimator=estimator, degree=degree,
@@ -144,9 +142,7 @@ def symmetry_report(
     report.summary |= _about(engine, model, structures)
     report.summary |= {"state": loaded.state or None, "epochs": loaded.epochs}
     report.summary["state_text"] = loaded.text
-    report.summary["averages"] = averages(report.equivariance)
-    texts = {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
-    report.summary |= {name: worded(t, report.summary) for name, t in texts.items()}
+    _average(report)
     verdict = verdict_of_report(report, engine, data, group, fmax, clock, checked.seed)
     report.summary["verdict"] = None if verdict is None else verdict.content()
     facts = _facts(engine, model, report.summary["architecture"])
@@ -225,6 +221,16 @@ def _some(count: int, limit: int | None, seed: int) -> list[int]:
         return list(range(count))
     random = np.random.default_rng(seed)
     return [int(i) for i in np.sort(random.choice(count, limit, replace=False))]
+
+
+def _average(report: "Report") -> None:
+    """Write averages over the structures into the summary, and what they are."""
+    from ..measure.averages import AVERAGES_TEXT, MEDIANS_TEXT, averages
+    from ..measure.words import worded
+
+    report.summary["averages"] = averages(report.equivariance)
+    texts = {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
+    report.summary |= {name: worded(t, report.summary) for name, t in texts.items()}
 
 
 def _group_of(engine: "Engine") -> "Callable[[str], str]":

@@ -10,6 +10,8 @@ CLOUD = "cloud"
 
 _OF_CLOUDS = {"structure": "cloud", "atom": "point"}
 _OF_METATRAIN = (" without the composition baseline", ": what 'mtt eval' reports")
+_ARGUMENTS = {"--lambda-max ": "lambda_max=", "--budget": "budget"}
+"""Clouds are measured from Python only."""
 _WORD = re.compile(r"\b(structure|atom)(s?)\b")
 
 
@@ -27,6 +29,8 @@ def worded(text: str, summary: Mapping[str, Any]) -> str:
         return text
     for phrase in _OF_METATRAIN:
         text = text.replace(phrase, "")
+    for option, argument in _ARGUMENTS.items():
+        text = text.replace(option, argument)
     return _WORD.sub(lambda found: _OF_CLOUDS[found[1]] + found[2], text)
 
 

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from ..measure.quantities import SPECTRUM_NOTE, quantities_table
 from ..measure.results import Report
-from ..measure.words import unit_or_one, worded
+from ..measure.words import CLOUD, unit_or_one, worded
 from . import text
 from .errors import Block, report_blocks
 from .html import Entry, facts, write_html
@@ -66,6 +66,9 @@ MAIN = (
     "residual",
 )  # fmt: skip
 """Quantities that are explained in view; the others are folded away."""
+
+OF_ATOMS = ("per atom", "(0,+) of a stress", "(2,+) of a stress")
+"""Quantities that clouds of points do not have."""
 
 TABLES = {
     "equivariance.csv": "A and errors of every structure",
@@ -130,7 +133,7 @@ def write_page(report: Report, path: str | Path, figures: dict[str, Path]) -> Pa
         "medians_text": worded(MEDIANS_TEXT, summary).replace(", energies per point", ""),
         "rotations": rotations_entries(report),
         "characters": (VALUES, _values(spectra)),
-        "facts": facts(summary, FACTS),
+        "facts": [(worded(name, summary), value) for name, value in facts(summary, FACTS)],
         "descriptions": {name: worded(text, summary) for name, text in TABLES.items()},
     }
     return write_html("report.html.j2", content, page)
@@ -141,6 +144,8 @@ def _quantities(main: bool, summary: dict[str, Any]) -> tuple[list[str], list[li
     columns = ("meaning", "components", "per", "average", "unit")
     rows: list[list[Entry]] = []
     for quantity in quantities_table():
+        if summary.get("thing") == CLOUD and quantity["name"] in OF_ATOMS:
+            continue
         if (quantity["name"] in MAIN) == main:
             other = quantity["metatrain"]
             name = quantity["name"] + f"\nmetatrain: {other}" * bool(other)
