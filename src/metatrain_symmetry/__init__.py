@@ -11,6 +11,7 @@ before metatrain does the same.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .plugin.geometric import import_metatensor_first
 from .plugin.hook import install
 
 
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from .models.loading import open_engine
     from .models.metatomic import MetatomicEngine
     from .models.pet.engine import PETEngine
+    from .models.point_cloud import PointCloudEngine
+    from .models.points.cloud import PointCloud
+    from .models.points.output import Output
     from .pet_ssh.upgrade import upgrade_pet_checkpoint
     from .purify.classifier import PurifiedClassifier, purify_classifier
     from .purify.run import Purified
@@ -69,7 +73,10 @@ __all__ = [
     "LabelledStructure",
     "MetatomicEngine",
     "Monitor",
+    "Output",
     "PETEngine",
+    "PointCloud",
+    "PointCloudEngine",
     "Prepared",
     "ProjectedCalculator",
     "Purified",
@@ -114,7 +121,10 @@ _HOMES = {
     "LabelledStructure": "data.labelled",
     "MetatomicEngine": "models.metatomic",
     "Monitor": "training.monitor",
+    "Output": "models.points.output",
     "PETEngine": "models.pet.engine",
+    "PointCloud": "models.points.cloud",
+    "PointCloudEngine": "models.point_cloud",
     "Prepared": "models.engine",
     "ProjectedCalculator": "symmetrise.projection",
     "Purified": "purify.run",
@@ -149,6 +159,7 @@ install()
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    import_metatensor_first()
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 

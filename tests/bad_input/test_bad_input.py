@@ -1,6 +1,6 @@
 """Bad input is answered in one sentence that says what is wrong and what to do.
 
-Nothing is written, nothing runs on. The rows stand in ``table.py``,
+Nothing is written, nothing runs on. The rows stand in ``table.py``, ``table_clouds.py``,
 ``table_training.py`` and ``table_symmetrise.py``.
 """
 
@@ -14,12 +14,13 @@ from pathlib import Path
 import harness
 import pytest
 import table
+import table_clouds
 import table_symmetrise
 import table_training
 import torch
 from omegaconf import OmegaConf
 
-from metatrain_symmetry import symmetry_report
+from metatrain_symmetry import Output, PointCloud, symmetry_report
 from metatrain_symmetry.api.purify_checkpoint import purify_checkpoint
 from metatrain_symmetry.api.run_page import draw_run
 from metatrain_symmetry.measure.series import COLUMNS
@@ -95,6 +96,32 @@ def test_symmetry_report(world, row):
     arguments = {"model": "model.ckpt", "structures": "x.xyz", "output": "out"}
     keywords = arguments | harness.QUICK | changes
     answer(world, words, symmetry_report, **keywords)
+
+
+@rows(table_clouds.CLOUDS, table_clouds.MODULES, table_clouds.ARGUMENTS)
+def test_symmetry_report_of_clouds(world, row):
+    changes, words = row
+    given = {"model": table_clouds.Fixed(), "structures": table_clouds.points(6, 3)}
+    quick = harness.QUICK | {"output": "out"}
+    if "group" in changes:
+        del quick["degree"], quick["lambda_max"]
+    answer(world, words, symmetry_report, **given | quick | changes)
+
+
+@rows(table_clouds.OF_ATOMS)
+def test_arguments_of_clouds_beside_a_model_of_atoms(world, row):
+    changes, words = row
+    answer(world, words, symmetry_report, "model.ckpt", "x.xyz", **changes)
+
+
+@rows(table_clouds.OUTPUTS)
+def test_outputs(world, row):
+    answer(world, row[1], Output, **row[0])
+
+
+@rows(table_clouds.PARTS)
+def test_point_clouds(world, row):
+    answer(world, row[1], PointCloud, **row[0])
 
 
 def test_names_of_arguments_are_those_of_python():

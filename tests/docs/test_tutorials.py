@@ -27,7 +27,7 @@ def folder(first, tmp_path):
 def test_every_tutorial_is_done():
     done = {"index", "train_and_watch", "read_a_report", "purify", "finetune",
             "upgrade_a_pet", "averaged_model", "exported_model", "another_group",
-            "symmetrise"}  # fmt: skip
+            "symmetrise", "point_clouds"}  # fmt: skip
     assert {path.stem for path in TUTORIALS.glob("*.md")} == done
 
 
@@ -83,6 +83,14 @@ def test_symmetrise(folder):
     assert names["found"].name == "Fm-3m"
     assert names["spread"] > 1e-8
     assert names["small"].group in names["small"].left
+
+
+def test_point_clouds(tmp_path):
+    names = follow(TUTORIALS / "point_clouds.md", tmp_path)
+    assert names["A"][1] < 0.8 * names["A"][0]
+    assert set(names["first"].channel) == {"(0,+)", "(1,+)"}
+    assert names["loose"].equivariance.A.mean() > 1e-3
+    assert names["frozen"].equivariance.A.max() < 1e-5
 
 
 def test_another_group(folder):

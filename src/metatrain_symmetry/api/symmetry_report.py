@@ -1,6 +1,6 @@
 """Measure the symmetry of a model from Python: what ``mtt symmetry`` calls."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import BaseCalculator
     from metatomic.torch import System
+    from torch import Tensor
 
     from ..data import LazyStructures
     from ..groups import Group
     from ..measure.advice import ModelFacts
     from ..measure.results import Report
     from ..models.engine import Engine
+    from ..models.point_cloud import Output, PointCloud
+    from ..models.points.calls import Call
     from ..models.states import Loaded
 
 PROBES = ("GE", "EE", "transformer", "GNN", "BBF", "LLF")
@@ -30,7 +33,7 @@ PROBES = ("GE", "EE", "transformer", "GNN", "BBF", "LLF")
 
 def symmetry_report(
     model: "str | Path | torch.nn.Module | BaseCalculator",
-    structures: "str | Path | Atoms | System | Sequence[Atoms | System]",
+    structures: "str | Path | Atoms | System | Tensor | PointCloud | Sequence[Any]",
     output: str | Path | None = None,
     *,
     group: "Group | str | None" = None,
@@ -53,14 +56,20 @@ def symmetry_report(
     memory: int = 2 * 2**30,
     seed: int = 0,
     fmax: float | None = None,
+    outputs: "Mapping[str, Output | str | None] | None" = None,
+    call: "Call | str | None" = None,
+    freeze: Any = (),
+    vectors: Sequence[int] = (),
     overwrite: bool = False,
     progress: bool = True,
 ) -> "Report":
     """Measure the symmetry of a model.
 
     :param model: path of a checkpoint or exported model, or a module, or a calculator of
-        ASE, whose ``energy``, ``forces``, ``stress`` and ``dipole`` are the targets
-    :param structures: path of a file that ASE reads or of an options file, or structures
+        ASE, whose ``energy``, ``forces``, ``stress`` and ``dipole`` are the targets. Any
+        other torch module is one of point clouds
+    :param structures: path of a file that ASE reads or of an options file, or structures;
+        for a module of point clouds tensors ``(points, 3 + c)`` or :class:`PointCloud`
     :param output: folder for tables, figures and page; None writes nothing
     :param group: whose symmetry is measured: a :class:`Group`, or a name such as ``C3v``,
         ``Oh`` or ``SO(2):x`` (:func:`group_by_name`); None for O(3), all rotations and
@@ -88,6 +97,11 @@ def symmetry_report(
     :param seed: of random choices
     :param fmax: largest force on an atom that your relaxations leave, in eV/Å, for the
         verdict: see :func:`symmetry_verdict`. In a report it is on up to four structures
+    :param outputs: of a module of point clouds, as for :class:`PointCloudEngine`, like the
+        next three: what it returns, by name; None for all real tensors, as scalars
+    :param call: how it is called; None for what the names of its arguments say
+    :param freeze: layers and functions whose outputs are the same in all orientations
+    :param vectors: first columns of further vectors
     :param overwrite: replace the folder if it is there
     :param progress: whether to show a progress bar
     :raises ValueError: if something asked for is not there, or out of range
@@ -105,11 +119,9 @@ def symmetry_report(
     (True, 'unknown')
     """
     from ..measure.analysis import analyze
-    from ..measure.averages import AVERAGES_TEXT, MEDIANS_TEXT, averages
     from ..measure.budget import Clock
     from ..measure.diagnosis import diagnose
     from ..measure.settings import checked_group
-    from ..models import group_of
 
     checked = checks.settings(
         lambda_max=lambda_max, budget=budget, estimator=estimator, degree=degree,
@@ -122,16 +134,18 @@ def symmetry_report(
     max_structures = checks.count("max_structures", max_structures)
     folder = None if output is None else check_folder(output, overwrite)
     loaded = _load(model, extensions, state)
-    engine = _engine(loaded.model, targets, probes, gradients, dtype, device, extensions)
-    data = _read(engine, structures, max_structures, checked.seed)
+    clouds = {"outputs": outputs, "call": call, "freeze": freeze, "vectors": vectors}
+    options = (gradients, checks.dtype(dtype), device, extensions)
+    engine = _engine(loaded.model, targets, probes, options, clouds)
+    data = _read(engine, structures, max_structures, checked.seed, fmax)
     report = analyze(
-        engine, data, measured, checked, group_of=group_of, progress=progress, clock=clock
-    )
+        engine, data, measured, checked,
+        group_of=_group_of(engine), progress=progress, clock=clock,
+    )  # fmt: skip
     report.summary |= _about(engine, model, structures)
     report.summary |= {"state": loaded.state or None, "epochs": loaded.epochs}
     report.summary["state_text"] = loaded.text
-    report.summary["averages"] = averages(report.equivariance)
-    report.summary |= {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
+    _average(report)
     verdict = verdict_of_report(report, engine, data, measured, fmax, clock, checked.seed)
     report.summary["verdict"] = None if verdict is None else verdict.content()
     facts = _facts(engine, model, report.summary["architecture"])
@@ -161,18 +175,16 @@ def _engine(
     model: Any,
     targets: Iterable[str] | None,
     probes: Iterable[str] | None,
-    gradients: bool | str,
-    dtype: "str | torch.dtype | None",
-    device: str,
-    extensions: str | Path | None,
+    options: tuple[Any, ...],
+    clouds: dict[str, Any],
 ) -> "Engine":
     """Open the model, with the usual probes of its kind unless others are asked for."""
     from ..models import open_engine, usual_probes
+    from ..models.loading import is_of_clouds
 
-    options = (gradients, checks.dtype(dtype), device, extensions)
-    if probes is not None:
-        return open_engine(model, targets, probes, *options)
-    engine = open_engine(model, targets, (), *options)
+    if probes is not None or is_of_clouds(model):
+        return open_engine(model, targets, probes, *options, **clouds)
+    engine = open_engine(model, targets, (), *options, **clouds)
     probes = usual_probes(engine, PROBES)
     # a module that is open already is taken as it is
     module = getattr(engine, "model", None)
@@ -180,22 +192,57 @@ def _engine(
 
 
 def _read(
-    engine: "Engine", structures: Any, limit: int | None, seed: int
+    engine: "Engine", structures: Any, limit: int | None, seed: int, fmax: Any
 ) -> "LazyStructures":
     """Read the structures and what is known of their targets."""
-    import numpy as np
-
     from ..data import LazyStructures, read_structures
+    from ..data.clouds import read_clouds
+    from ..models import PointCloudEngine
 
+    if isinstance(engine, PointCloudEngine):
+        if fmax is not None:
+            raise ValueError("fmax: point clouds are not relaxed: leave it out")
+        clouds = read_clouds(structures, engine)
+        chosen = _some(len(clouds), limit, seed)
+        given, names = clouds.systems, clouds.names
+        return LazyStructures(
+            engine, [given[i] for i in chosen], [names[i] for i in chosen]
+        )
     found = read_structures(structures, engine)
     # all labels are looked at before anything is measured
     targets = [one.targets(engine.blocks) for one in found]
-    chosen = np.arange(len(found))
-    if limit is not None and limit < len(found):
-        random = np.random.default_rng(seed)
-        chosen = np.sort(random.choice(len(found), limit, replace=False))
+    chosen = _some(len(found), limit, seed)
     systems, names = [found[i].system for i in chosen], [found[i].name for i in chosen]
     return LazyStructures(engine, systems, names, [targets[i] for i in chosen])
+
+
+def _some(count: int, limit: int | None, seed: int) -> list[int]:
+    """Numbers of the structures that are taken, ascending."""
+    import numpy as np
+
+    if limit is None or limit >= count:
+        return list(range(count))
+    random = np.random.default_rng(seed)
+    return [int(i) for i in np.sort(random.choice(count, limit, replace=False))]
+
+
+def _average(report: "Report") -> None:
+    """Write averages over the structures into the summary, and what they are."""
+    from ..measure.averages import AVERAGES_TEXT, MEDIANS_TEXT, averages
+    from ..measure.words import worded
+
+    report.summary["averages"] = averages(report.equivariance)
+    texts = {"averages_text": AVERAGES_TEXT, "medians_text": MEDIANS_TEXT}
+    report.summary |= {name: worded(t, report.summary) for name, t in texts.items()}
+
+
+def _group_of(engine: "Engine") -> "Callable[[str], str]":
+    """Groups of probes: places in PET, or else what layers are parts of."""
+    from ..models import PointCloudEngine, group_of
+
+    if isinstance(engine, PointCloudEngine):
+        return lambda path: path.partition(".")[0]
+    return group_of
 
 
 def _facts(engine: Any, model: Any, architecture: str) -> "ModelFacts":
@@ -203,6 +250,7 @@ def _facts(engine: Any, model: Any, architecture: str) -> "ModelFacts":
     from metatomic.torch import is_atomistic_model
 
     from ..measure.advice import ModelFacts
+    from ..models import PointCloudEngine
 
     module = getattr(engine, "model", None)
     hypers = getattr(module, "hypers", None) or {}
@@ -214,7 +262,8 @@ def _facts(engine: Any, model: Any, architecture: str) -> "ModelFacts":
     # a calculator has no weights that we know
     trainable = module is not None and not is_atomistic_model(module)
     calculator = hasattr(engine, "calculator")
-    return ModelFacts(architecture, l_max, trainable, path, calculator)
+    clouds = isinstance(engine, PointCloudEngine)
+    return ModelFacts(architecture, l_max, trainable, path, calculator, clouds)
 
 
 def _about(engine: Any, model: Any, structures: Any) -> dict[str, Any]:

@@ -1,9 +1,7 @@
 """Structures that are prepared when they are asked for: a budget may not reach them all."""
 
 from collections.abc import Sequence
-from typing import overload
-
-from metatomic.torch import System
+from typing import Any, overload
 
 from ..models.engine import Engine
 from .labelled import LabelledStructure, Targets
@@ -13,7 +11,7 @@ class LazyStructures(Sequence[LabelledStructure]):
     """Prepares structures when they are asked for, and keeps them.
 
     :param engine: that prepares them
-    :param systems: the structures
+    :param systems: the structures, or clouds of points
     :param names: how messages call them
     :param targets: for each what is known of it; None if nothing is
     """
@@ -21,7 +19,7 @@ class LazyStructures(Sequence[LabelledStructure]):
     def __init__(
         self,
         engine: Engine,
-        systems: Sequence[System],
+        systems: Sequence[Any],
         names: Sequence[str],
         targets: Sequence[Targets] | None = None,
     ) -> None:

@@ -20,6 +20,7 @@ class ModelFacts:
     :param checkpoint: whether there are weights to train, not only an exported model
     :param path: of the model, as it stands in commands
     :param calculator: whether it is a calculator of ASE
+    :param clouds: whether it is a module of point clouds
     """
 
     architecture: str = ""
@@ -27,6 +28,7 @@ class ModelFacts:
     checkpoint: bool = True
     path: str = "MODEL.ckpt"
     calculator: bool = False
+    clouds: bool = False
 
     @property
     def pet(self) -> bool:
@@ -43,6 +45,11 @@ def for_asymmetry(facts: ModelFacts) -> str:
     :param facts: of the model
     :return: a sentence
     """
+    if facts.clouds:
+        return (
+            "Average predictions over rotated copies of a cloud, at the cost of as many "
+            "evaluations, or train with random rotations."
+        )
     how = f"mtt symmetrize {facts.path} -o averaged.pt"
     if facts.calculator:
         how = "Python: metatrain_symmetry.SymmetrizedCalculator"
@@ -68,6 +75,8 @@ def for_missing(irrep: Irrep, facts: ModelFacts) -> str:
     :param facts: of the model
     :return: a sentence
     """
+    if facts.clouds:
+        return "Train longer, or with a larger weight of this output in the loss."
     if not facts.checkpoint:
         return "Analyse the checkpoint to see whether any layer holds the irrep."
     if facts.pet and irrep.o3_sigma == -1:

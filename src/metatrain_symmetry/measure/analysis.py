@@ -26,6 +26,7 @@ from .rows import rows
 from .run import Run
 from .settings import Settings, checked_group
 from .tables import atoms_table, characters_table, equivariance_table, medians
+from .words import worded
 
 
 def analyze(
@@ -93,6 +94,10 @@ def analyze(
         "settings": settings.model_dump(),
         **convergence(table, run, settings, zero),
     }
+    if hasattr(engine, "thing"):
+        summary["thing"] = engine.thing
+        for name in ("plan", "convergence_text"):
+            summary[name] = worded(summary[name], summary)
     report = Report(equivariance, atoms_table(found), table, summary)
     report.rotations = rotations_table(run, found, equivariance)
     report.summary["medians"] = medians(equivariance)

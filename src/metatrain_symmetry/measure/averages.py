@@ -35,8 +35,9 @@ def averages(table: pd.DataFrame) -> list[dict[str, Any]]:
         ``ratio`` (A / error), ``asymmetric_share`` (A² / oriented²) and
         ``asymmetric_share_stderr``, ``norm_ratio`` (of the averaged prediction to the
         target), ``relative_error`` (averaged error to the norm of the target); ``norm``,
-        ``noise``, ``structures``, ``labelled`` (structures with a target), ``samples``,
-        ``forced_zero`` (samples). NaN where unknown
+        ``noise``, ``sampling`` (over random numbers), ``structures``, ``labelled``
+        (structures with a target), ``samples``, ``forced_zero`` (samples). NaN where
+        unknown
     """
     groups = table.groupby(KEYS, sort=False)
     return [_entry(dict(zip(KEYS, key, strict=True)), rows) for key, rows in groups]
@@ -80,6 +81,7 @@ def _entry(labels: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
         "norm_ratio": _over(mean**0.5, size) if len(averaged) else float("nan"),
         "relative_error": _over(_mean(averaged, "error_averaged"), size),
         "noise": _mean(rows.assign(noise=rows.noise * _scale(rows)), "noise"),
+        "sampling": _mean(rows, "sampling") if "sampling" in rows else float("nan"),
         "structures": int(rows.structure.nunique()),
         "labelled": int(known.structure.nunique()),
         "samples": int(rows["samples"].sum()),

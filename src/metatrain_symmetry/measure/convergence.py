@@ -67,11 +67,12 @@ def _text(
     degree, limit = run.group.degree_name, settings.lambda_max
     tolerance = _percent(settings.tolerance)
     if done:
+        most = _percent(bounds.max())
         which = "other " * bool(zero) + "output" + " or layer" * bool(run.engine.probes)
         return (
-            f"converged: beyond {degree} = {limit} lies at most {_percent(bounds.max())} of "
-            f"the squared norm of any {which} ({worst.probe}; two error bars included); the "
-            f"tolerance is {tolerance}"
+            f"converged: beyond {degree} = {limit} lies at most {most} of the squared norm "
+            f"of any {which} ({worst.probe}; two error bars included); the tolerance is "
+            f"{tolerance}"
         )
     share = min(max(worst.share, 0.0), 1.0)
     bar = f" ± {_percent(worst.stderr)}"

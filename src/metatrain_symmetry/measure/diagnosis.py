@@ -18,6 +18,7 @@ from .labels import BlockKey
 from .rotations import sentence
 from .spectra_text import Spectra, percent
 from .statuses import ASYMMETRIC, LARGE, ROUNDING, SMALL, UNCERTAIN, USELESS
+from .words import CLOUD, worded
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,10 @@ def _finding(
     target, irrep = key.target, key.irrep
     status, why = _grade(entry, spectra, key)
     part = part_name(target, irrep)
-    pieces = [f"{key}{f', {part}' if part else ''}: {why}."]
+    pieces = [f"{key}{f', {part}' if part else ''}:", f"{why}."]
     pieces += [_small_target(entry)] if status not in ("forced zero", "not learned") else []
     pieces += [_partly_forced(entry)] if status != "forced zero" else []
+    pieces += [_sampling(entry)]
     pieces += [spectra.sentence(key)]
     advice = ""
     if status == "asymmetric":
@@ -89,6 +91,8 @@ def _finding(
         advice = for_asymmetry(facts)
     elif status in ("cannot", "not learned"):
         advice = for_missing(irrep, facts)
+    if facts.clouds:
+        pieces[1:] = [worded(piece, {"thing": CLOUD}) for piece in pieces[1:]]
     text = " ".join(piece for piece in (*pieces, advice) if piece)
     return {
         "target": target, "detail": key.detail, "irrep": str(irrep), "status": status,
@@ -206,6 +210,17 @@ def _partly_forced(entry: dict[str, Any]) -> str:
     return (
         f"Symmetry makes the target zero at {entry['forced_zero']} of {entry['samples']} "
         "samples, where all of the prediction is asymmetry."
+    )
+
+
+def _sampling(entry: dict[str, Any]) -> str:
+    """Say what random numbers add, where they are not the same in all orientations."""
+    if not entry["sampling"] > 0:
+        return ""
+    return (
+        "A is taken with the same random numbers in all orientations; over other ones, the "
+        f"prediction scatters by {_size(entry['sampling'], entry['unit'])} in one "
+        "orientation."
     )
 
 

@@ -1,4 +1,4 @@
-"""The A that rounding alone gives, in the dtype of the model."""
+"""What no rotation explains: rounding in the dtype of the model, and random numbers."""
 
 from typing import Any
 
@@ -63,3 +63,41 @@ def noise_floor(
             squares.setdefault(block, []).append(sums.finish().A ** 2)
     floors = dict.fromkeys(blocks, float("nan"))
     return floors | {b: float(np.mean(s)) ** 0.5 for b, s in squares.items()}
+
+
+def sampling_noise(
+    engine: Engine,
+    structure: Prepared,
+    blocks: list[Block],
+    seed: int = 0,
+    orientations: int = 4,
+    copies: int = 4,
+) -> dict[Block, float]:
+    """Find how far predictions scatter where random numbers are not frozen.
+
+    A structure is evaluated in some orientations, in each with other random numbers and
+    with nothing frozen.
+
+    :param engine: what evaluates the model
+    :param structure: as prepared by the engine
+    :param blocks: irrep blocks of the targets
+    :param seed: of the rotations and random numbers
+    :param orientations: how many
+    :param copies: evaluations in each, two or more
+    :return: root mean square deviation from the mean over random numbers, per component,
+        in the unit of the block; NaN for engines that draw none
+    """
+    resampled: Any = getattr(engine, "resampled", None)
+    if resampled is None or not getattr(engine, "draws", False):
+        return dict.fromkeys(blocks, float("nan"))
+    squares: dict[Block, list[float]] = {block: [] for block in blocks}
+    for i, turn in enumerate(
+        Rotation.random(orientations, rng=np.random.default_rng(seed))
+    ):
+        matrix = torch.from_numpy(turn.as_matrix())
+        first = copies * (orientations * seed + i)
+        found = [resampled(structure, matrix, first + k) for k in range(copies)]
+        for block in blocks:
+            values = torch.stack([one[block] for one in found]).to(torch.float64)
+            squares[block].append(float(values.var(dim=0).mean()))
+    return {block: float(np.mean(s)) ** 0.5 for block, s in squares.items()}

@@ -108,6 +108,14 @@ QUANTITIES: tuple[Quantity, ...] = (
         _COMPONENT, _BLOCK, "root mean square", "that of the target",
     ),
     Quantity(
+        "sampling", "sampling",
+        "Scatter of the prediction in one orientation over random numbers (sampling, "
+        "grouping) that A does not hold, since they are the same in all orientations. Only "
+        "for modules that draw random numbers.",
+        _COMPONENT, _BLOCK, "root mean square deviation from the mean over random numbers, "
+        "with nothing frozen", "that of the target",
+    ),
+    Quantity(
         "per atom", "A_per_atom",
         "A, error and averaged error of targets that grow with the structure (energies), "
         "divided by its number of atoms, as metatrain does. Stresses and per-atom targets "

@@ -25,7 +25,7 @@ class Report:
     :param equivariance: one row per structure, target and irrep block. Columns
         ``structure`` (int), ``target``, ``detail`` (what tells blocks of one target and
         irrep apart, mostly empty), ``o3_lambda``, ``o3_sigma``, ``sample_kind``
-        (``system`` or ``atom``), ``A`` (root mean
+        (``system`` or ``atom``; of clouds ``cloud`` or ``point``), ``A`` (root mean
         square over the orbit, samples and components), ``A_stderr`` (its standard error,
         NaN where there is no error bar), ``error`` (root mean square error of the
         prediction in the given orientation, NaN without a target), ``error_averaged``
@@ -35,12 +35,14 @@ class Report:
         the number of atoms, otherwise the same) and their ``unit_per_atom``
         (``eV/atom``), ``norm`` and ``target_norm`` (root mean square of the prediction
         over the orbit and of the target, both without
-        composition), ``noise`` (A that rounding gives), ``atoms``, ``samples`` (over how
-        many the row averages), ``forced_zero`` (at how many of them symmetry makes the
-        target zero)
+        composition), ``noise`` (A that rounding gives), ``sampling`` (scatter over
+        random numbers that are not frozen; only where some are drawn), ``atoms``,
+        ``samples`` (over how many the row averages), ``forced_zero`` (at how many of them
+        symmetry makes the target zero)
     :param atoms: the same per atom, for per-atom targets: ``structure``, ``atom``,
         ``atomic_type``, ``target``, ``detail``, ``o3_lambda``, ``o3_sigma``, ``A``,
-        ``error``, ``unit``
+        ``error``, ``unit``; for clouds of points with ``point`` in place of the atom and
+        its type
     :param characters: one row per probe and irrep and one for its residual. Columns
         ``probe`` (path of a layer, or a label of an output), ``chi_lambda``, ``chi_sigma``
         (for another group than O(3) its labels, such as ``chi_irrep``; empty in the row
@@ -102,7 +104,8 @@ class Report:
         """Tables by the name of their file; some only if they have rows."""
         tables = {"equivariance": self.equivariance, "characters": self.characters}
         if len(self.atoms):
-            tables["equivariance_per_atom"] = self.atoms
+            each = "point" if "point" in self.atoms else "atom"
+            tables[f"equivariance_per_{each}"] = self.atoms
         if len(self.rotations):
             tables["rotations"] = self.rotations
         return tables
@@ -117,9 +120,11 @@ class Report:
         """
         summary = json.loads((folder / "summary.json").read_text())
         diagnosis = summary.pop("diagnosis")
-        per_atom, rotations = (
-            folder / f"{name}.csv" for name in ("equivariance_per_atom", "rotations")
+        per_atom, per_point, rotations = (
+            folder / f"{name}.csv"
+            for name in ("equivariance_per_atom", "equivariance_per_point", "rotations")
         )
+        per_atom = per_point if per_point.is_file() else per_atom
         return cls(
             _read(folder / "equivariance.csv"),
             _read(per_atom) if per_atom.is_file() else pd.DataFrame(),

@@ -32,6 +32,8 @@ class Row:
     :param invariant: whether a value of the irrep can be the same in all orientations
     :param averaged: the same of the prediction averaged over orientations; None where
         it is not known
+    :param sampling: scatter over random numbers that are not frozen; NaN where none are
+        drawn
     """
 
     index: int
@@ -42,6 +44,7 @@ class Row:
     noise: float
     invariant: bool
     averaged: torch.Tensor | None = None
+    sampling: float = float("nan")
 
     @property
     def error(self) -> float:

@@ -9,7 +9,7 @@ from ..models.engine import Block, Prepared
 from .deviation import Deviation, refine
 from .equivariance import Equivariance
 from .folding import noise_of
-from .noise import noise_floor
+from .noise import noise_floor, sampling_noise
 from .resolver import Spectrum
 from .row import Row
 from .run import Run
@@ -36,6 +36,7 @@ def _of_structure(run: Run, index: int, found: Found) -> list[Row]:
         return []
     structure, targets = run.data[index].structure, run.data[index].targets
     noise, trivial = _noise(run, index, blocks), run.group.irreps(0)[0]
+    sampling = sampling_noise(run.engine, structure, blocks, run.settings.seed + index)
     predicted = run.engine.predict(structure) if targets else {}
     raw = raw_values(run.engine, structure, blocks) if targets else {}
     rows = []
@@ -59,6 +60,7 @@ def _of_structure(run: Run, index: int, found: Found) -> list[Row]:
                 noise[block],
                 invariant,
                 averaged,
+                sampling[block],
             )
         )
     return rows

@@ -18,9 +18,13 @@ EQUIVARIANCE = [
     "unit", "per_atom", "A_per_atom", "error_per_atom", "error_averaged_per_atom",
     "unit_per_atom", "norm", "target_norm", "noise", "atoms", "samples", "forced_zero",
 ]  # fmt: skip
+SAMPLING = "sampling"
+"""One more column, where a model draws random numbers."""
 ATOMS = [
     "structure", "atom", "atomic_type", *BLOCK, "A", "error", "unit",
 ]  # fmt: skip
+POINTS = ["structure", "point", *ATOMS[3:]]
+"""Columns of the same table for clouds of points."""
 AFTER_CHANNEL = [
     "B", "share", "stderr", "channel", "kind", "group", "estimator", "converged", *BLOCK,
 ]  # fmt: skip
@@ -56,24 +60,28 @@ def equivariance_table(rows: Sequence[Row]) -> pd.DataFrame:
                 "norm": row.found.norm,
                 "target_norm": row.target_norm,
                 "noise": row.noise,
+                SAMPLING: row.sampling,
                 "atoms": row.structure.n_atoms,
                 "samples": len(row.found.squared),
                 "forced_zero": row.forced_zero,
             }
         )
-    return pd.DataFrame(entries, columns=EQUIVARIANCE)
+    drawn = [SAMPLING] if any(row.sampling >= 0 for row in rows) else []
+    return pd.DataFrame(entries, columns=EQUIVARIANCE + drawn)
 
 
 def atoms_table(rows: Sequence[Row]) -> pd.DataFrame:
-    """One row per atom, for per-atom targets that have all atoms as samples.
+    """One row per atom or point, for targets that have all of them as samples.
 
     :param rows: what was measured
     :return: see :class:`~metatrain_symmetry.measure.results.Report`
     """
     entries = []
+    points = any(row.block.sample_kind == "point" for row in rows)
     for row in rows:
         A = row.found.per_sample
-        if row.block.sample_kind != "atom" or len(A) != row.structure.n_atoms:
+        each = row.block.sample_kind in ("atom", "point")
+        if not each or len(A) != row.structure.n_atoms:
             continue
         errors = torch.full_like(A, float("nan"))
         if row.difference is not None:
@@ -82,9 +90,10 @@ def atoms_table(rows: Sequence[Row]) -> pd.DataFrame:
         for atom, (atomic_type, a, e) in enumerate(
             zip(types, A.tolist(), errors.tolist(), strict=True)
         ):
-            entry = {"structure": row.index, "atom": atom, "atomic_type": atomic_type}
+            entry = {"structure": row.index, "atomic_type": atomic_type}
+            entry |= {"atom": atom, "point": atom}
             entries.append({**entry, **row.labels, "A": a, "error": e})
-    return pd.DataFrame(entries, columns=ATOMS)
+    return pd.DataFrame(entries, columns=POINTS if points else ATOMS)
 
 
 def characters_table(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .metatomic import MetatomicEngine
     from .pet.engine import PETEngine
     from .pet.probes import GROUPS, group_of
+    from .point_cloud import PointCloudEngine
 
 __all__ = [
     "GROUPS",
@@ -22,6 +23,7 @@ __all__ = [
     "FunctionEngine",
     "MetatomicEngine",
     "PETEngine",
+    "PointCloudEngine",
     "Prepared",
     "Values",
     "group_of",
@@ -36,6 +38,7 @@ _HOMES = {
     "FunctionEngine": "function",
     "MetatomicEngine": "metatomic",
     "PETEngine": "pet.engine",
+    "PointCloudEngine": "point_cloud",
     "GROUPS": "pet.probes",
     "group_of": "pet.probes",
     "open_engine": "loading",

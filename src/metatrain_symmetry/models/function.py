@@ -73,7 +73,7 @@ class FunctionEngine:
         :return: the structure
         """
         if isinstance(system, torch.Tensor):
-            system = _wrap(system, name)
+            system = points_system(system, name)
         points = system.positions.detach().to(self.device, self.dtype)
         return PointsStructure(name, system, len(points), 0, points)
 
@@ -128,7 +128,14 @@ class FunctionEngine:
         return {block: function(points)[0] for block, function in self.targets.items()}
 
 
-def _wrap(points: torch.Tensor, name: str) -> System:
+def points_system(points: torch.Tensor, name: str) -> System:
+    """Points as a structure without elements.
+
+    :param points: ``(points, 3)``
+    :param name: how messages call them
+    :raises ValueError: if the shape is another
+    :return: of type 1 everywhere, not periodic
+    """
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(
             f"{name}: points have shape {tuple(points.shape)}, give (points, 3)"

@@ -15,6 +15,7 @@ from .copies import copied
 from .engine import Engine
 from .metatomic import MetatomicEngine
 from .pet.engine import PETEngine
+from .point_cloud import PointCloudEngine
 from .states import load
 
 
@@ -34,24 +35,29 @@ _BOTH = frozenset({"positions", "strain"})
 def open_engine(
     model: Any,
     targets: Iterable[str] | None = None,
-    probes: Iterable[str] = (),
+    probes: Iterable[str] | None = (),
     gradients: bool | str = "auto",
     dtype: torch.dtype | None = None,
     device: str | torch.device = "cpu",
     extensions: str | Path | None = None,
+    **of_clouds: Any,
 ) -> Engine:
     """Engine for a model.
 
     :param model: path of a checkpoint or an exported model, or a module, which is left as
-        it is, or a calculator of ASE
+        it is, or a calculator of ASE. A torch module that is no model of metatrain is one
+        of point clouds
     :param targets: names of targets, None for all
-    :param probes: layers to look at, of a live model: paths of modules, and for PET groups
+    :param probes: layers to look at, of a live model: paths of modules, and for PET groups;
+        of point clouds None for the usual ones
     :param gradients: forces and stresses from the energies: ``auto`` for those that the
         model was trained on (all of the standard energy of an exported model), True, False
     :param dtype: to evaluate in; None for that of the model. The only one that an exported
         model has is its own
     :param device: to evaluate on
     :param extensions: folder of the extensions of an exported model
+    :param of_clouds: ``call``, ``outputs``, ``freeze``, ``vectors`` and ``seed`` of a
+        :class:`PointCloudEngine`, for modules of point clouds
     :raises ValueError: if there is no such model, target, layer or dtype
     :return: the engine
 
@@ -60,6 +66,18 @@ def open_engine(
     >>> [str(block.irrep) for block in engine.blocks], len(engine.probes)
     (['(0,+)'], 2)
     """
+    if is_of_clouds(model):
+        given: dict[str, Any] = {"targets": targets, "extensions": extensions}
+        if gradients != "auto":
+            given["gradients"] = gradients
+        return _of_clouds(model, probes, dtype, device, given, of_clouds)
+    probes = () if probes is None else probes
+    for name, value in of_clouds.items():
+        if value is not None and value != ():
+            raise ValueError(
+                f"{name} is for torch modules of point clouds, and the model is none: "
+                "leave it out"
+            )
     if is_calculator(model):
         return _of_calculator(model, targets, probes, gradients, dtype, device, extensions)
     if isinstance(model, str | Path):
@@ -90,6 +108,38 @@ def usual_probes(engine: Engine, of_pet: Iterable[str]) -> list[str]:
     if isinstance(engine, PETEngine):
         return list(of_pet)
     return engine.usual_probes if isinstance(engine, MetatomicEngine) else []
+
+
+def is_of_clouds(model: Any) -> bool:
+    """Whether something is a torch module, but no model of metatrain or metatomic.
+
+    :param model: anything
+    :return: true for modules that are taken to evaluate clouds of points
+    """
+    if not isinstance(model, torch.nn.Module) or is_calculator(model):
+        return False
+    return not (is_atomistic_model(model) or hasattr(model, "dataset_info"))
+
+
+def _of_clouds(
+    model: torch.nn.Module,
+    probes: Any,
+    dtype: torch.dtype | None,
+    device: str | torch.device,
+    of_atoms: dict[str, Any],
+    options: dict[str, Any],
+) -> Engine:
+    """Engine of a module of point clouds."""
+    for name, value in of_atoms.items():
+        if value is not None:
+            raise ValueError(
+                f"{name}: a {type(model).__name__} is no model of metatrain, so that it is "
+                "taken as a module of point clouds: name what it returns in outputs, and "
+                f"leave out {name}"
+            )
+    module, _ = _cast(model, dtype, _device(device))
+    given = {name: value for name, value in options.items() if value is not None}
+    return PointCloudEngine(module, probes=probes, **given)
 
 
 def _of_calculator(

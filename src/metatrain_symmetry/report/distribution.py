@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ..measure.results import Report
+from ..measure.words import worded
 from . import style
 from .errors import Block, report_blocks
 from .text import number, plain, unit
@@ -46,6 +47,8 @@ def draw_distribution(report: Report) -> Figure | None:
         pair = grid[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]
         if i < len(blocks):
             _draw_block(pair[0], pair[1], blocks[i])
+            for axes in pair:
+                axes.set_ylabel(worded(axes.get_ylabel(), report.summary))
         else:
             for axes in pair:
                 axes.remove()

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from ..measure.results import Report
+from ..measure.words import CLOUD
 from . import style, text
 from .network_flow import (
     EDGE,
@@ -52,6 +53,8 @@ def draw_network(report: Report) -> Figure | None:
     :param report: what was measured
     :return: the figure; nothing if no layer has a place that is known
     """
+    if report.summary.get("thing") == CLOUD:
+        return None
     spectra = report_spectra(report)
     flow = read_flow(spectra.probes)
     if not flow.boxes or not (report.characters.kind == "layer").any():

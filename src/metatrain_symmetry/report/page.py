@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 
 from ..measure.quantities import SPECTRUM_NOTE, quantities_table
 from ..measure.results import Report
+from ..measure.words import CLOUD, unit_or_one, worded
 from . import text
 from .errors import Block, report_blocks
 from .html import Entry, facts, write_html
@@ -66,9 +67,13 @@ MAIN = (
 )  # fmt: skip
 """Quantities that are explained in view; the others are folded away."""
 
+OF_ATOMS = ("per atom", "(0,+) of a stress", "(2,+) of a stress")
+"""Quantities that clouds of points do not have."""
+
 TABLES = {
     "equivariance.csv": "A and errors of every structure",
     "equivariance_per_atom.csv": "the same for every atom",
+    "equivariance_per_point.csv": "the same for every point",
     "characters.csv": "spectra of all probes",
     "rotations.csv": "A that is left after averaging over sets of rotations",
     "summary.json": "settings, averages, diagnosis",
@@ -91,6 +96,10 @@ ERRORS = [
     "target", "equivariance RMSE", "RMSE", "O3-averaged RMSE", "oriented RMSE", "unit",
     "share of asymmetry (%)", "structures",
 ]  # fmt: skip
+MEDIANS_TEXT = (
+    "Per component, energies per atom. The ratio is the median of the ratios of the "
+    "structures."
+)
 VALUES = ["probe", "group", "irrep", "share", "standard error", "B", "converged"]
 
 
@@ -105,36 +114,42 @@ def write_page(report: Report, path: str | Path, figures: dict[str, Path]) -> Pa
     page = Path(path)
     spectra = report_spectra(report)
     shown = {name: file for name, file in figures.items() if name != LINKED}
+    summary = report.summary
+    heads = [worded(head, summary) for head in MEDIANS]
     content = {
         "model": str(report.summary.get("model") or "model without a name"),
         "subtitle": _subtitle(report),
         "cards": verdicts(report),
         "verdict": _verdict(report.summary),
         "convergence": _convergence(report, spectra),
-        "figures": [_figure(name, Path(file), page) for name, file in shown.items()],
+        "figures": [_figure(n, Path(file), page, summary) for n, file in shown.items()],
         "table_files": _files(Path(figures[LINKED]), page) if LINKED in figures else [],
-        "quantities": [_quantities(main) for main in (True, False)],
+        "quantities": [_quantities(main, summary) for main in (True, False)],
         "panels": spectra.panels,
         "rows": [_row(spectra, probe) for probe in spectra.probes],
         "scale": _scale(),
-        "medians": (MEDIANS, [_median(block) for block in report_blocks(report)]),
+        "medians": (heads, [_median(block, summary) for block in report_blocks(report)]),
+        "medians_title": worded("medians over the structures", summary),
+        "medians_text": worded(MEDIANS_TEXT, summary).replace(", energies per point", ""),
         "rotations": rotations_entries(report),
         "characters": (VALUES, _values(spectra)),
-        "facts": facts(report.summary, FACTS),
-        "descriptions": TABLES,
+        "facts": [(worded(name, summary), value) for name, value in facts(summary, FACTS)],
+        "descriptions": {name: worded(text, summary) for name, text in TABLES.items()},
     }
     return write_html("report.html.j2", content, page)
 
 
-def _quantities(main: bool) -> tuple[list[str], list[list[Entry]]]:
+def _quantities(main: bool, summary: dict[str, Any]) -> tuple[list[str], list[list[Entry]]]:
     """What the numbers are: those in view, or those folded away."""
     columns = ("meaning", "components", "per", "average", "unit")
     rows: list[list[Entry]] = []
     for quantity in quantities_table():
+        if summary.get("thing") == CLOUD and quantity["name"] in OF_ATOMS:
+            continue
         if (quantity["name"] in MAIN) == main:
             other = quantity["metatrain"]
             name = quantity["name"] + f"\nmetatrain: {other}" * bool(other)
-            rows.append([name, *(quantity[column] for column in columns)])
+            rows.append([name, *(worded(quantity[c], summary) for c in columns)])
     heads = ["quantity", "what it is", "components", "one value per", "average", "unit"]
     return heads, rows
 
@@ -148,7 +163,7 @@ def _subtitle(report: Report) -> str:
         parts.insert(0, f"under the group {summary['group']}")
     if summary.get("n_structures") is not None:
         number, done = summary["n_structures"], summary.get("n_measured")
-        words = text.count(number, "structure")
+        words = text.count(number, worded("structure", summary))
         partly = done is not None and done < number
         parts.append(f"{done} of {words} in the time given" if partly else words)
     if summary.get("created"):
@@ -238,7 +253,7 @@ def _scale() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _median(block: Block) -> list[Entry]:
+def _median(block: Block, summary: dict[str, Any]) -> list[Entry]:
     """One row of the table of medians."""
     ratio = 100 * float(np.median(block.ratio)) if len(block.ratio) else math.nan
     A, stderr, error, averaged, norm, noise = (
@@ -246,7 +261,8 @@ def _median(block: Block) -> list[Entry]:
         for name in ("A", "A_stderr", "error", "error_averaged", "norm", "noise")
     )
     ratio = ratio if block.has_errors else math.nan
-    number, unit = int(np.isfinite(block["A"]).sum()), text.unit(block.unit)
+    number = int(np.isfinite(block["A"]).sum())
+    unit = text.unit(unit_or_one(block.unit, summary))
     return [
         block.target, str(block.key.irrep), A, stderr, error, averaged, ratio, norm, noise,
         unit, number,
@@ -273,13 +289,14 @@ def _values(spectra: Spectra) -> list[list[Entry]]:
     ]  # fmt: skip
 
 
-def _figure(name: str, file: Path, page: Path) -> dict[str, Any]:
+def _figure(name: str, file: Path, page: Path, summary: dict[str, Any]) -> dict[str, Any]:
     """Embed a figure: an address that holds the file itself."""
     kind = {".svg": "svg+xml"}.get(file.suffix, file.suffix.lstrip("."))
     data = base64.b64encode(file.read_bytes()).decode()
     title, caption = CAPTIONS.get(name, (name, ""))
     return {
-        "name": name, "title": title, "caption": caption, "files": _files(file, page),
+        "name": name, "title": title, "caption": worded(caption, summary),
+        "files": _files(file, page),
         "address": f"data:image/{kind};base64,{data}",
     }  # fmt: skip
 

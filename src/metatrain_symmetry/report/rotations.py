@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ..measure.labels import BLOCK, BlockKey, target_label
 from ..measure.results import Report
+from ..measure.words import unit_or_one
 from . import style
 from .html import Entry
 from .text import measured, number, plain, unit
@@ -149,9 +150,9 @@ def rotations_entries(report: Report) -> tuple[list[str], list[list[Entry]]]:
         words = measured(left, error) if seen else f"below {number(left + 2 * error)}"
         most = max(share, 0.0) + (0.0 if seen else 2 * share_err)
         ratio = 100 * most**0.5
+        of_left = unit(unit_or_one(str(row["unit"]), report.summary))
         rows.append(
-            [str(key), str(row["set"]),
-             float(row["evaluations"]), (left, words), unit(str(row["unit"])),
+            [str(key), str(row["set"]), float(row["evaluations"]), (left, words), of_left,
              (ratio, "" if math.isnan(ratio) else "below " * (not seen) + number(ratio))]
         )  # fmt: skip
     return HEADS, rows

@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..io import replacing
 from ..measure.results import Report
+from ..measure.words import worded
 from .text import count, plain
 
 
@@ -101,7 +102,7 @@ def describe(report: Report) -> str:
     dtype = summary.get("dtype") or ""
     parts = [
         plain(summary.get("model") or "model without a name", 60),
-        "" if number is None else count(number, "structure"),
+        "" if number is None else count(number, worded("structure", summary)),
         f"estimator: {plain(estimator)}" if estimator else "",
         f"group {plain(group)}" if group != "O(3)" else "",
         "" if " " in dtype else plain(dtype),  # of a calculator it is not known

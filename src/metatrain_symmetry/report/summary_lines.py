@@ -8,6 +8,7 @@ from ..measure.labels import BlockKey, block_label, target_label
 from ..measure.results import Report
 from ..measure.spectra_text import percent
 from ..measure.statuses import LABELS
+from ..measure.words import unit_or_one, worded
 from ..models.irrep_blocks import part_name
 from .text import count
 
@@ -27,7 +28,10 @@ def lines(report: Report) -> list[str]:
     found = [_subject(report.summary)]
     entries = averages(report.equivariance)
     if entries:
-        found += ["Equivariance error A (root mean square over the structures):"]
+        head = "Equivariance error A (root mean square over the structures):"
+        found += [worded(head, report.summary)]
+        for entry in entries:
+            entry["unit"] = unit_or_one(entry["unit"], report.summary)
         found += table(entries, report.diagnosis)
         found += notes(entries)
     advice: dict[str, list[str]] = {}
@@ -51,7 +55,8 @@ def _subject(summary: dict[str, Any]) -> str:
     # a calculator has one name for the first two
     parts = list(dict.fromkeys(str(name) for name in names if name)) or ["model"]
     plan = f"; measured: {summary['plan']}" if summary.get("plan") else ""
-    return ", ".join([*parts, count(summary["n_structures"], "structure")]) + plan
+    many = count(summary["n_structures"], worded("structure", summary))
+    return ", ".join([*parts, many]) + plan
 
 
 def table(entries: list[dict[str, Any]], diagnosis: list[dict[str, str]]) -> list[str]:

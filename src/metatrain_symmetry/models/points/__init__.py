@@ -1,0 +1,1 @@
+"""Parts of the engine of point clouds: clouds, calls, outputs, hooks, seeds."""
