@@ -374,3 +374,23 @@ def test_calculators_with_little_else():
             atoms.get_forces()
     with pytest.raises(TypeError, match=r"EMT is a class: give .* such as EMT\(\)"):
         ProjectedCalculator(EMT)
+
+
+class OverNoVolume(Charged):
+    """Divides the stress of a molecule by nothing, as the calculator of metatomic-ase."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.results["stress"] = np.full(6, np.nan)
+
+
+@pytest.mark.parametrize("wrap", [ProjectedCalculator, SymmetrizedCalculator])
+def test_a_stress_that_a_molecule_does_not_have(wrap):
+    atoms = molecule("H2O")
+    atoms.calc = wrap(OverNoVolume())
+    assert np.isfinite(atoms.get_forces()).all()
+    assert "stress" not in atoms.calc.results
+    crystal = bulk("Cu", cubic=True)
+    crystal.calc = wrap(OverNoVolume())
+    with pytest.raises(ValueError, match="stress that are not finite"):
+        crystal.get_forces()
