@@ -103,7 +103,7 @@ ARGUMENTS = [
     ({"state": "best"}, "state"),
     ({"fmax": 0.01}, "fmax"),
     ({"dtype": "float16"}, "float16"),
-    ({"group": "C3v"}, "group is 'C3v'"),
+    ({"group": "X9v"}, "X9v"),
     ({"group": octahedral_group(), "lambda_max": 4}, "leave out"),
 ]
 

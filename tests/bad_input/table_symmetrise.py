@@ -51,7 +51,7 @@ COMMAND = [
     (measure(EMT, structures="xenon.xyz"), "No EMT-potential for Xe"),
     (measure(EMT, "--device", "cuda"), "where it is made"),
     (measure(EMT, "--dtype", "float64"), "where it is made"),
-    (measure(EMT, "--probes", "EE"), "not a calculator"),
+    (measure(EMT, "--probes", "EE"), "which hides its modules"),
     (measure(EMT, "--state", "best"), "state"),
     (measure(EMT, "--targets", "force"), "did you mean forces"),
     (measure("nonsense"), "write package.module"),
