@@ -298,11 +298,36 @@ def c3(*, scale=1.0):
         (torch.cat([c3(), c3()[:1]]), "given twice"),
         (torch.empty(0, 3, 3), "give \\(n, 3, 3\\)"),
         (torch.full((1, 3, 3), float("nan")), "not all orthogonal"),
+        ([[[1, -1, 0], [1, 0, 0], [0, 0, 1]]], "those of Cartesian coordinates"),
+        ("C3", "the matrices are 'C3': give numbers"),
+        ([[1, 2], [3]], "the matrices are .*: give numbers"),
+        (np.eye(3)[None] + 0j, "complex"),
     ],
 )
 def test_matrices_that_are_no_group(matrices, words):
     with pytest.raises(ValueError, match=words):
         FiniteGroup.from_matrices(matrices)
+
+
+@pytest.mark.parametrize("give", [list, lambda m: list(m.numpy()), lambda m: m.float()])
+def test_matrices_in_whatever_holds_them(give):
+    group = FiniteGroup.from_matrices(give(group_by_name("Th", None).matrices))
+    assert [str(i) for i in group.irreps()][:4] == ["Ag", "1Eg", "2Eg", "Tg"]
+    turns = FiniteGroup.from_matrices(Rotation.create_group("C4"))
+    assert len(turns.matrices) == 4
+
+
+@pytest.mark.parametrize(
+    ("characters", "words"),
+    [
+        ([1, 1, 1], "give those of each irrep by its name"),
+        ({"A": 1}, "for each of the 3 elements"),
+        ({"A": ["x", "y", "z"]}, "the characters of A are"),
+    ],
+)
+def test_characters_that_are_none(characters, words):
+    with pytest.raises(ValueError, match=words):
+        FiniteGroup(c3(), characters)
 
 
 def test_your_own_representations():
@@ -321,5 +346,8 @@ def test_your_own_representations():
     refused("representation E are not all unitary", E=2 * given["E"])
     refused("E has the shape \\(6, 2\\): give \\(n, d, d\\)", E=given["E"][:, 0])
     refused("not orthonormal", E=torch.eye(2).repeat(6, 1, 1).double())
+    refused("representation E are 'e'", E="e")
     with pytest.raises(ValueError, match="some irreps are missing"):
         FiniteGroup.from_matrices(group.matrices, representations={"A1": given["A1"]})
+    with pytest.raises(ValueError, match="of each irrep by its name"):
+        FiniteGroup.from_matrices(group.matrices, representations=[given["A1"]])

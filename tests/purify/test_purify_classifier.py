@@ -104,6 +104,23 @@ def test_a_large_penalty_leaves_what_does_not_shake(noisy):
     assert last == pytest.approx(still.table.cross_entropy[0], abs=1e-6)
 
 
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_units_and_offsets_of_features_do_not_matter(noisy, alpha):
+    features, labels = noisy
+    plain = purify_classifier(features, labels, [alpha], ridge=0.0)
+    scaled = features * [1e-8, 1, 1e5, 1, 1e3] + [0, 1e6, 0, 0, 0]
+    found = purify_classifier(scaled, labels, [alpha], ridge=0.0)
+    for name in ("cross_entropy", "A"):
+        assert found.table[name][0] == pytest.approx(plain.table[name][0], rel=1e-4)
+
+
+def test_half_precision_is_taken(noisy):
+    features, labels = torch.tensor(noisy[0]).bfloat16(), noisy[1]
+    found = purify_classifier(features, labels, [1.0])
+    again = purify_classifier(features.double(), labels, [1.0])
+    np.testing.assert_array_equal(found.weight, again.weight)
+
+
 def test_choice(noisy):
     features, labels = noisy
     train, held_out = (features[:300], labels[:300]), (features[300:], labels[300:])
@@ -135,7 +152,15 @@ def test_choice(noisy):
         ({"labels": np.full(6, -1), "classes": 2}, "give 0 to 1"),
         ({"alphas": []}, "alphas are empty"),
         ({"alphas": [-1.0]}, "not negative"),
+        ({"alphas": 1.0}, "give a list of numbers"),
+        ({"alphas": "abc"}, "give a list of numbers"),
         ({"ridge": np.inf}, "ridge"),
+        ({"ridge": "small"}, "ridge hold 'small'"),
+        ({"classes": "two"}, "classes are 'two'"),
+        ({"features": "abc"}, "features are 'abc'"),
+        ({"features": np.ones((6, 2, 3)) * 1j}, "real numbers"),
+        ({"features": np.full((6, 2, 3), 1e200)}, "divide them"),
+        ({"initial": torch.nn.Linear(3, 2)}, "weight and its bias"),
         ({"initial": (np.zeros((2, 4)), np.zeros(2))}, r"give \(2, 3\) and \(2,\)"),
         ({"validation": (np.zeros((1, 2, 4)), np.zeros(1, int))}, "give the same"),
     ],

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from ..messages import quoted
 from .base import Group, PointSet, UniformOrbit
 from .decompose import computed_characters
 from .frames import Frame
@@ -137,6 +138,7 @@ class FiniteGroup(Group):
         elements = _checked_matrices(matrices)
         products = product_table(elements)
         if representations is not None:
+            _check_mapping(representations, "representations")
             given = {
                 key: _checked_representation(key, one, products)
                 for key, one in representations.items()
@@ -288,18 +290,43 @@ class FiniteOrbit(UniformOrbit):
 
 def _checked_matrices(matrices: object) -> torch.Tensor:
     """Elements as a tensor; orthogonal and different from each other, or refused."""
-    found = torch.as_tensor(matrices, dtype=torch.float64)
+    found = _numbers(matrices, "matrices")
+    if found.is_complex():
+        raise ValueError("the matrices are complex: give real ones, (n, 3, 3)")
+    found = found.to(torch.float64)
     if found.ndim != 3 or found.shape[1:] != (3, 3) or not len(found):
         raise ValueError(
             f"the matrices have the shape {tuple(found.shape)}: give (n, 3, 3)"
         )
     unit = torch.eye(3, dtype=torch.float64)
     if not torch.allclose(found @ found.mT, unit.expand_as(found), atol=SAME):
-        raise ValueError("the matrices are not all orthogonal: correct them")
+        raise ValueError(
+            "the matrices are not all orthogonal: give those of Cartesian coordinates, to "
+            "six digits"
+        )
     same = torch.cdist(found.flatten(1), found.flatten(1)) < SAME
     if int(same.sum()) > len(found):
         raise ValueError("a matrix is given twice: give every element once")
     return found
+
+
+def _numbers(values: object, what: str) -> torch.Tensor:
+    """What was given as a tensor, of whatever holds numbers."""
+    if isinstance(values, list | tuple) and any(torch.is_tensor(one) for one in values):
+        values = [
+            one.detach().cpu().numpy() if torch.is_tensor(one) else one for one in values
+        ]
+    if hasattr(values, "as_matrix"):  # rotations of scipy
+        values = values.as_matrix()
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu()
+    try:
+        found = np.array(values)
+        return torch.from_numpy(found if found.dtype.kind == "c" else found.astype(float))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"the {what} are {quoted(values)}: give numbers, all of one shape"
+        ) from error
 
 
 def product_table(matrices: torch.Tensor) -> torch.Tensor:
@@ -332,7 +359,7 @@ def _checked_representation(
     name: str, matrices: object, products: torch.Tensor
 ) -> torch.Tensor:
     """Matrices of one irrep; unitary and a homomorphism, or refused."""
-    found = torch.as_tensor(matrices)
+    found = _numbers(matrices, f"matrices of the representation {name}")
     found = found.to(torch.complex128 if found.is_complex() else torch.float64)
     n, size = len(products), found.shape[-1] if found.ndim else 0
     if found.shape != (n, size, size) or not size:
@@ -352,6 +379,15 @@ def _checked_representation(
     return found
 
 
+def _check_mapping(values: Any, what: str) -> None:
+    """Refuse what does not say to which irrep it belongs."""
+    if not isinstance(values, Mapping) or not values:
+        raise ValueError(
+            f"{what} are {quoted(values)}: give those of each irrep by its name, in a "
+            "dictionary"
+        )
+
+
 def _numbered(table: torch.Tensor) -> list[str]:
     """Names such as ``2.1``: dimension, and number among those that have it."""
     sizes = table.abs().amax(dim=1).round().to(torch.int64).tolist()
@@ -362,15 +398,19 @@ def _checked_table(
     characters: Mapping[str, Sequence[complex] | np.ndarray], n: int
 ) -> torch.Tensor:
     """Characters as a table, real where all of them are; orthonormal or refused."""
-    if len({len(row) for row in characters.values()}) > 1:
+    _check_mapping(characters, "characters")
+    rows = [_numbers(row, f"characters of {name}") for name, row in characters.items()]
+    if {tuple(row.shape) for row in rows} != {(n,)}:
         raise ValueError(
-            "the irreps have different numbers of characters: give one value"
-            f" for each of the {n} elements"
+            f"the irreps have different numbers of characters, or not {n}: give one value "
+            f"for each of the {n} elements"
         )
-    table = torch.from_numpy(np.array([np.asarray(row) for row in characters.values()]))
+    complex_ones = any(row.is_complex() for row in rows)
+    table = torch.stack([row.to(torch.complex128) for row in rows])
+    table = table if complex_ones else table.real
     table = table.to(torch.complex128 if table.is_complex() else torch.float64)
     unit = torch.eye(len(table), dtype=table.dtype)
-    if table.shape[1:] != (n,) or not torch.allclose(table @ table.mH / n, unit, atol=1e-8):
+    if table.shape[1:] != (n,) or not torch.allclose(table @ table.mH / n, unit, atol=SAME):
         raise ValueError(
             f"the characters are not orthonormal over the {n} elements: give one value "
             "for each element, for irreducible representations only (a pair of complex "

@@ -2,9 +2,20 @@
 
 import copy
 import copyreg
+from itertools import chain
 from typing import Any
 
 import torch
+
+
+def first_weight(model: torch.nn.Module) -> torch.Tensor | None:
+    """First real parameter of a module, or else its first real buffer.
+
+    :param model: any module
+    :return: None if it has neither
+    """
+    tensors = chain(model.parameters(), model.buffers())
+    return next((one for one in tensors if one.is_floating_point()), None)
 
 
 def copied(model: Any) -> Any:

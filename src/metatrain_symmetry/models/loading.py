@@ -11,7 +11,7 @@ from metatrain.pet import PET
 from ..messages import did_you_mean, quoted
 from . import irrep_blocks
 from .ase_calculator import CalculatorEngine, is_calculator
-from .copies import copied
+from .copies import copied, first_weight
 from .engine import Engine
 from .metatomic import MetatomicEngine
 from .pet.engine import PETEngine
@@ -276,11 +276,14 @@ def _cast(
             )
         _check_supported(model, device)
         return model.to(device), own
-    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
+    weight = first_weight(model)
     own = torch.float64 if weight is None else weight.dtype
     dtype = dtype or own
     if dtype not in _DTYPES.values():
-        raise ValueError(f"a model cannot be evaluated in {dtype}: float32 or float64")
+        raise ValueError(
+            f"a model cannot be evaluated in {dtype}: give dtype='float32' or 'float64', "
+            "in which a copy of it is evaluated"
+        )
     if dtype == own and (weight is None or weight.device == device):
         return model, own
     return copied(model).to(dtype=dtype, device=device), dtype

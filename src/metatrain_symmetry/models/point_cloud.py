@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..messages import quoted, reason
+from .copies import first_weight
 from .engine import Block, Prepared, Values, prepared_as
 from .function import points_system
 from .points import output as outs
@@ -25,6 +26,9 @@ OTHER_SEED = 1_000_003
 
 AGREE = 1e-3
 """Share of the largest value by which two copies of one cloud in a batch may differ."""
+
+TURN = torch.tensor([[2.0, -1.0, 2.0], [2.0, 2.0, -1.0], [-1.0, 2.0, 2.0]]) / 3
+"""A rotation about (1, 1, 1) in which nothing keeps its place."""
 
 _CHANNELS_FIRST = (
     torch.nn.modules.conv._ConvNd,
@@ -123,6 +127,7 @@ class PointCloudEngine:
     ) -> None:
         if not isinstance(module, torch.nn.Module):
             raise ValueError(f"{quoted(module)} is no module: give a torch.nn.Module")
+        module = getattr(module, "_orig_mod", module)  # torch.compile cannot be hooked
         self.model = module
         self.outputs = outs.checked_outputs(outputs)
         self.vectors = checked_vectors(vectors)
@@ -131,10 +136,11 @@ class PointCloudEngine:
         self._calls = calls_of(module, call)
         self._paths = self._checked_paths(probes)
         self._frozen = Frozen(module, freeze)
-        weight = next((p for p in module.parameters() if p.is_floating_point()), None)
+        weight = first_weight(module)
         self.dtype = torch.float64 if weight is None else weight.dtype
         self.device = torch.device("cpu") if weight is None else weight.device
         self.one_by_one = False
+        self._graph = False  # whether the module differentiates inside
         self.draws = False
         """Whether the module draws random numbers; known once a cloud was prepared."""
         self._layouts: dict[str, Layout] = {}
@@ -164,7 +170,11 @@ class PointCloudEngine:
         """Paths that there are; those of children may turn out to say nothing."""
         self._choose_children = probes is None
         if probes is None:
-            return [name for name, _ in _children(self.model)]
+            return [
+                name
+                for name, child in _children(self.model)
+                if not isinstance(child, torch.jit.ScriptModule)
+            ]
         listed = [probes] if isinstance(probes, str) else probes
         try:
             paths = list(dict.fromkeys(listed))
@@ -300,10 +310,12 @@ class PointCloudEngine:
         notice: bool = False,
     ) -> _Seen:
         """Evaluate copies ``(n, points, columns)`` with the seeds as always."""
-        module, clouds = self.model, copies.to(self.device, self.dtype)
+        # a copy, in which the module may compute in place
+        module, clouds = self.model, copies.to(self.device, self.dtype, copy=True)
         seed = self.seed if seed is None else seed
         with (
-            torch.no_grad(), _evaluating(module), watching(module, probes) as layers,
+            torch.set_grad_enabled(self._graph), _evaluating(module),
+            watching(module, probes) as layers,
             seeded(module, seed, notice=notice) as use,
         ):  # fmt: skip
             value = self._calls[0](module, clouds)
@@ -408,7 +420,7 @@ class PointCloudEngine:
             )
         self._find_blocks(cloud, one)
         if two is not None and not self.one_by_one:
-            self.one_by_one = not self._agree(one, two)
+            self.one_by_one = not (self._agree([one, one], two) and self._apart(cloud))
 
     def _first(self, cloud: CloudStructure) -> _Seen:
         """Evaluate the first cloud as it is given, the way that works."""
@@ -419,6 +431,9 @@ class PointCloudEngine:
                 with counting_bytes(self.model) as sizes:
                     seen = self._run(cloud.columns[None], self._paths, notice=True)
             except Exception as error:
+                if not self._graph and "does not require grad" in str(error):
+                    self._graph = True
+                    return self._first(cloud)
                 first = first or error
                 continue
             self._bytes = (sum(sizes) + 8 * cloud.columns.numel()) / cloud.n_atoms
@@ -477,14 +492,28 @@ class PointCloudEngine:
             blocks += outs.blocks_of(name, self._output(name), kind, values)
         self._blocks = blocks
 
-    def _agree(self, one: _Seen, two: _Seen) -> bool:
-        """Whether two copies of a cloud say what one alone says."""
-        for name, alone in one.outputs.items():
+    def _apart(self, cloud: CloudStructure) -> bool:
+        """Whether copies in two orientations say what each says alone.
+
+        Copies in one orientation do not tell: statistics of a batch are theirs too.
+        """
+        both = rotated(
+            cloud.columns, cloud.starts, torch.stack([torch.eye(3), TURN]).double()
+        )
+        try:
+            alone = [self._guarded(cloud, copy, []) for copy in both.split(1)]
+            return self._agree(alone, self._guarded(cloud, both, []))
+        except (ValueError, Untold):
+            return False
+
+    def _agree(self, alone: Sequence[_Seen], two: _Seen) -> bool:
+        """Whether two copies of a cloud in one batch say what each says alone."""
+        for name, both in two.outputs.items():
             layout = self._layouts[f"output {name}"]
-            first = layout.split(alone, 1).to(torch.float64)
-            both = layout.split(two.outputs[name], 2).to(torch.float64)
-            size = float(first.abs().max()) if first.numel() else 0.0
-            if float((both - first).abs().max()) > AGREE * size:
+            parts = [layout.split(one.outputs[name], 1) for one in alone]
+            apart = torch.cat(parts).to(torch.float64)
+            distance = layout.split(both, 2).to(torch.float64) - apart
+            if float(distance.abs().max()) > AGREE * float(apart.abs().max()):
                 return False
         return True
 
@@ -507,10 +536,23 @@ def _children(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
 def _evaluating(module: torch.nn.Module) -> Iterator[None]:
     """Eval mode for a while."""
     before = [(part, part.training) for part in module.modules()]
+    compiled = [
+        (part, part._compiled_call_impl)
+        for part in module.modules()
+        if getattr(part, "_compiled_call_impl", None) is not None
+    ]
+    fast = torch.backends.mha.get_fastpath_enabled()
     module.eval()
     try:
+        # neither calls layers one by one, as hooks need
+        torch.backends.mha.set_fastpath_enabled(False)
+        for part, _ in compiled:
+            part._compiled_call_impl = None
         yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for part, implementation in compiled:
+            part._compiled_call_impl = implementation
         for part, training in before:
             part.training = training
 

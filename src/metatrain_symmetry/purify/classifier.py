@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
+from ..messages import quoted
+
 
 TOLERANCE = 1e-6
 """Largest component of a gradient that counts as none, in units of the loss."""
@@ -29,7 +31,11 @@ LEAST = 1e-3
 """A smaller share of A is not worth another readout."""
 
 SMALL = 1e-10
-"""Of the largest variance of a feature: directions below it are not scaled up."""
+"""Of the largest variance of a feature, each in its own units: directions below it are not
+scaled up."""
+
+LARGEST = 1e100
+"""Of features: squares of larger numbers overflow."""
 
 
 @dataclass
@@ -159,7 +165,7 @@ class _Set:
     @classmethod
     def of(cls, features: Any, labels: Any, classes: int, name: str) -> "_Set":
         """Check and prepare what was given."""
-        x = np.array(_numbers(features), dtype=np.float64)
+        x = _reals(features, name)
         if x.ndim != 3 or 0 in x.shape:
             raise ValueError(f"{name} have shape {x.shape}: give (inputs, copies, p)")
         if x.shape[1] < 2:
@@ -177,6 +183,10 @@ class _Set:
             )
         centred = x - x.mean(axis=1, keepdims=True)
         flat = centred.reshape(-1, x.shape[-1])
+        if np.abs(x).max() > LARGEST:
+            raise ValueError(
+                f"{name} are as large as {np.abs(x).max():.0e}: divide them by a number"
+            )
         spread = np.pad(flat.T @ flat / len(flat), (0, 1))
         x = np.concatenate([x, np.ones((*x.shape[:2], 1))], axis=-1)
         return cls(x, y, spread)
@@ -221,7 +231,7 @@ def _solve(
 ) -> tuple[np.ndarray, int, float]:
     """Readout of one α, steps that it took, and the gradient that is left."""
     shape, scale = start.shape, _scale(data, len(start), alpha, ridge)
-    pull = np.append(np.full(shape[1] - 1, ridge), 0.0)
+    pull = _pull(shape[1], ridge)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         # in units in which all directions are about as steep
@@ -257,13 +267,21 @@ def _all_right(weights: np.ndarray, data: _Set) -> bool:
     return bool((scores.argmax(axis=-1) == data.labels[:, None]).all())
 
 
+def _pull(width: int, ridge: float) -> np.ndarray:
+    """Weights of the ridge; the bias is free."""
+    return np.append(np.full(width - 1, ridge), 0.0)
+
+
 def _scale(data: _Set, classes: int, alpha: float, ridge: float) -> np.ndarray:
     """Directions of the weights in which the loss is about as steep everywhere."""
     flat = data.features.reshape(-1, data.width)
     curvature = flat.T @ flat / (len(flat) * classes) + 2 * alpha * data.spread / classes
-    values, vectors = np.linalg.eigh(curvature)
-    floor = max(SMALL * values[-1], ridge)
-    scaled: np.ndarray = (vectors / np.sqrt(np.maximum(values, floor))).T
+    curvature += np.diag(_pull(data.width, ridge))
+    own = np.sqrt(np.diag(curvature))  # features may be in different units
+    own[own == 0] = 1
+    values, vectors = np.linalg.eigh(curvature / own / own[:, None])
+    values = np.maximum(values, SMALL * values[-1])
+    scaled: np.ndarray = (vectors / np.sqrt(values)).T / own
     return scaled
 
 
@@ -298,8 +316,23 @@ def _choose(table: pd.DataFrame, max_increase: float) -> float | None:
 def _numbers(values: Any) -> np.ndarray:
     """Array of what may be a tensor with a graph."""
     if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        # numpy has no bfloat16
+        values = (values.double() if values.is_floating_point() else values).numpy()
     return np.asarray(values)
+
+
+def _reals(values: Any, name: str) -> np.ndarray:
+    """Real numbers, in float64."""
+    try:
+        found = _numbers(values)
+        if found.dtype.kind not in "fiu":
+            raise TypeError
+        return found.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} are {quoted(values)}: give real numbers in one array"
+        ) from error
 
 
 def _integers(labels: Any) -> np.ndarray:
@@ -314,14 +347,26 @@ def _integers(labels: Any) -> np.ndarray:
 def _classes(labels: Any, classes: int | None, initial: tuple[Any, Any] | None) -> int:
     if classes is None:
         known = int(_integers(labels).max()) + 1
-        classes = known if initial is None else len(_numbers(initial[0]))
+        classes = known if initial is None else len(_pair(initial)[0])
+    if not isinstance(classes, int | np.integer):
+        raise ValueError(f"classes are {quoted(classes)}: give how many there are")
     if classes < 2:
         raise ValueError(f"there are {classes} classes: give at least two")
     return classes
 
 
+def _pair(initial: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias of the readout that was given."""
+    if not isinstance(initial, list | tuple) or len(initial) != 2:
+        raise ValueError(
+            f"the initial readout is {quoted(initial)}: give its weight and its bias"
+        )
+    weight, bias = (_reals(part, "the weight and bias") for part in initial)
+    return np.atleast_1d(weight), bias
+
+
 def _readout(initial: tuple[Any, Any], classes: int, width: int) -> np.ndarray:
-    weight, bias = (_numbers(part).astype(np.float64) for part in initial)
+    weight, bias = _pair(initial)
     if weight.shape != (classes, width - 1) or bias.shape != (classes,):
         raise ValueError(
             f"the initial readout has shapes {weight.shape} and {bias.shape}: give "
@@ -341,7 +386,12 @@ def _same_width(training: _Set, held_out: _Set) -> None:
 
 
 def _alphas(alphas: Sequence[float]) -> list[float]:
-    grid = sorted({float(alpha) for alpha in alphas})
+    try:
+        grid = sorted({float(alpha) for alpha in alphas})
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"alphas are {quoted(alphas)}: give a list of numbers, such as [0, 1, 10]"
+        ) from error
     if not grid:
         raise ValueError("alphas are empty: give at least one weight")
     for alpha in grid:
@@ -350,5 +400,8 @@ def _alphas(alphas: Sequence[float]) -> list[float]:
 
 
 def _check_number(value: float, name: str) -> None:
-    if not (np.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} hold {value}: give a finite number that is not negative")
+    real = isinstance(value, int | float | np.number)
+    if not (real and np.isfinite(value) and value >= 0):
+        raise ValueError(
+            f"{name} hold {quoted(value)}: give a finite number that is not negative"
+        )

@@ -104,7 +104,7 @@ def calls_of(module: torch.nn.Module, call: Any) -> list[Call]:
 
 def _check_takes(module: torch.nn.Module, call: str) -> None:
     """Refuse a second argument where there is none."""
-    found = list(inspect.signature(module.forward).parameters.values())
+    found = _arguments(module)
     several = len(found) > 1 or any(p.kind == p.VAR_POSITIONAL for p in found)
     if call in ("lengths", "mask", "padding mask") and not several:
         raise ValueError(
@@ -113,9 +113,27 @@ def _check_takes(module: torch.nn.Module, call: str) -> None:
         )
 
 
+def _arguments(module: torch.nn.Module) -> list[inspect.Parameter]:
+    """Arguments of ``forward``, without the module itself."""
+    if not isinstance(module, torch.jit.ScriptModule):
+        return list(inspect.signature(module.forward).parameters.values())
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    compiled: Any = module.forward
+    return [
+        inspect.Parameter(
+            one.name,
+            kind,
+            default=one.default_value
+            if one.has_default_value()
+            else inspect.Parameter.empty,
+        )
+        for one in compiled.schema.arguments[1:]
+    ]
+
+
 def _by_names(module: torch.nn.Module) -> list[Call]:
     """What the arguments of ``forward`` say."""
-    found = inspect.signature(module.forward).parameters.values()
+    found = _arguments(module)
     plain = [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     names = {p.name for p in plain}
     needed = [p.name for p in plain if p.default is p.empty]

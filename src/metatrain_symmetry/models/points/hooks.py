@@ -14,6 +14,9 @@ from ...messages import did_you_mean, quoted
 Tape = dict[str, list[Any]]
 """What was returned under each name, call after call."""
 
+MOST = 10
+"""Layers that a message lists."""
+
 
 def module_at(module: torch.nn.Module, path: str) -> torch.nn.Module:
     """Submodule at a path.
@@ -25,8 +28,14 @@ def module_at(module: torch.nn.Module, path: str) -> torch.nn.Module:
     """
     known = {name: part for name, part in module.named_modules() if name}
     if path not in known:
+        near = did_you_mean(path, known)
+        if not near.startswith("did") and len(known) > MOST:
+            near = f"there are {', '.join(list(known)[:MOST])}, ..."
+        raise ValueError(f"{type(module).__name__} has no layer '{path}': {near}")
+    if isinstance(known[path], torch.jit.ScriptModule):
         raise ValueError(
-            f"{type(module).__name__} has no layer '{path}': {did_you_mean(path, known)}"
+            f"layer '{path}' is compiled by TorchScript and cannot be hooked: leave it "
+            "out, or give the module as it was before it was compiled"
         )
     return known[path]
 
@@ -38,7 +47,8 @@ def first_tensor(output: Any) -> torch.Tensor | None:
     :return: None if there is none
     """
     if isinstance(output, torch.Tensor):
-        return output.detach() if output.is_floating_point() else None
+        real = output.is_floating_point() and not output.is_nested
+        return output.detach() if real else None
     parts: Iterable[Any] = ()
     if isinstance(output, dict):
         parts = output.values()
@@ -63,7 +73,8 @@ def watching(
         def hook(part: torch.nn.Module, inputs: Any, output: Any) -> None:
             tensor = first_tensor(output)
             if tensor is not None:
-                found[path].append(tensor)
+                # a copy: what follows may overwrite it in place
+                found[path].append(tensor.clone())
 
         return hook
 
@@ -89,6 +100,8 @@ def counting_bytes(module: torch.nn.Module) -> Iterator[list[int]]:
 
     with ExitStack() as stack:
         for part in module.modules():
+            if isinstance(part, torch.jit.ScriptModule):
+                continue  # cannot be hooked
             stack.callback(part.register_forward_hook(hook).remove)
         yield sizes
 
@@ -135,7 +148,7 @@ class Frozen:
         tape: Tape = defaultdict(list)
 
         def keep(name: str, value: Any) -> Any:
-            tape[name].append(value)
+            tape[name].append(_kept(value))
             return value
 
         with self._instead(lambda name, compute: keep(name, compute())):
@@ -163,7 +176,7 @@ class Frozen:
                     f"'{name}' is called more often in some orientations than in others: "
                     "name something in freeze that decides this"
                 )
-            return tape[name][place[name] - 1]
+            return _kept(tape[name][place[name] - 1])
 
         with self._instead(replay):
             yield
@@ -182,6 +195,18 @@ class Frozen:
                     space[key] = _wrapped(name, function, answer)
                     stack.callback(space.__setitem__, key, function)
             yield
+
+
+def _kept(value: Any) -> Any:
+    """Copies of tensors, which a module may overwrite in place."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return type(value)((key, _kept(part)) for key, part in value.items())
+    if isinstance(value, list | tuple):
+        parts = [_kept(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value
 
 
 def _wrapped(

@@ -1,7 +1,7 @@
 """What a module returns, as irrep blocks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -113,7 +113,7 @@ def returned(value: Any, outputs: Mapping[str, Output] | None) -> dict[str, torc
     real = {
         key: part
         for key, part in parts.items()
-        if isinstance(part, torch.Tensor) and part.is_floating_point()
+        if isinstance(part, torch.Tensor) and part.is_floating_point() and part.numel()
     }
     if outputs is None:
         if not real:
@@ -127,8 +127,10 @@ def returned(value: Any, outputs: Mapping[str, Output] | None) -> dict[str, torc
         key = one.source
         if key is None:
             key = name if name in parts else place
-        part = parts.get(key)
-        if not isinstance(part, torch.Tensor) or not part.is_floating_point():
+        if isinstance(key, int) and isinstance(value, tuple) and key not in parts:
+            key = list(parts)[key] if 0 <= key < len(parts) else key  # of a named tuple
+        part = real.get(key)
+        if part is None:
             known = [str(key) for key in real]
             raise ValueError(
                 f"the module returns nothing real for the output '{name}' (source "
@@ -146,15 +148,35 @@ def _parts(value: Any) -> dict[str | int, Any]:
     """What was returned, by keys and by position."""
     if isinstance(value, torch.Tensor):
         return {0: value}
+    found: dict[str | int, Any] = {}
+    for key, part in _fields(value).items():
+        inside = _fields(part) if isinstance(part, Mapping | list | tuple) else None
+        if inside is None:
+            found[key] = part
+        else:
+            found |= {f"{key}.{name}": one for name, one in _parts(part).items()}
+    return found
+
+
+def _fields(value: Any) -> dict[str | int, Any]:
+    """Entries of what holds several things: a mapping, a list, a tuple, an object."""
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return dict(zip(value._fields, value, strict=True))
     if isinstance(value, list | tuple):
         return dict(enumerate(value))
+    if is_dataclass(value):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
     return dict(vars(value)) if hasattr(value, "__dict__") else {}
 
 
 def _default_name(key: str | int) -> str:
-    return ("output" if key == 0 else f"output {key}") if isinstance(key, int) else str(key)
+    """Name of an output that has only a place; 0.1 is the second one of the first."""
+    text = str(key)
+    if text == "0":
+        return "output"
+    return f"output {text}" if text.partition(".")[0].isdecimal() else text
 
 
 def told_kind(name: str, one: Output, layout: Layout, rows: int, n_points: int) -> str:
@@ -287,6 +309,6 @@ def untold(name: str, error: Untold) -> ValueError:
     :return: to be raised
     """
     return ValueError(
-        f"output '{name}' {error}: leave it out of outputs, or return (clouds, points, "
-        "...) or (clouds, ...) with call=, a function of the module and its clouds"
+        f"output '{name}' {error}: name in outputs only what has one, or return (clouds, "
+        "points, ...) or (clouds, ...) with call=, a function of the module and its clouds"
     )
