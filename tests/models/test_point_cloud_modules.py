@@ -188,3 +188,47 @@ def test_a_module_that_differentiates_inside():
     found = error(Forces(), given, outputs={"f": Output(rank=1)})
     # mean of |2 x_x|² is 4 |x|² / 3, that of the average 4 |x|² / 9
     assert found == pytest.approx([((4 / 3 - 4 / 9) * squared / 3) ** 0.5], rel=1e-9)
+
+
+def test_as_many_points_as_columns():
+    class PerPoint(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.local = torch.nn.Conv1d(3, 2, 1).double()
+
+        def forward(self, x):  # (clouds, 3, points)
+            return self.local(x).transpose(1, 2)
+
+    module, found = PerPoint(), []
+    for clouds in ([cloud(3)], [cloud(5), cloud(3)]):
+        engine = PointCloudEngine(module)
+        last = [engine.prepare(one) for one in clouds][-1]
+        found += engine.predict(last).values()
+    assert torch.equal(*found)
+
+
+def test_as_many_values_as_points_in_a_module_of_one_size():
+    module = Lambda(lambda x: x.reshape(len(x), 6, 3).norm(dim=2))
+    with pytest.raises(ValueError, match="6 values for a cloud of 6 points"):
+        PointCloudEngine(module).prepare(cloud(6))
+    for kind in ("point", "cloud"):
+        engine = PointCloudEngine(module, outputs={"own": kind})
+        engine.prepare(cloud(6))
+        assert engine.blocks[0].sample_kind == kind
+
+
+def test_a_list_with_an_entry_for_each_cloud():
+    module = Lambda(lambda x: [one[:, 0].sum() for one in x])
+    expected = float(cloud(6).sum(dim=0).square().sum() / 3) ** 0.5
+    assert error(module, cloud(6)) == pytest.approx([expected], rel=1e-9)
+
+
+def test_an_output_that_is_not_always_there():
+    def some(x):
+        up = {"up": x[:, :, 0].sum(1)} if (x[:, 0, 2] > 0).all() else {}
+        return {"norm": x.norm(dim=2).sum(1), **up}
+
+    given = cloud(6)
+    given[0] = torch.tensor([0.0, 0.1, 1.0])
+    with pytest.raises(ValueError, match="'up' is returned in some orientations only"):
+        error(Lambda(some), given)

@@ -342,6 +342,9 @@ class PointCloudEngine:
                 raise _varies(cloud, f"output '{name}'", error) from error
             self._count(cloud, f"output '{name}'", values)
             found |= outs.blocks_of(name, self._output(name), kind, values)
+        for name in {block.target for block in blocks} - {b.target for b in found}:
+            seen_here = Untold("is returned in some orientations only")
+            raise _varies(cloud, f"output '{name}'", seen_here)
         layers = {path: self._layer(cloud, path, seen.layers[path], n) for path in probes}
         return Values({block: found[block] for block in blocks}, layers)
 
@@ -394,7 +397,7 @@ class PointCloudEngine:
         columns = cloud.columns
         one = self._first(cloud)
         two = self._attempt(torch.stack([columns, columns]))
-        if two is not None and _same_sizes(one, two):
+        if two is not None and (_other_names(one, two) or _same_sizes(one, two)):
             two = None  # it looks at one cloud only, or at all of them together
         more = self._attempt(torch.cat([columns, columns[-1:]])[None])
         self.draws = one.drawn
@@ -425,7 +428,7 @@ class PointCloudEngine:
     def _first(self, cloud: CloudStructure) -> _Seen:
         """Evaluate the first cloud as it is given, the way that works."""
         first: Exception | None = None
-        for call in list(self._calls):
+        for call in self._likely(cloud):
             self._calls = [call]
             try:
                 with counting_bytes(self.model) as sizes:
@@ -448,6 +451,22 @@ class PointCloudEngine:
             "with call="
         ) from first
 
+    def _likely(self, cloud: CloudStructure) -> list[Call]:
+        """Ways to call the module, those first that also take a cloud of another size.
+
+        A cloud with as many points as columns fits both ways round.
+        """
+        columns, calls = cloud.columns, list(self._calls)
+        if len(columns) != columns.shape[1] or len(calls) < 2:
+            return calls
+        longer = torch.cat([columns, columns[-1:]])[None]
+
+        def fails(call: Call) -> bool:
+            self._calls = [call]
+            return self._attempt(longer) is None
+
+        return sorted(calls, key=fails)
+
     def _attempt(self, copies: torch.Tensor) -> _Seen | None:
         """Evaluate something that the module may not be able to take."""
         try:
@@ -464,7 +483,10 @@ class PointCloudEngine:
         if kind == "output" and self._output(rest).kind == "cloud":
             more = one  # no axis counts points
         try:
-            self._layouts[name] = tell(cloud.n_atoms, one, two, more)
+            found = tell(cloud.n_atoms, one, two, more)
+            if kind == "output" and more is None and self._output(rest).kind is None:
+                outs.check_told(rest, found, one)
+            self._layouts[name] = found
         except Untold as error:
             if kind == "output":
                 raise outs.untold(rest, error) from error
@@ -555,6 +577,11 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
             part._compiled_call_impl = implementation
         for part, training in before:
             part.training = training
+
+
+def _other_names(one: _Seen, two: _Seen) -> bool:
+    """Whether there are other outputs for two clouds, such as one for each."""
+    return one.outputs.keys() != two.outputs.keys()
 
 
 def _same_sizes(one: _Seen, two: _Seen) -> bool:

@@ -206,6 +206,22 @@ def told_kind(name: str, one: Output, layout: Layout, rows: int, n_points: int) 
     return "point" if pointwise else "cloud"
 
 
+def check_told(name: str, layout: Layout, shape: tuple[int, ...]) -> None:
+    """Refuse as many numbers as points where a module takes no other number of points.
+
+    :param name: of the output
+    :param layout: that was told
+    :param shape: of the output for one cloud
+    :raises ValueError: if these may be points, or properties of the cloud
+    """
+    if layout.points is not None and len(shape) - (layout.batch is not None) == 1:
+        n = shape[layout.points]
+        raise ValueError(
+            f"output '{name}' has {n} values for a cloud of {n} points, and the module "
+            "takes no other number of points: give its kind in outputs, point or cloud"
+        )
+
+
 def as_samples(
     values: torch.Tensor, layout: Layout, kind: str, n: int, n_points: int
 ) -> torch.Tensor:
