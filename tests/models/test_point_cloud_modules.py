@@ -232,3 +232,14 @@ def test_an_output_that_is_not_always_there():
     given[0] = torch.tensor([0.0, 0.1, 1.0])
     with pytest.raises(ValueError, match="'up' is returned in some orientations only"):
         error(Lambda(some), given)
+
+
+def test_a_module_without_weights_may_expect_single_precision():
+    module = Lambda(lambda x: x @ torch.ones(3, 1))
+    expected = float(cloud(6).square().sum(1).mean()) ** 0.5
+    assert error(module, cloud(6)) == pytest.approx([expected], rel=1e-5)
+
+
+def test_parameters_without_values_are_refused():
+    with pytest.raises(ValueError, match="have no values"):
+        error(torch.nn.Linear(3, 2, device="meta"), cloud(6))

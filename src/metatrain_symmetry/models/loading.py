@@ -277,6 +277,8 @@ def _cast(
         _check_supported(model, device)
         return model.to(device), own
     weight = first_weight(model)
+    if weight is not None and weight.is_meta:
+        raise ValueError("the parameters of the model have no values: load them first")
     own = torch.float64 if weight is None else weight.dtype
     dtype = dtype or own
     if dtype not in _DTYPES.values():

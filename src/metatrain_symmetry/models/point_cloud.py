@@ -428,7 +428,8 @@ class PointCloudEngine:
     def _first(self, cloud: CloudStructure) -> _Seen:
         """Evaluate the first cloud as it is given, the way that works."""
         first: Exception | None = None
-        for call in self._likely(cloud):
+        calls = self._likely(cloud)
+        for call in calls:
             self._calls = [call]
             try:
                 with counting_bytes(self.model) as sizes:
@@ -442,14 +443,31 @@ class PointCloudEngine:
             self._bytes = (sum(sizes) + 8 * cloud.columns.numel()) / cloud.n_atoms
             return seen
         assert first is not None
+        if first_weight(self.model) is None and self.dtype == torch.float64:
+            return self._in_float32(cloud, first, calls)
+        raise self._refusal(cloud, first) from first
+
+    def _in_float32(
+        self, cloud: CloudStructure, first: Exception, calls: list[Call]
+    ) -> _Seen:
+        """Try again with what a module without weights may expect, or fail as before."""
+        self.dtype, self._calls = torch.float32, calls
+        try:
+            return self._first(cloud)
+        except ValueError:
+            self.dtype = torch.float64
+            raise self._refusal(cloud, first) from first
+
+    def _refusal(self, cloud: CloudStructure, first: Exception) -> ValueError:
+        """Sentence for a module that fails on the first cloud."""
         if isinstance(first, ValueError) and _is_ours(first):
-            raise first
-        raise ValueError(
+            return first
+        return ValueError(
             f"{cloud.name}: {type(self.model).__name__} cannot be evaluated on "
             f"{cloud.n_atoms} points with {cloud.columns.shape[1]} columns "
             f"({reason(first)}): give the columns that it takes, or say how it is called "
             "with call="
-        ) from first
+        )
 
     def _likely(self, cloud: CloudStructure) -> list[Call]:
         """Ways to call the module, those first that also take a cloud of another size.
