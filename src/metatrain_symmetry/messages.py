@@ -26,7 +26,7 @@ def did_you_mean(name: Any, known: Iterable[str]) -> str:
     :param known: what there is
     :return: ``did you mean a, b?``, or ``there are a, b, c``, or ``there is only a``
     """
-    names = list(known)
+    names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(str(name), names, 3, 0.6)
     if near:
         return f"did you mean {', '.join(near)}?"

@@ -270,6 +270,7 @@ def test_names_of_averages_are_names_of_groups():
         ("SO(2):0,0,0", "the axis is '0,0,0': give x, y, z"),
         ("C3v:w", "the axis is 'w'"),
         (3, "no group 3: give a name"),
+        ("C-1", "did you mean C1\\?"),
     ],
 )
 def test_wrong_names(name, words):
