@@ -268,9 +268,8 @@ def along_orbits(
     hidden = model.get_submodule("head.hidden")
     handle = hidden.register_forward_hook(lambda _, __, out: seen.append(out))
     try:
-        for points, labels, length in zip(
-            events.points, events.labels, events.lengths.tolist(), strict=True
-        ):
+        bar = tqdm(events.lengths.tolist(), unit="event", desc="orbits")
+        for points, labels, length in zip(events.points, events.labels, bar, strict=True):
             cloud = points[:length].expand(len(matrices), -1, -1)
             seen.clear()
             scores = model(rotate(cloud, matrices).float())

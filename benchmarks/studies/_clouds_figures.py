@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from benchmarks.makers.tracks import CLASSES
 from benchmarks.studies._draw import write
@@ -90,22 +91,24 @@ def draw_readouts(table: pd.DataFrame, path: Path) -> None:
     :param path: PNG file
     """
     with style.context():
-        figure = Figure(figsize=(5, 3.6), layout="constrained")
+        figure = Figure(figsize=(5.6, 3.6), layout="constrained")
         axes: Axes = figure.subplots()
-        solved = table[table.alpha.notna()]
-        axes.plot(solved.validation_A, solved.validation_cross_entropy, "o-")
-        for row in solved.itertuples():
-            at = (row.validation_A, row.validation_cross_entropy)
-            axes.annotate(
-                f"α = {row.alpha:g}", at, (-6, 0), textcoords="offset points",
-                fontsize=7, ha="right", va="center",
+        given = table[table.alpha.isna()].iloc[0]
+        limit = 1.01 * given.validation_cross_entropy
+        for ridge, own in table[table.alpha.notna()].groupby("ridge"):
+            axes.plot(
+                own.validation_A, own.validation_cross_entropy, "o-", ms=4,
+                label=f"η = {ridge:g}, α = {own.alpha.min():g} ... {own.alpha.max():g}",
             )  # fmt: skip
-        trained = table[table.alpha.isna()]
-        axes.plot(
-            trained.validation_A, trained.validation_cross_entropy, "ks", label="trained"
-        )
+        axes.plot(given.validation_A, given.validation_cross_entropy, "ks", label="trained")
+        axes.axhline(limit, color="0.4", ls=":", lw=1, label="1 % more than trained")
         axes.set_xlabel("A of the scores, validation set")
         axes.set_ylabel("cross-entropy")
         axes.set_xscale("log")
-        axes.legend(fontsize=8)
+        axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
+            axis.set_major_formatter(ScalarFormatter())
+            axis.set_minor_formatter(NullFormatter())
+        axes.legend(fontsize=7)
         write(figure, path)

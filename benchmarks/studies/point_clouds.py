@@ -53,7 +53,9 @@ from metatrain_symmetry import PurifiedClassifier, Settings, purify_classifier
 
 MAKER = "benchmarks.makers.tracks"
 PACKAGES = ("metatrain-symmetry", "torch", "numpy", "scipy")
-ALPHAS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+ALPHAS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
+"""Weights of the penalty, and of what keeps the readout near the trained one."""
 GROUP = "Oi"
 """Octahedral group with inversion, in a random frame: 48 copies of an event."""
 WEIGHT = 1.0
@@ -80,8 +82,8 @@ class Sizes:
     events: int = 100
     spectra: int = 4
     lambda_max: int = 8
-    solved: int = 200
-    taken: int = 20
+    solved: int = 800
+    taken: int = 10
     model: tuple[tuple[str, int], ...] = ()
 
 
@@ -170,7 +172,7 @@ def features_of(
     """
     rng = np.random.default_rng([SEED, seed])
     features, labels = [], []
-    for _, hidden, right in along_orbits(model, events, orbit("Oi", rng)):
+    for _, hidden, right in along_orbits(model, events, orbit(GROUP, rng)):
         chosen = torch.as_tensor(rng.permutation(len(right))[:taken])
         features.append(hidden[:, chosen].transpose(0, 1))
         labels.append(right[chosen])
@@ -200,6 +202,8 @@ def purified(
         ALPHAS,
         initial=(readout.weight, readout.bias),
         validation=held_out,
+        ridge=RIDGES,
+        progress=True,
     )
     other = copy.deepcopy(model)
     with torch.no_grad():
@@ -313,6 +317,7 @@ def analyse(
         "models": {row["model"]: row for row in rows},
         "where_unstable": unstable,
         "purified_alpha": found.alpha,
+        "purified_ridge": found.ridge,
         "test_events": len(events),
     }
 

@@ -165,6 +165,40 @@ def test_ratio_of_means_and_its_error_by_hand():
     assert np.isnan(alone[1].stderr)  # one structure says nothing about the others
 
 
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_circles_do_not_replace_a_set_by_chance(count):
+    """Few circles that happen to agree have a small error bar, and may all be wrong."""
+    irreps = irreps_up_to(0)
+    random = np.random.default_rng(count)
+
+    def z_score():
+        on_set = Powers(irreps, torch.tensor([[1.0, 0.0]]).double(), torch.ones(1).double())
+        on_set.tail = 0.01
+        odd = torch.from_numpy(random.normal(scale=0.3, size=count))
+        powers = torch.stack([torch.ones_like(odd), odd], dim=1)
+        circles = Spectrum(
+            Powers(irreps, powers, torch.ones_like(odd)), 1, orbit=Circles(count, 0)
+        )
+        share = combine([Spectrum(on_set, 1)], [circles], irreps)[1]
+        return share.share / share.stderr
+
+    assert max(abs(z_score()) for _ in range(2000)) < 5
+
+
+def test_circles_replace_a_set_where_they_know_better():
+    irreps = irreps_up_to(0)
+    on_set = Powers(irreps, torch.tensor([[1.0, 0.2]]).double(), torch.ones(1).double())
+    on_set.tail = 0.1
+    odd = 0.1 + 1e-4 * torch.linspace(-1, 1, 8).double()
+    powers = torch.stack([1 - odd, odd], dim=1)
+    circles = Spectrum(
+        Powers(irreps, powers, torch.ones(8).double()), 1, orbit=Circles(8, 0)
+    )
+    share = combine([Spectrum(on_set, 1)], [circles], irreps)[1]
+    assert share.estimator == "circles"
+    assert share.share == pytest.approx(0.1)
+
+
 def test_saved_and_loaded(tmp_path):
     report = measure(2)
     report.diagnosis = diagnose(report.equivariance, report.characters)

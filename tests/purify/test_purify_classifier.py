@@ -31,7 +31,8 @@ def torch_loss(weights, features, labels, alpha, ridge):
     )
     scores = scores - scores.mean(dim=-1, keepdim=True)
     variance = scores.var(dim=1, unbiased=False).mean()
-    return entropy + alpha * variance + 0.5 * ridge * weights[:, :-1].square().sum()
+    size = features.square().mean((0, 1))
+    return entropy + alpha * variance + 0.5 * ridge * (size * weights[:, :-1] ** 2).sum()
 
 
 def test_gradients(noisy):
@@ -74,10 +75,11 @@ def test_against_scikit_learn(noisy):
     linear = pytest.importorskip("sklearn.linear_model")
     features, labels = noisy
     flat, right = features.reshape(-1, 5), np.repeat(labels, 4)
+    size = np.sqrt((flat**2).mean(0))
     other = linear.LogisticRegression(C=1 / (1e-3 * len(flat)), tol=1e-10, max_iter=10_000)
-    other.fit(flat, right)
+    other.fit(flat / size, right)
     found = purify_classifier(features, labels, [0.0], ridge=1e-3)
-    np.testing.assert_allclose(found.weight, other.coef_, atol=1e-5)
+    np.testing.assert_allclose(found.weight * size, other.coef_, atol=1e-5)
 
 
 def test_saturated_readout_gives_the_frequencies():
@@ -95,8 +97,8 @@ def test_saturated_readout_gives_the_frequencies():
 
 def test_a_large_penalty_leaves_what_does_not_shake(noisy):
     features, labels = noisy
-    still = purify_classifier(features[..., :2], labels, [0.0])
-    found = purify_classifier(features, labels, [*ALPHAS, 1e8])
+    still = purify_classifier(features[..., :2], labels, [0.0], ridge=1e-6)
+    found = purify_classifier(features, labels, [*ALPHAS, 1e8], ridge=1e-6)
     assert (np.diff(found.table.A) < 0).all()
     assert (np.diff(found.table.cross_entropy) > 0).all()
     assert found.table.A.iloc[-1] < 1e-6
@@ -124,11 +126,18 @@ def test_half_precision_is_taken(noisy):
 def test_choice(noisy):
     features, labels = noisy
     train, held_out = (features[:300], labels[:300]), (features[300:], labels[300:])
-    first = purify_classifier(*train, ALPHAS, validation=held_out)
-    limit = 1.01 * first.table.validation_cross_entropy[0]
+    first = purify_classifier(*train, ALPHAS, validation=held_out, ridge=[1e-4, 1e-6])
+    assert first.table.ridge.nunique() == 2
+    smallest = first.table[first.table.alpha == 0]
+    limit = 1.01 * smallest.validation_cross_entropy.min()
     allowed = first.table[first.table.validation_cross_entropy <= limit]
-    assert first.alpha == allowed.alpha[allowed.validation_A.idxmin()]
-    initial = (first.weights[0.0][:, :-1], first.weights[0.0][:, -1])
+    best = allowed.loc[allowed.validation_A.idxmin()]
+    assert (first.alpha, first.ridge) == (best.alpha, best.ridge)
+    np.testing.assert_array_equal(
+        np.column_stack([first.weight, first.bias]), first.weights[best.alpha, best.ridge]
+    )
+    initial = np.split(first.weights[0.0, 1e-6], [-1], axis=1)
+    initial = (initial[0], initial[1][:, 0])
     again = purify_classifier(*train, ALPHAS, validation=held_out, initial=initial)
     assert again.alpha == first.alpha
     assert np.isnan(again.table.alpha[0])
@@ -137,7 +146,19 @@ def test_choice(noisy):
         *train, [1e4], validation=held_out, initial=initial, max_increase=1e-3
     )
     assert kept.alpha is None
+    assert kept.ridge is None
     np.testing.assert_array_equal(kept.weight, initial[0])
+
+
+def test_a_ridge_keeps_the_readout_near_the_one_that_was_trained(noisy):
+    features, labels = noisy
+    initial = (np.random.default_rng(1).normal(size=(3, 5)), np.zeros(3))
+    found = purify_classifier(
+        features, labels, [1.0], initial=initial, ridge=[1e-4, 1, 1e6]
+    )
+    away = [np.abs(w[:, :-1] - initial[0]).max() for w in found.weights.values()]
+    assert away[0] > 2 * away[1]
+    assert away[2] < 1e-4 * away[1]
 
 
 @pytest.mark.parametrize(
@@ -150,12 +171,13 @@ def test_choice(noisy):
         ({"labels": np.zeros(6)}, "one integer per input"),
         ({"labels": np.zeros(6, int)}, "at least two"),
         ({"labels": np.full(6, -1), "classes": 2}, "give 0 to 1"),
-        ({"alphas": []}, "alphas are empty"),
+        ({"alphas": []}, "alphas holds nothing"),
         ({"alphas": [-1.0]}, "not negative"),
         ({"alphas": 1.0}, "give a list of numbers"),
         ({"alphas": "abc"}, "give a list of numbers"),
         ({"ridge": np.inf}, "ridge"),
         ({"ridge": "small"}, "ridge hold 'small'"),
+        ({"ridge": []}, "ridge holds nothing"),
         ({"classes": "two"}, "classes are 'two'"),
         ({"features": "abc"}, "features are 'abc'"),
         ({"features": np.ones((6, 2, 3)) * 1j}, "real numbers"),

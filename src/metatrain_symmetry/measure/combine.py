@@ -17,7 +17,7 @@ import numpy as np
 
 from ..groups.base import AnyIrrep, folds
 from ..models.engine import Block
-from .errors import Replicates, ratio
+from .errors import Replicates, doubt, ratio
 from .folding import Folding
 from .resolver import Spectrum
 from .structure import Measured
@@ -145,7 +145,8 @@ class _Probe:
         known = [share for share in found if share.stderr == share.stderr]
         if known:  # circles where they know much better, as where a set folds back a lot
             best = min(known, key=lambda share: share.stderr)
-            return best if best.stderr < known[0].stderr / 2 else known[0]
+            sure = doubt(sum(len(c.powers.norm2) - 1 for c in circles))
+            return best if best.stderr * sure < known[0].stderr / 2 else known[0]
         return self._mixed(irrep) if sets and circles else found[0]
 
     def _of_sets(

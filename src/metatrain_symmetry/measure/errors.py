@@ -23,6 +23,8 @@ SEEN = 2.0
 """Standard errors at which a value counts as seen, and at which coverage is that of a
 normal variable."""
 
+UNLUCKY = 1e-3
+"""Probability with which an error may be smaller than :func:`doubt` allows for."""
 
 LOOSE = 0.25
 """Share of a bound below which no scatter over structures is believed."""
@@ -38,6 +40,22 @@ def widening(dof: int) -> float:
     if dof < 1:
         return float("nan")
     return float(stats.t.ppf(stats.norm.cdf(SEEN), dof)) / SEEN
+
+
+@lru_cache(maxsize=1024)
+def doubt(dof: int) -> float:
+    """Factor by which an error from few degrees of freedom may be too small by chance.
+
+    Who picks the smaller of two errors picks those that are too small. The factor is that
+    which one error of a thousand exceeds, of those that :func:`widening` has widened.
+
+    :param dof: degrees of freedom of the variance
+    :return: from the chi-square distribution; infinity without any
+    """
+    if dof < 1:
+        return float("inf")
+    factor = float(np.sqrt(dof / stats.chi2.ppf(UNLUCKY, dof)))
+    return max(factor / widening(dof), 1.0)
 
 
 @dataclass

@@ -8,7 +8,9 @@ is added to all of them, so that their mean over the classes is taken off. Then
     A² = mean_x 1/C Σ_c ( < f_c(gx)² > - < f_c(gx) >² ) = 1/C Σ_c W_c G W_cᵀ,
 
 with ``G`` the covariance of the features along an orbit, on average over the inputs. Both
-parts are convex in ``W`` and ``b``.
+parts are convex in ``W`` and ``b``. A ridge ``η/2 Σ_j s_j |W_j - W0_j|²`` keeps the readout
+near the given one, ``s_j`` being the mean square of feature j, so that its weight does not
+depend on units.
 """
 
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
+from tqdm import tqdm
 
 from ..messages import quoted
 
@@ -46,11 +49,14 @@ class PurifiedClassifier:
     :param bias: ``(classes,)``
     :param alpha: weight of the penalty that was chosen; None where the readout that was
         given is kept
-    :param table: one row for each α, and one for the readout that was given (``alpha``
-        NaN): ``cross_entropy``, ``A`` (of the scores, root mean square) and ``accuracy``
-        of the training set and, with ``validation_`` before them, of the validation set,
-        ``steps`` of the optimiser and ``gradient`` that it left
-    :param weights: readout ``(classes, features + 1)`` of each α, the bias last
+    :param ridge: weight of the ridge that was chosen; None likewise
+    :param table: one row for each pair of α and ridge, and one for the readout that was
+        given (``alpha`` and ``ridge`` NaN): ``cross_entropy``, ``A`` (of the scores, root
+        mean square) and ``accuracy`` of the training set and, with ``validation_`` before
+        them, of the validation set, ``steps`` of the optimiser and the ``gradient`` that is
+        left
+    :param weights: readout ``(classes, features + 1)`` of each pair ``(alpha, ridge)``, the
+        bias last
 
     >>> import torch
     >>> from metatrain_symmetry import purify_classifier
@@ -65,8 +71,9 @@ class PurifiedClassifier:
     weight: np.ndarray
     bias: np.ndarray
     alpha: float | None
+    ridge: float | None
     table: pd.DataFrame
-    weights: dict[float, np.ndarray] = field(repr=False)
+    weights: dict[tuple[float, float], np.ndarray] = field(repr=False)
 
 
 def purify_classifier(
@@ -78,15 +85,19 @@ def purify_classifier(
     initial: tuple[Any, Any] | None = None,
     validation: tuple[Any, Any] | None = None,
     max_increase: float = 0.01,
-    ridge: float = 1e-6,
+    ridge: float | Sequence[float] = (1e-6, 1e-4, 1e-2),
+    progress: bool = False,
 ) -> PurifiedClassifier:
     """Solve for the readout of a classifier with a penalty on what rotations change.
 
-    For each α the sum of the mean cross-entropy over all copies and ``α A²`` is made
-    small, where A is the root mean square deviation of the class scores along an orbit.
-    This is convex; L-BFGS solves it with the analytic gradient. The lowest A whose
-    cross-entropy on the validation set is at most ``max_increase`` above that of the given
-    readout (or, if none is given, of the smallest α) is chosen.
+    For each α and ridge the sum of the mean cross-entropy over all copies, ``α A²`` and the
+    ridge is made small, where A is the root mean square deviation of the class scores along
+    an orbit. This is convex; L-BFGS solves it with the analytic gradient. The lowest A with
+    a cross-entropy on the validation set at most ``max_increase`` above that of the given
+    readout (or, if none is given, of the best of the smallest α) is chosen.
+
+    Few inputs are fitted too well by a readout that is free: its cross-entropy on other
+    inputs is above that of the readout which was trained. A larger ridge keeps it near.
 
     :param features: last features ``(n, copies, p)`` of ``n`` inputs, such as the points of
         several clouds, each in the same rotations, which should average over the group;
@@ -100,8 +111,10 @@ def purify_classifier(
     :param validation: features and labels on which one is chosen; None for the training
         set
     :param max_increase: cross-entropy that may be lost, as a share of it
-    :param ridge: weight of ``|W - W0|² / 2``, with the given readout or zero for ``W0``;
-        the bias is free
+    :param ridge: weights η of ``η/2 Σ_j s_j |W_j - W0_j|²``, one or several, with the mean
+        square ``s_j`` of feature j, and the given readout or zero for ``W0``; the bias is
+        free
+    :param progress: whether to show a progress bar
     :raises ValueError: if shapes do not fit, if a number is not finite, or if the solver
         does not end
     :return: the chosen readout, and the table of all of them
@@ -124,24 +137,27 @@ def purify_classifier(
     if validation is not None:
         held_out = _Set.of(validation[0], validation[1], count, "validation features")
         _same_width(training, held_out)
-    grid = _alphas(alphas)
-    _check_number(ridge, "ridge")
+    grid = _weights("alphas", alphas, "[0, 1, 10]")
+    ridges = _weights("ridge", [ridge] if _is_number(ridge) else ridge, "[1e-4, 1e-2]")
     _check_number(max_increase, "max_increase")
     given = None if initial is None else _readout(initial, count, training.width)
-    weights, rows = {}, []
-    if given is not None:
-        rows.append({"alpha": np.nan, **_row(given, training, held_out)})
     anchor = np.zeros((count, training.width)) if given is None else given
+    weights, rows = {}, []
+    pairs = [(alpha, one) for one in ridges for alpha in grid]
     current = anchor
-    for alpha in grid:
-        current, steps, gradient = _solve(training, current, anchor, alpha, ridge)
-        weights[alpha] = current
-        row = _row(current, training, held_out)
-        rows.append({"alpha": alpha, **row, "steps": steps, "gradient": gradient})
+    for alpha, one in tqdm(pairs, unit="readout", disable=not progress):
+        start = anchor if alpha == grid[0] else current
+        current, steps, gradient = _solve(training, start, anchor, alpha, one)
+        weights[alpha, one] = current
+        row = {"alpha": alpha, "ridge": one, **_row(current, training, held_out)}
+        rows.append({**row, "steps": steps, "gradient": gradient})
+    if given is not None:
+        first = {"alpha": np.nan, "ridge": np.nan, **_row(given, training, held_out)}
+        rows.insert(0, first)
     table = pd.DataFrame(rows)
-    chosen = _choose(table, max_increase)
-    best = anchor if chosen is None else weights[chosen]
-    return PurifiedClassifier(best[:, :-1], best[:, -1], chosen, table, weights)
+    alpha, one = chosen = _choose(table, max_increase)
+    best = anchor if alpha is None else weights[alpha, one]
+    return PurifiedClassifier(best[:, :-1], best[:, -1], *chosen, table, weights)
 
 
 @dataclass
@@ -231,7 +247,7 @@ def _solve(
 ) -> tuple[np.ndarray, int, float]:
     """Readout of one α, steps that it took, and the gradient that is left."""
     shape, scale = start.shape, _scale(data, len(start), alpha, ridge)
-    pull = _pull(shape[1], ridge)
+    pull = _pull(data, ridge)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         # in units in which all directions are about as steep
@@ -267,16 +283,17 @@ def _all_right(weights: np.ndarray, data: _Set) -> bool:
     return bool((scores.argmax(axis=-1) == data.labels[:, None]).all())
 
 
-def _pull(width: int, ridge: float) -> np.ndarray:
-    """Weights of the ridge; the bias is free."""
-    return np.append(np.full(width - 1, ridge), 0.0)
+def _pull(data: _Set, ridge: float) -> np.ndarray:
+    """Weights of the ridge, in units of the features; the bias is free."""
+    squares = np.square(data.features[..., :-1]).mean(axis=(0, 1))
+    return np.append(ridge * squares, 0.0)
 
 
 def _scale(data: _Set, classes: int, alpha: float, ridge: float) -> np.ndarray:
     """Directions of the weights in which the loss is about as steep everywhere."""
     flat = data.features.reshape(-1, data.width)
     curvature = flat.T @ flat / (len(flat) * classes) + 2 * alpha * data.spread / classes
-    curvature += np.diag(_pull(data.width, ridge))
+    curvature += np.diag(_pull(data, ridge))
     own = np.sqrt(np.diag(curvature))  # features may be in different units
     own[own == 0] = 1
     values, vectors = np.linalg.eigh(curvature / own / own[:, None])
@@ -300,17 +317,20 @@ def _row(weights: np.ndarray, training: _Set, held_out: _Set) -> dict[str, float
     return row
 
 
-def _choose(table: pd.DataFrame, max_increase: float) -> float | None:
-    """Lowest A on the validation set at an accepted cross-entropy."""
-    reference = table.iloc[0]
-    limit = reference.validation_cross_entropy * (1 + max_increase)
-    solved = table[table.alpha.notna()]
+def _choose(
+    table: pd.DataFrame, max_increase: float
+) -> tuple[float, float] | tuple[None, None]:
+    """α and ridge of the lowest A on the validation set at an accepted cross-entropy."""
+    given, solved = table[table.alpha.isna()], table[table.alpha.notna()]
+    reference = given if len(given) else solved[solved.alpha == solved.alpha.min()]
+    limit = reference.validation_cross_entropy.min() * (1 + max_increase)
     cheap = solved[solved.validation_cross_entropy <= limit]
-    if np.isnan(reference.alpha):
-        cheap = cheap[cheap.validation_A < (1 - LEAST) * reference.validation_A]
+    if len(given):
+        cheap = cheap[cheap.validation_A < (1 - LEAST) * given.validation_A.iloc[0]]
     if cheap.empty:
-        return None
-    return float(cheap.alpha[cheap.validation_A.idxmin()])
+        return None, None
+    best = cheap.loc[cheap.validation_A.idxmin()]
+    return float(best.alpha), float(best.ridge)
 
 
 def _numbers(values: Any) -> np.ndarray:
@@ -385,23 +405,27 @@ def _same_width(training: _Set, held_out: _Set) -> None:
         )
 
 
-def _alphas(alphas: Sequence[float]) -> list[float]:
+def _weights(name: str, given: Any, example: str) -> list[float]:
+    """Weights in rising order, each once."""
     try:
-        grid = sorted({float(alpha) for alpha in alphas})
+        grid = sorted({float(weight) for weight in given})
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"alphas are {quoted(alphas)}: give a list of numbers, such as [0, 1, 10]"
+            f"{name} hold {quoted(given)}: give a list of numbers, such as {example}"
         ) from error
     if not grid:
-        raise ValueError("alphas are empty: give at least one weight")
-    for alpha in grid:
-        _check_number(alpha, "alphas")
+        raise ValueError(f"{name} holds nothing: give at least one weight")
+    for weight in grid:
+        _check_number(weight, name)
     return grid
 
 
-def _check_number(value: float, name: str) -> None:
-    real = isinstance(value, int | float | np.number)
-    if not (real and np.isfinite(value) and value >= 0):
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number)
+
+
+def _check_number(value: Any, name: str) -> None:
+    if not (_is_number(value) and np.isfinite(value) and value >= 0):
         raise ValueError(
             f"{name} hold {quoted(value)}: give a finite number that is not negative"
         )
