@@ -155,9 +155,10 @@ def purify_classifier(
         first = {"alpha": np.nan, "ridge": np.nan, **_row(given, training, held_out)}
         rows.insert(0, first)
     table = pd.DataFrame(rows)
-    alpha, one = chosen = _choose(table, max_increase)
-    best = anchor if alpha is None else weights[alpha, one]
-    return PurifiedClassifier(best[:, :-1], best[:, -1], *chosen, table, weights)
+    chosen = _choose(table, max_increase)
+    best = anchor if chosen is None else weights[chosen]
+    alpha, one = chosen or (None, None)
+    return PurifiedClassifier(best[:, :-1], best[:, -1], alpha, one, table, weights)
 
 
 @dataclass
@@ -317,9 +318,7 @@ def _row(weights: np.ndarray, training: _Set, held_out: _Set) -> dict[str, float
     return row
 
 
-def _choose(
-    table: pd.DataFrame, max_increase: float
-) -> tuple[float, float] | tuple[None, None]:
+def _choose(table: pd.DataFrame, max_increase: float) -> tuple[float, float] | None:
     """α and ridge of the lowest A on the validation set at an accepted cross-entropy."""
     given, solved = table[table.alpha.isna()], table[table.alpha.notna()]
     reference = given if len(given) else solved[solved.alpha == solved.alpha.min()]
@@ -328,7 +327,7 @@ def _choose(
     if len(given):
         cheap = cheap[cheap.validation_A < (1 - LEAST) * given.validation_A.iloc[0]]
     if cheap.empty:
-        return None, None
+        return None
     best = cheap.loc[cheap.validation_A.idxmin()]
     return float(best.alpha), float(best.ridge)
 
