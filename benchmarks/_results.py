@@ -74,7 +74,26 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     :param content: what it will hold
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, _lines(content, 0) + "\n")
+
+
+def _lines(value: Any, depth: int) -> str:
+    """JSON in which what holds no other list or object stands on one line."""
+    children = list(value.values()) if isinstance(value, dict) else value
+    nested = isinstance(children, list | tuple) and any(
+        isinstance(child, dict | list | tuple) for child in children
+    )
+    if not nested:
+        return json.dumps(value, ensure_ascii=False)
+    pieces = [_lines(child, depth + 1) for child in children]
+    first, last = "[]"
+    if isinstance(value, dict):
+        first, last = "{}"
+        names = [json.dumps(str(key), ensure_ascii=False) for key in value]
+        pieces = [f"{key}: {piece}" for key, piece in zip(names, pieces, strict=True)]
+    start = "\n" + " " * (depth + 1)
+    inside = f",{start}".join(pieces)
+    return f"{first}{start}{inside}\n{' ' * depth}{last}"
 
 
 def start(module: str, packages: tuple[str, ...]) -> dict[str, Any]:

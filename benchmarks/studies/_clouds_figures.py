@@ -24,10 +24,11 @@ COLOURS = ListedColormap(["#4c72b0", "#8c8c8c", "#c44e52", "#e8a33d"])
 def draw_layers(characters: pd.DataFrame, path: Path) -> None:
     """Layers against irreps, on a log scale: figure 8 of the paper in kind.
 
-    :param characters: rows with ``probe``, ``channel``, ``share``, ``event``
+    :param characters: rows with ``probe``, ``channel`` and ``B``, of several events
     :param path: PNG file
     """
-    means = characters.groupby(["probe", "channel"], sort=False).share.mean().unstack()
+    sums = characters.groupby(["probe", "channel"], sort=False).B.sum().unstack()
+    means = sums.div(sums.sum(axis=1), axis=0)
     rows = [*[p for p in means.index if p not in CLASSES], *CLASSES]
     rows = [row for row in rows if row in means.index]
     columns = sorted(means.columns, key=_order)

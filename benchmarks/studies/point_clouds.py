@@ -56,6 +56,8 @@ PACKAGES = ("metatrain-symmetry", "torch", "numpy", "scipy")
 ALPHAS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
 """Weights of the penalty, and of what keeps the readout near the trained one."""
+COLUMNS = ["event", "probe", "channel", "B", "share", "stderr", "estimator"]
+"""What is kept of the layers."""
 GROUP = "Oi"
 """Octahedral group with inversion, in a random frame: 48 copies of an event."""
 WEIGHT = 1.0
@@ -306,10 +308,10 @@ def analyse(
         "models": pd.DataFrame(rows),
         "event": event,
         "readouts": found.table,
-        "characters": layer_report(models["trained"], clouds, settings),
+        "characters": layer_report(models["trained"], clouds, settings)[COLUMNS],
     }
     for name, table in tables.items():
-        table.to_csv(output / f"{name}.csv", index=False, float_format="%.6g")
+        table.to_csv(output / f"{name}.csv", index=False, float_format="%.5g")
     draw_layers(tables["characters"], output / "layers.png")
     draw_event(event, output / "event.png")
     draw_readouts(found.table, output / "readouts.png")

@@ -153,7 +153,7 @@ def test_figures_come_from_the_tables_in_the_repository(name, tmp_path):
 
 def test_results_are_small():
     sizes = [p.stat().st_size for p in RESULTS.parent.rglob("*") if p.is_file()]
-    assert sum(sizes) < 1.5e6
+    assert sum(sizes) < 2e6  # seven studies, some fifteen benchmarks
 
 
 def study(name, folder, *arguments):
