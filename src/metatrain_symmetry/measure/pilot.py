@@ -11,6 +11,7 @@ from ..groups import Group
 from ..groups.folding import folding_matrix
 from ..models.engine import Engine, Prepared
 from ..models.sweep import chunk_size
+from ..processes import Processes
 from .budget import Clock
 from .settings import Settings
 from .structure import Measured, measure_structure
@@ -66,8 +67,11 @@ def look(
     settings: Settings,
     clock: Clock,
     progress: Callable[[int], object],
+    processes: Processes | None = None,
 ) -> Pilot:
     """Evaluate circles on the first structures.
+
+    The first process takes the time; all of them share the circles.
 
     :param engine: what evaluates the model
     :param group: whose circles are taken
@@ -76,23 +80,59 @@ def look(
     :param settings: of the measurement
     :param clock: keeps the budget
     :param progress: called with the number of elements done
-    :return: what it brings
+    :param processes: which share the work
+    :return: what it brings, the same in all processes
     """
-    first = data[order[0]].structure
-    one = time_of_one(engine, first, clock, settings.memory, progress)
-    seconds = one / max(first.n_atoms, 1)
-    if group.finite:
-        return Pilot(seconds, 0)
-    if not group.has_circles:
-        degree = _by_doubling(engine, group, first, settings, clock, one, progress)
-        return Pilot(seconds, settings.lambda_max, degree=degree)
+    processes = processes or Processes()
     far = max(FAR, settings.lambda_max + 4)
-    limit = _affordable(group, seconds * first.n_atoms, (far, settings.lambda_max), clock)
+
+    def begin() -> tuple[Pilot, int | None]:
+        first = data[order[0]].structure
+        one = time_of_one(engine, first, clock, settings.memory, progress)
+        seconds = one / max(first.n_atoms, 1)
+        if group.finite:
+            return Pilot(seconds, 0), None
+        if not group.has_circles:
+            degree = _by_doubling(engine, group, first, settings, clock, one, progress)
+            return Pilot(seconds, settings.lambda_max, degree=degree), None
+        found = Pilot(seconds, settings.lambda_max)
+        limits = far, settings.lambda_max
+        return found, _affordable(group, seconds * first.n_atoms, limits, clock)
+
+    pilot, limit = processes.from_first(begin)
     if limit is None:
-        return Pilot(seconds, settings.lambda_max)
+        return pilot
+    which = list(order[: PILOTS if limit == far else 1])
+    mine = [which[i] for i in processes.mine(len(which))]
+    own = _several_circles(
+        engine, group, data, mine, limit, settings, clock, pilot.seconds, progress
+    )
+    several = processes.gather(own)
+
+    def finish() -> Pilot:
+        found = {i: part.circles[i] for i in which for part in several if i in part.circles}
+        end = where_it_ends(list(found.values()), settings) if limit == far else limit
+        seconds = max(part.seconds for part in several if part.circles)
+        return Pilot(seconds, max(end, settings.lambda_max), found)
+
+    return processes.from_first(finish)
+
+
+def _several_circles(
+    engine: Engine,
+    group: Group,
+    data: Sequence[LabelledStructure],
+    which: Sequence[int],
+    limit: int,
+    settings: Settings,
+    clock: Clock,
+    seconds: float,
+    progress: Callable[[int], object],
+) -> Pilot:
+    """Circles on the structures of one process, as long as there is time."""
     evaluations = 2 * group.circle_size(limit)
     found: dict[int, Measured] = {}
-    for index in order[: PILOTS if limit == far else 1]:
+    for index in which:
         structure = data[index].structure
         if found and seconds * structure.n_atoms * evaluations > SHARE * clock.left:
             break
@@ -100,8 +140,7 @@ def look(
         found[index] = _circles(engine, group, structure, limit, settings, index, progress)
         spent = (time.perf_counter() - started) / evaluations / structure.n_atoms
         seconds = spent if len(found) == 1 else max(seconds, spent)
-    end = where_it_ends(list(found.values()), settings) if limit == far else limit
-    return Pilot(seconds, max(end, settings.lambda_max), found)
+    return Pilot(seconds, limit, found)
 
 
 def _by_doubling(

@@ -10,11 +10,11 @@ from ..data.splits import StructureSet
 from ..groups import O3, O3Grid
 from ..measure.structure import Representations
 from ..models.sweep import sweep
+from ..processes import Processes
 from .features import FeatureEngine
 from .labels import Reader, targets_of
 from .moments import Moments, OrbitSums
 from .problems import Problem, sample_weights
-from .processes import Processes
 
 
 class Sweep:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ..data.agreement import check_targets
 from ..data.splits import StructureSet
 from ..groups import O3Grid
+from ..processes import Processes
 from .accumulate import Sweep
 from .checks import check_memory, choose_targets, grid_degree
 from .choose import Candidate, PartResult, choose, scan, score
@@ -22,7 +23,6 @@ from .labels import Reader, labelled_blocks
 from .moments import Moments
 from .options import PurifyHypers
 from .problems import Part, Problem, find_problems
-from .processes import Processes
 from .solve import whitening
 from .spectra import output_spectra
 from .weights import add_to_readout, changed_parameters, readout

@@ -12,6 +12,7 @@ import torch
 from metatrain.pet import PET
 
 from ..data.splits import StructureSet, read_sets
+from ..processes import joined, local_device
 from ..versions import versions
 from .checkpoint import (
     Checkpoint,
@@ -23,7 +24,6 @@ from .checkpoint import (
 )
 from .choose import PartResult
 from .options import PurifyOptions, read_options
-from .processes import joined, local_device
 from .purification import Purification
 from .tables import accuracy_table, curve_table
 
