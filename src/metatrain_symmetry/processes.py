@@ -267,7 +267,7 @@ def own_device(name: str) -> str:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Processes]:
+def joined(device: str | torch.device) -> Iterator[Processes]:
     """Join the other processes, if there are any.
 
     :param device: of this one: NCCL between tensors on GPUs, gloo otherwise
@@ -276,13 +276,14 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield Processes()
         return
-    if device.type == "cuda":
+    on_gpu = str(device).startswith("cuda") and torch.cuda.is_available()
+    if on_gpu:
         torch.cuda.set_device(device)
     if dist.is_initialized():
         yield Processes(dist.get_rank(), dist.get_world_size())
         return
     processes = _find_others()
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     dist.init_process_group(
         backend, store=dist.PrefixStore("group", processes.store), timeout=TIMEOUT,
         rank=processes.rank, world_size=processes.size,

@@ -5,6 +5,7 @@ with other options, another model or another structure never takes it for its ow
 """
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,9 @@ from ..data.labelled import LabelledStructure
 from ..data.lazy import LazyStructures
 from ..io import replacing
 
+
+STRUCTURE = "structure"
+"""First part of the identity of what was found on one structure."""
 
 FORMAT = 1
 """Of the files: to be raised when what they hold changes."""
@@ -41,6 +45,7 @@ class Kept:
     def __init__(self, folder: Path, about: object, resume: bool = False) -> None:
         self.folder, self.resume = folder, resume
         self.digest = digest(FORMAT, about)
+        self.count = 0
 
     def get(self, *identity: object) -> Any:
         """Look for a piece.
@@ -62,8 +67,26 @@ class Kept:
         :param piece: to be kept
         :param identity: as for :meth:`get`
         """
+        self.count += identity[0] == STRUCTURE
         with replacing(self._path(identity)) as new:
             torch.save(piece, new)
+
+    def say(self) -> None:
+        """Say what is there of an earlier run."""
+        if not any(self.folder.glob("*.pt")):
+            return
+        if self.resume:
+            logging.info(f"going on with what is kept in '{self.folder}'")
+        else:
+            logging.info(
+                f"'{self.folder}' holds pieces of a run that did not finish: this one "
+                "begins anew, --continue would go on with them"
+            )
+
+    def remove_if_little(self) -> None:
+        """Remove them if no structure has been finished by now, and none was before."""
+        if not self.count and not self.resume:
+            self.remove()
 
     def remove(self) -> None:
         """Remove all of them: they are no longer needed."""
@@ -105,20 +128,27 @@ def digest_of_structure(data: Any, index: int) -> str:
     else:
         one: LabelledStructure = data[index]
         system, targets = one.structure.system, one.targets
-    found = [_of(getattr(system, name, None)) for name in ("positions", "types", "cell")]
-    found.append(_of(getattr(system, "pbc", None)))
+    found = [
+        digest_of_tensor(getattr(system, name, None))
+        for name in ("positions", "types", "cell")
+    ]
+    found.append(digest_of_tensor(getattr(system, "pbc", None)))
     for name in system.known_data() if hasattr(system, "known_data") else ():
         blocks = system.get_data(name).blocks()
-        found += [name, *(_of(block.values) for block in blocks)]
+        found += [name, *(digest_of_tensor(block.values) for block in blocks)]
     return digest(*found, _of_targets(targets))
 
 
 def _of_targets(targets: Mapping[Any, torch.Tensor]) -> list[tuple[str, str]]:
-    return [(repr(block), _of(values)) for block, values in targets.items()]
+    return [(repr(block), digest_of_tensor(values)) for block, values in targets.items()]
 
 
-def _of(values: Any) -> str:
-    """Digest of a tensor."""
+def digest_of_tensor(values: Any) -> str:
+    """Digest of the type, shape and content of a tensor.
+
+    :param values: on any device; anything else is spelled out
+    :return: short
+    """
     if not torch.is_tensor(values):
         return repr(values)
     array = values.detach().cpu().contiguous().numpy()

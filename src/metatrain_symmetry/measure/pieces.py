@@ -6,7 +6,7 @@ from typing import Any, cast
 from ..data.labelled import LabelledStructure
 from .budget import Clock
 from .found import Found
-from .kept import Kept, digest_of_structure
+from .kept import STRUCTURE, Kept, digest_of_structure
 from .pilot import Pilot
 from .settings import Settings
 from .tiers import Plan, Tier
@@ -105,7 +105,7 @@ class Pieces:
     def _structure(self, index: int, tier: Tier, limit: int) -> tuple[Any, ...]:
         size = 0 if tier.points is None else tier.points.size
         what = (str(tier), size, tier.circles, tier.noise, limit)
-        return "structure", index, digest_of_structure(self.data, index), what, self.each
+        return STRUCTURE, index, digest_of_structure(self.data, index), what, self.each
 
     def _plan_of(self, which: Sequence[int]) -> tuple[Any, ...]:
         """What pilot and plans depend on."""
