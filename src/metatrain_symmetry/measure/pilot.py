@@ -21,6 +21,9 @@ from .tiers import FIRST_GRID
 FAR = 24
 """Degree to which the pilot's circles look."""
 
+CIRCLES = 2
+"""Circles on each structure that is looked at."""
+
 PILOTS = 4
 """Structures that are looked at first."""
 
@@ -51,12 +54,14 @@ class Pilot:
     :param lambda_circles: largest λ that circles should resolve
     :param circles: number of each structure looked at, and what its circles say
     :param degree: of the set that is wanted, for a group without circles
+    :param limit: largest λ that its own circles resolve
     """
 
     seconds: float
     lambda_circles: int
     circles: dict[int, Measured] = field(default_factory=dict)
     degree: int = 0
+    limit: int = 0
 
 
 def look(
@@ -113,7 +118,7 @@ def look(
         found = {i: part.circles[i] for i in which for part in several if i in part.circles}
         end = where_it_ends(list(found.values()), settings) if limit == far else limit
         seconds = max(part.seconds for part in several if part.circles)
-        return Pilot(seconds, max(end, settings.lambda_max), found)
+        return Pilot(seconds, max(end, settings.lambda_max), found, limit=limit)
 
     return processes.from_first(finish)
 
@@ -130,7 +135,7 @@ def _several_circles(
     progress: Callable[[int], object],
 ) -> Pilot:
     """Circles on the structures of one process, as long as there is time."""
-    evaluations = 2 * group.circle_size(limit)
+    evaluations = CIRCLES * group.circle_size(limit)
     found: dict[int, Measured] = {}
     for index in which:
         structure = data[index].structure
@@ -182,7 +187,7 @@ def _affordable(
 ) -> int | None:
     """First degree to which two circles may look, None if there is no time for any."""
     for limit in limits:
-        if seconds * 2 * group.circle_size(limit) <= SHARE * clock.left:
+        if seconds * CIRCLES * group.circle_size(limit) <= SHARE * clock.left:
             return limit
     return None
 
@@ -197,9 +202,9 @@ def _circles(
     progress: Callable[[int], object],
 ) -> Measured:
     """Two circles on one structure."""
-    circles = group.circles(2, limit, settings.seed + index)
+    circles = group.circles(CIRCLES, limit, settings.seed + index)
     assert circles is not None  # only a finite group has none
-    return measure_structure(
+    found = measure_structure(
         engine,
         structure,
         circles,
@@ -211,6 +216,8 @@ def _circles(
         seed=settings.seed + index,
         progress=progress,
     )
+    found.along(None)
+    return found
 
 
 def time_of_one(

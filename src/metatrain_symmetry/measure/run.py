@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.labelled import LabelledStructure
 from ..data.lazy import LazyStructures
-from ..groups import Group, Orbit
+from ..groups import Group, Orbit, PointSet
 from ..messages import quoted
 from ..models.engine import Engine, Prepared
 from ..processes import Processes
@@ -18,7 +18,7 @@ from .budget import Clock, TimeUp, in_words
 from .found import Found, Given, look_at_given
 from .kept import Kept
 from .pieces import Pieces
-from .pilot import Pilot, look
+from .pilot import CIRCLES, Pilot, look
 from .planner import choices
 from .settings import Settings
 from .structure import Measured, measure_structure
@@ -77,6 +77,7 @@ class Run:
         self.circles: dict[int, Measured] = {}
         self.tiers: dict[int, Tier] = {}
         self.given: dict[int, Given] = {}
+        self.orbits: dict[PointSet | tuple[int, int], Orbit] = {}
         self.given_up, self.passes = 0, 0
         self.at_all_costs = False
         self.small = small_tiers(group) or [Tier(group.exact(0), noise=0)]
@@ -97,9 +98,10 @@ class Run:
             self._settle(self._choose())
             # the pilot prefers large structures: only those that are drawn count
             drawn = self.order[: self.plan.n_structures]
-            self.circles |= {
-                i: self.pilot.circles[i] for i in drawn if i in self.pilot.circles
-            }
+            for i in drawn:
+                if i in self.pilot.circles:
+                    self.circles[i] = self.pilot.circles[i]
+                    self.circles[i].along(self._circles(CIRCLES, self.pilot.limit))
             self._follow()
             if self._settle(self._better()):
                 self._follow()
@@ -175,9 +177,27 @@ class Run:
         index = found.index
         self.tiers[index], self.given[index] = found.tier, found.given
         if found.on_set is not None:
+            assert found.tier.points is not None
+            found.on_set.along(self._orbit(found.tier.points))
             self.sets[index] = found.on_set
         if found.on_circles is not None:
+            most = found.tier.circle_limit(self.pilot.lambda_circles)
+            found.on_circles.along(self._circles(found.tier.circles, most))
             self.circles[index] = found.on_circles
+
+    def _orbit(self, points: PointSet) -> Orbit:
+        """One orbit of a set, which stands for those in all frames."""
+        if points not in self.orbits:
+            self.orbits[points] = points.orbit(self.settings.lambda_max)
+        return self.orbits[points]
+
+    def _circles(self, count: int, limit: int) -> Orbit | None:
+        """Some circles, which stand for all of their kind."""
+        if (count, limit) not in self.orbits:
+            circles = self.group.circles(count, limit, self.settings.seed)
+            assert circles is not None  # only a finite group has none
+            self.orbits[count, limit] = circles
+        return self.orbits[count, limit]
 
     def _better(self) -> Plan | None:
         """A plan that is worth the time left, where the first one took far less."""
@@ -260,6 +280,9 @@ class Run:
         except TimeUp:
             return None
         given = self._look_at_given(index, tier, on_set, on_circles)
+        for one in (on_set, on_circles):
+            if one is not None:
+                one.along(None)
         seconds, count = time.perf_counter() - began, self.evaluations - before
         found = Found(index, tier, on_set, on_circles, given, seconds, count)
         self.pieces.keep(found, self.plan.tier, pilot, self.clock)
