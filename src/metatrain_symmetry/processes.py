@@ -28,7 +28,7 @@ JOIN = 120.0
 BEAT = 2.0
 """Seconds between two signs of life."""
 
-PATIENCE = 40.0
+PATIENCE = 25.0
 """Seconds without a sign of life after which a process is lost."""
 
 FAREWELL = 10.0
@@ -218,8 +218,8 @@ class _Pulse(threading.Thread):
     def _lost(self, what: str) -> Lost:
         size = self.processes.size
         return Lost(
-            f"one of {size} processes is lost: {' '.join(what.split())}. Nothing was "
-            "written: start all of them again"
+            f"one of {size} processes is lost: {' '.join(what.split())}. Nothing is "
+            "half-written: start all of them again, with --continue to go on"
         )
 
 

@@ -128,11 +128,9 @@ def digest_of_structure(data: Any, index: int) -> str:
     else:
         one: LabelledStructure = data[index]
         system, targets = one.structure.system, one.targets
-    found = [
-        digest_of_tensor(getattr(system, name, None))
-        for name in ("positions", "types", "cell")
-    ]
-    found.append(digest_of_tensor(getattr(system, "pbc", None)))
+    # of clouds of points all columns
+    names = ("positions", "types", "cell", "pbc", "columns")
+    found = [digest_of_tensor(getattr(system, name, None)) for name in names]
     for name in system.known_data() if hasattr(system, "known_data") else ():
         blocks = system.get_data(name).blocks()
         found += [name, *(digest_of_tensor(block.values) for block in blocks)]
