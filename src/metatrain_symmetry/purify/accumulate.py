@@ -10,7 +10,7 @@ from tqdm import tqdm
 from ..data.labelled import LabelledStructure
 from ..data.splits import StructureSet
 from ..groups import O3, O3Grid
-from ..measure.kept import Kept, digest, digest_of_structure
+from ..measure.kept import Kept, digest, digest_of_structure, digest_of_tensor
 from ..measure.structure import Representations
 from ..models.sweep import sweep
 from ..processes import Processes
@@ -38,7 +38,12 @@ class _State:
     def take(self, sample: LabelledStructure) -> None:
         """Count a structure."""
         self.done += 1
-        self.structures = digest(self.structures, digest_of_structure([sample], 0))
+        labels = [
+            (repr(block), digest_of_tensor(values))
+            for block, values in sample.bare_targets.items()
+        ]
+        here = digest_of_structure([sample], 0)
+        self.structures = digest(self.structures, here, labels)
 
 
 class Sweep:
