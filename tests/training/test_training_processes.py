@@ -56,7 +56,7 @@ def train(*folders):
     ]
     found = []
     for process in started:
-        out, _ = process.communicate(timeout=150)
+        out, _ = process.communicate(timeout=600)
         assert process.returncode == 0, out
         found.append(json.loads(out.splitlines()[-1]))
     return found
