@@ -23,7 +23,9 @@ APART = {
 }  # fmt: skip
 """Neighbours on one floor, which know nothing of each other."""
 
-BELOW_ALL = {"io", "messages", "options", "places", "progress", "versions"}
+BELOW_ALL = {
+    "io", "messages", "options", "places", "processes", "progress", "versions",
+}  # fmt: skip
 """Modules that serve every room and know none of them."""
 
 LONGEST = 40

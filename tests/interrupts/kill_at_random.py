@@ -3,7 +3,9 @@
     python tests/interrupts/kill_at_random.py --kills 20
 
 After every kill there must be nothing half-written under the name of an output: it is
-there whole, as its own summary says, or not at all. The next run cleans up.
+there whole, as its own summary says, or not at all. The next run cleans up. With
+`--continue` each run goes on from the last one, and the tables are those of a run that
+nobody disturbed.
 """
 
 import argparse
@@ -56,8 +58,27 @@ def kill(name: str, longest: float) -> tuple[bool, int]:
     time.sleep(longest * random.choice([random.random(), random.uniform(0.85, 1.05)]))
     process.kill()
     process.wait()
-    hidden = [p for p in Path().iterdir() if p.name.startswith(".")]
+    # complete pieces stay for --continue
+    names = [p.name for p in Path().iterdir() if p.name.startswith(".")]
+    hidden = [name for name in names if not name.endswith("-kept")]
     return all(whole(Path(output)) for output in OUTPUTS[name]), len(hidden)
+
+
+def continued(kills: int, longest: float) -> int:
+    """Kill runs that go on from each other; the tables that are not the same then."""
+    command = [*COMMANDS["symmetry"], "--continue", "--budget", "none"]
+    assert start(command).wait() == 0
+    before = {path.name: path.read_bytes() for path in Path("out").glob("*.csv")}
+    command[command.index("out")] = "again"
+    for _ in range(kills):
+        process = start(command)
+        time.sleep(longest * random.uniform(0.3, 1.0))
+        process.kill()
+        process.wait()
+    assert start(command).wait() == 0
+    bad = [name for name in before if (Path("again") / name).read_bytes() != before[name]]
+    print(f"mtt symmetry --continue: {kills} kills, tables that differ: {bad or 'none'}")
+    return len(bad) + len([p for p in Path().iterdir() if p.name.startswith(".again")])
 
 
 def main() -> int:
@@ -86,6 +107,8 @@ def main() -> int:
             f"mtt {name}: {arguments.kills} kills, hidden files after {left} of them, "
             f"{len(hidden)} after the next run"
         )
+        if name == "symmetry":
+            bad += continued(arguments.kills, longest)
     print(f"{bad} outputs were half-written")
     return bad
 

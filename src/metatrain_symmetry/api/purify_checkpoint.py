@@ -29,6 +29,7 @@ def purify_checkpoint(
     dry_run: bool = False,
     overwrite: bool = False,
     restart: bool = False,
+    resume: bool = False,
     device: str | None = None,
     progress: bool = True,
 ) -> "Purified | Finetuned | None":
@@ -44,6 +45,8 @@ def purify_checkpoint(
     :param dry_run: write no checkpoint
     :param overwrite: replace checkpoint and report if they are there, the input included
     :param restart: go on with a fine-tuning that was interrupted
+    :param resume: go on from what a run that was killed has kept beside its output; of a
+        fine-tuning the same as ``restart``
     :param device: where to evaluate, None for that of the options
     :param progress: whether to show a progress bar
     :raises ValueError: if something is wrong with the input; nothing has been written then
@@ -71,13 +74,14 @@ def purify_checkpoint(
         from .finetune_checkpoint import finetune_checkpoint
 
         job = Job(source, options, target, folder, device, progress)
-        return finetune_checkpoint(job, overwrite, restart)
+        return finetune_checkpoint(job, overwrite, restart or resume)
     if restart:
         raise ValueError(
-            "purify.method: readout solves at once, so there is nothing to continue: leave "
-            "out --restart"
+            "purify.method: readout solves at once, so there is nothing to restart: leave "
+            "out --restart, or go on with a sweep that was killed with --continue"
         )
-    return _solved(Job(source, options, target, folder, device, progress), dry_run)
+    job = Job(source, options, target, folder, device, progress)
+    return _solved(job, dry_run, resume)
 
 
 @dataclass(frozen=True)
@@ -106,14 +110,20 @@ class Job:
                 logging.info(f"{what}: {path}")
 
 
-def _solved(job: Job, dry_run: bool) -> "Purified | None":
+def _solved(job: Job, dry_run: bool, resume: bool) -> "Purified | None":
     """The closed form."""
     from ..purify.files import write_all
-    from ..purify.run import purify
+    from ..purify.run import forget, purify
 
-    found = purify(
-        job.source, job.options, dry_run=dry_run, device=job.device, progress=job.progress
-    )
+    place = job.target or job.folder
+    try:
+        found = purify(
+            job.source, job.options, dry_run=dry_run, device=job.device,
+            progress=job.progress, place=place, resume=resume,
+        )  # fmt: skip
+    except ValueError:
+        forget(place)
+        raise
     if found is None:
         return None
     for line in lines(found, dry_run):
@@ -122,6 +132,7 @@ def _solved(job: Job, dry_run: bool) -> "Purified | None":
         job.folder, lambda path: write_report(found, path), job.target, found.checkpoint
     )
     job.say_where()
+    forget(place)
     return found
 
 

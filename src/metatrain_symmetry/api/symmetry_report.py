@@ -1,13 +1,15 @@
 """Measure the symmetry of a model from Python: what ``mtt symmetry`` calls."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..report.folder import check_folder, write
+from ..report.folder import check_folder
 from ..versions import versions
 from . import checks
+from .measurement import Measurement, check_resume, pieces_of
 from .verdict import check_fmax, verdict_of_report
 
 
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
     from ..data import LazyStructures
     from ..groups import Group
     from ..measure.advice import ModelFacts
+    from ..measure.budget import Clock
     from ..measure.results import Report
     from ..models.engine import Engine
     from ..models.point_cloud import Output, PointCloud
     from ..models.points.calls import Call
     from ..models.states import Loaded
+    from ..processes import Processes
 
 PROBES = ("GE", "EE", "transformer", "GNN", "BBF", "LLF")
 """What is probed inside PET and pet_ssh unless asked otherwise; see ``usual_probes``."""
@@ -61,6 +65,8 @@ def symmetry_report(
     freeze: Any = (),
     vectors: Sequence[int] = (),
     overwrite: bool = False,
+    resume: bool = False,
+    distributed: bool = False,
     progress: bool = True,
 ) -> "Report":
     """Measure the symmetry of a model.
@@ -103,6 +109,10 @@ def symmetry_report(
     :param freeze: layers and functions whose outputs are the same in all orientations
     :param vectors: first columns of further vectors
     :param overwrite: replace the folder if it is there
+    :param resume: go on from what a run that was killed has kept beside the folder; only
+        for a model that is a file
+    :param distributed: share the structures with the other processes that ``torchrun`` has
+        started, all of which have to call this: the first one writes, all get the report
     :param progress: whether to show a progress bar
     :raises ValueError: if something asked for is not there, or out of range
     :return: the report
@@ -118,10 +128,9 @@ def symmetry_report(
     >>> bool(report.equivariance.A[0] > 0), report.diagnosis[0]["status"]
     (True, 'unknown')
     """
-    from ..measure.analysis import analyze
     from ..measure.budget import Clock
-    from ..measure.diagnosis import diagnose
     from ..measure.settings import checked_group
+    from ..processes import Processes, joined, own_device
 
     checked = checks.settings(
         lambda_max=lambda_max, budget=budget, estimator=estimator, degree=degree,
@@ -132,29 +141,57 @@ def symmetry_report(
     clock = Clock(checked.budget)
     check_fmax(fmax)
     max_structures = checks.count("max_structures", max_structures)
-    folder = None if output is None else check_folder(output, overwrite)
-    loaded = _load(model, extensions, state)
-    clouds = {"outputs": outputs, "call": call, "freeze": freeze, "vectors": vectors}
+    check_resume(resume, model, output)
+    device = own_device(device) if distributed else device
     options = (gradients, checks.dtype(dtype), device, extensions)
-    engine = _engine(loaded.model, targets, probes, options, clouds)
-    data = _read(engine, structures, max_structures, checked.seed, fmax)
-    report = analyze(
-        engine, data, measured, checked,
-        group_of=_group_of(engine), progress=progress, clock=clock,
-    )  # fmt: skip
+    clouds = {"outputs": outputs, "call": call, "freeze": freeze, "vectors": vectors}
+    with joined(device) if distributed else nullcontext(Processes()) as processes:
+        place = None if output is None else _place(output, overwrite, resume, processes)
+        loaded = _load(model, extensions, state)
+        engine = _engine(loaded.model, targets, probes, options, clouds)
+        data = _read(engine, structures, max_structures, checked.seed, fmax)
+        about = (gradients, device, extensions, loaded.state, loaded.epochs)
+        kept = pieces_of(model, place, resume, engine, measured, about)
+        job = Measurement(engine, data, measured, checked, fmax, processes, kept)
+        named = (model, structures, loaded)
+        return job.report(
+            place, overwrite, clock, _group_of(engine),
+            lambda report: _finish(report, job, named, clock), progress,
+        )  # fmt: skip
+
+
+def _place(output: Any, overwrite: bool, resume: bool, processes: "Processes") -> Path:
+    """Folder for the results, looked at by the process that writes them."""
+    from ..io import SUMMARY
+    from ..places import resolved
+
+    place = resolved(output)
+    if not processes.first:
+        return place
+    # what was finished there may be what is asked for
+    return check_folder(place, overwrite or (resume and (place / SUMMARY).is_file()))
+
+
+def _finish(
+    report: "Report", job: Measurement, named: "tuple[Any, Any, Loaded]", clock: "Clock"
+) -> None:
+    """Add what the tables do not say: model, averages, verdict and diagnosis."""
+    from ..measure.diagnosis import diagnose
+
+    model, structures, loaded = named
+    engine = job.engine
     report.summary |= _about(engine, model, structures)
     report.summary |= {"state": loaded.state or None, "epochs": loaded.epochs}
     report.summary["state_text"] = loaded.text
     _average(report)
-    verdict = verdict_of_report(report, engine, data, measured, fmax, clock, checked.seed)
+    verdict = verdict_of_report(
+        report, engine, job.data, job.group, job.fmax, clock, job.settings.seed
+    )
     report.summary["verdict"] = None if verdict is None else verdict.content()
     facts = _facts(engine, model, report.summary["architecture"])
     report.diagnosis = diagnose(
-        report.equivariance, report.characters, facts, measured, report.rotations
+        report.equivariance, report.characters, facts, job.group, report.rotations
     )
-    if folder is not None:
-        write(report, folder)
-    return report
 
 
 def _load(model: Any, extensions: str | Path | None, state: str | None) -> "Loaded":

@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on with a fine-tuning (purify.method: heads or full) that was interrupted",
     )
+    add("--continue", action="store_true", dest="resume",
+        help="go on from what a killed run has kept beside its output")  # fmt: skip
     add("--device", help="cpu or cuda (default: that of the options)")
 
 
@@ -56,6 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         dry_run=arguments.dry_run,
         overwrite=arguments.overwrite,
         restart=arguments.restart,
+        resume=arguments.resume,
         device=arguments.device,
     )
 

@@ -42,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--state", choices=("best", "latest"),
         help="which state of a checkpoint (default: best, as mtt export)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace DIR if it is there")
+    add("--continue", action="store_true", dest="resume",
+        help="go on from what a run that was killed has kept beside DIR")  # fmt: skip
     add("--targets", nargs="+", metavar="NAME", help="targets (default: all)")
     add(
         "--probes",
@@ -106,6 +108,8 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.structures,
         arguments.output,
         overwrite=arguments.overwrite,
+        resume=arguments.resume,
+        distributed=True,
         targets=arguments.targets,
         probes=arguments.probes,
         gradients="auto" if arguments.gradients == "auto" else arguments.gradients == "yes",
@@ -162,6 +166,10 @@ def _draw_run(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"'{arguments.model}' is the folder of a run, whose measurements are drawn as "
             "they are: leave out --state, or give a checkpoint"
+        )
+    if arguments.resume:
+        raise ValueError(
+            f"'{arguments.model}' is a folder, which is drawn at once: leave out --continue"
         )
     output = None if arguments.output is None else Path(arguments.output)
     page = draw_run(Path(arguments.model), output, arguments.overwrite)

@@ -11,12 +11,12 @@ import torch
 
 from ..models.checkpoints import Checkpoint
 from ..models.states import STATES
+from ..processes import local_device
 from ..purify.checkpoint import (
     read_pet,
     with_record,
     with_weights,
 )
-from ..purify.processes import local_device
 from ..versions import versions
 from .guard import Choice
 from .options import FinetuneOptions, read_options

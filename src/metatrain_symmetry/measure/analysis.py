@@ -15,10 +15,12 @@ from ..data.labelled import LabelledStructure
 from ..groups import Group
 from ..messages import quoted
 from ..models.engine import Block, Engine, Prepared
+from ..processes import Processes
 from .averages import averages, vanishes
 from .budget import Clock
 from .combine import spectra_of
 from .convergence import convergence
+from .kept import Kept
 from .labels import BlockKey
 from .results import Report
 from .rotations import rotations_table
@@ -38,6 +40,8 @@ def analyze(
     group_of: Callable[[str], str] = lambda probe: "",
     progress: bool = True,
     clock: Clock | None = None,
+    processes: Processes | None = None,
+    kept: Kept | None = None,
 ) -> Report:
     """Measure A and B of a model on some structures.
 
@@ -51,6 +55,8 @@ def analyze(
     :param group_of: name of the group of a probe, for the tables
     :param progress: whether to show a progress bar
     :param clock: where the budget is running already
+    :param processes: which share the structures, and all get the report
+    :param kept: where what is found on each structure is kept; None for nowhere
     :raises ValueError: if there are no structures, or if a setting means nothing for the
         group
     :return: tables and summary, without a diagnosis
@@ -69,8 +75,16 @@ def analyze(
     settings = Settings() if settings is None else settings
     group = checked_group(group, settings)
     clock = clock or Clock(settings.budget)
-    run = Run(engine, group, data, settings, clock, progress)
+    processes = processes or Processes()
+    run = Run(engine, group, data, settings, clock, progress, processes, kept)
     run.measure()
+    report: Report = processes.from_first(lambda: _report(run, group_of))
+    return report
+
+
+def _report(run: Run, group_of: Callable[[str], str]) -> Report:
+    """Tables of all that was measured."""
+    engine, group, settings = run.engine, run.group, run.settings
     irreps = group.irreps(settings.lambda_max)
     found = rows(run)
     equivariance = equivariance_table(found)
@@ -80,7 +94,7 @@ def analyze(
         [run.sets.get(i) for i in run.measured],
         [run.circles.get(i) for i in run.measured],
         irreps,
-        len(data),
+        len(run.data),
         torch.finfo(engine.dtype).eps,
     )
     table = characters_table(shares, irreps, group_of, settings.tolerance)

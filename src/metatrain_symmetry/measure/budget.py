@@ -49,6 +49,13 @@ class Clock:
         """Seconds so far."""
         return time.perf_counter() - self.began
 
+    def set(self, elapsed: float) -> None:
+        """Set it by the clock of another process.
+
+        :param elapsed: seconds so far
+        """
+        self.began = time.perf_counter() - elapsed
+
     @property
     def left(self) -> float:
         """Seconds left, not below zero."""

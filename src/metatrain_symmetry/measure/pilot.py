@@ -11,6 +11,7 @@ from ..groups import Group
 from ..groups.folding import folding_matrix
 from ..models.engine import Engine, Prepared
 from ..models.sweep import chunk_size
+from ..processes import Processes
 from .budget import Clock
 from .settings import Settings
 from .structure import Measured, measure_structure
@@ -19,6 +20,9 @@ from .tiers import FIRST_GRID
 
 FAR = 24
 """Degree to which the pilot's circles look."""
+
+CIRCLES = 2
+"""Circles on each structure that is looked at."""
 
 PILOTS = 4
 """Structures that are looked at first."""
@@ -50,12 +54,14 @@ class Pilot:
     :param lambda_circles: largest λ that circles should resolve
     :param circles: number of each structure looked at, and what its circles say
     :param degree: of the set that is wanted, for a group without circles
+    :param limit: largest λ that its own circles resolve
     """
 
     seconds: float
     lambda_circles: int
     circles: dict[int, Measured] = field(default_factory=dict)
     degree: int = 0
+    limit: int = 0
 
 
 def look(
@@ -66,8 +72,11 @@ def look(
     settings: Settings,
     clock: Clock,
     progress: Callable[[int], object],
+    processes: Processes | None = None,
 ) -> Pilot:
     """Evaluate circles on the first structures.
+
+    The first process takes the time; all of them share the circles.
 
     :param engine: what evaluates the model
     :param group: whose circles are taken
@@ -76,23 +85,59 @@ def look(
     :param settings: of the measurement
     :param clock: keeps the budget
     :param progress: called with the number of elements done
-    :return: what it brings
+    :param processes: which share the work
+    :return: what it brings, the same in all processes
     """
-    first = data[order[0]].structure
-    one = time_of_one(engine, first, clock, settings.memory, progress)
-    seconds = one / max(first.n_atoms, 1)
-    if group.finite:
-        return Pilot(seconds, 0)
-    if not group.has_circles:
-        degree = _by_doubling(engine, group, first, settings, clock, one, progress)
-        return Pilot(seconds, settings.lambda_max, degree=degree)
+    processes = processes or Processes()
     far = max(FAR, settings.lambda_max + 4)
-    limit = _affordable(group, seconds * first.n_atoms, (far, settings.lambda_max), clock)
+
+    def begin() -> tuple[Pilot, int | None]:
+        first = data[order[0]].structure
+        one = time_of_one(engine, first, clock, settings.memory, progress)
+        seconds = one / max(first.n_atoms, 1)
+        if group.finite:
+            return Pilot(seconds, 0), None
+        if not group.has_circles:
+            degree = _by_doubling(engine, group, first, settings, clock, one, progress)
+            return Pilot(seconds, settings.lambda_max, degree=degree), None
+        found = Pilot(seconds, settings.lambda_max)
+        limits = far, settings.lambda_max
+        return found, _affordable(group, seconds * first.n_atoms, limits, clock)
+
+    pilot, limit = processes.from_first(begin)
     if limit is None:
-        return Pilot(seconds, settings.lambda_max)
-    evaluations = 2 * group.circle_size(limit)
+        return pilot
+    which = list(order[: PILOTS if limit == far else 1])
+    mine = [which[i] for i in processes.mine(len(which))]
+    own = _several_circles(
+        engine, group, data, mine, limit, settings, clock, pilot.seconds, progress
+    )
+    several = processes.gather(own)
+
+    def finish() -> Pilot:
+        found = {i: part.circles[i] for i in which for part in several if i in part.circles}
+        end = where_it_ends(list(found.values()), settings) if limit == far else limit
+        seconds = max(part.seconds for part in several if part.circles)
+        return Pilot(seconds, max(end, settings.lambda_max), found, limit=limit)
+
+    return processes.from_first(finish)
+
+
+def _several_circles(
+    engine: Engine,
+    group: Group,
+    data: Sequence[LabelledStructure],
+    which: Sequence[int],
+    limit: int,
+    settings: Settings,
+    clock: Clock,
+    seconds: float,
+    progress: Callable[[int], object],
+) -> Pilot:
+    """Circles on the structures of one process, as long as there is time."""
+    evaluations = CIRCLES * group.circle_size(limit)
     found: dict[int, Measured] = {}
-    for index in order[: PILOTS if limit == far else 1]:
+    for index in which:
         structure = data[index].structure
         if found and seconds * structure.n_atoms * evaluations > SHARE * clock.left:
             break
@@ -100,8 +145,7 @@ def look(
         found[index] = _circles(engine, group, structure, limit, settings, index, progress)
         spent = (time.perf_counter() - started) / evaluations / structure.n_atoms
         seconds = spent if len(found) == 1 else max(seconds, spent)
-    end = where_it_ends(list(found.values()), settings) if limit == far else limit
-    return Pilot(seconds, max(end, settings.lambda_max), found)
+    return Pilot(seconds, limit, found)
 
 
 def _by_doubling(
@@ -143,7 +187,7 @@ def _affordable(
 ) -> int | None:
     """First degree to which two circles may look, None if there is no time for any."""
     for limit in limits:
-        if seconds * 2 * group.circle_size(limit) <= SHARE * clock.left:
+        if seconds * CIRCLES * group.circle_size(limit) <= SHARE * clock.left:
             return limit
     return None
 
@@ -158,9 +202,9 @@ def _circles(
     progress: Callable[[int], object],
 ) -> Measured:
     """Two circles on one structure."""
-    circles = group.circles(2, limit, settings.seed + index)
+    circles = group.circles(CIRCLES, limit, settings.seed + index)
     assert circles is not None  # only a finite group has none
-    return measure_structure(
+    found = measure_structure(
         engine,
         structure,
         circles,
@@ -172,6 +216,8 @@ def _circles(
         seed=settings.seed + index,
         progress=progress,
     )
+    found.along(None)
+    return found
 
 
 def time_of_one(

@@ -2,14 +2,10 @@
 
 from dataclasses import replace
 
-import torch
-
-from ..data.labelled import raw_values
-from ..models.engine import Block, Prepared
+from ..models.engine import Block
 from .deviation import Deviation, refine
 from .equivariance import Equivariance
 from .folding import noise_of
-from .noise import noise_floor, sampling_noise
 from .resolver import Spectrum
 from .row import Row
 from .run import Run
@@ -19,7 +15,6 @@ def rows(run: Run) -> list[Row]:
     """Collect what is known of each structure and block.
 
     :param run: what was measured
-    :raises ValueError: if a target has another shape than the prediction
     :return: one row for each structure and block
     """
     found = _equivariance(run)
@@ -31,50 +26,32 @@ Found = dict[tuple[int, Block], Equivariance]
 
 def _of_structure(run: Run, index: int, found: Found) -> list[Row]:
     """All blocks of one structure."""
-    blocks = [block for block in run.engine.blocks if (index, block) in found]
-    if not blocks:  # there are no outputs
-        return []
-    structure, targets = run.data[index].structure, run.data[index].targets
-    noise, trivial = _noise(run, index, blocks), run.group.irreps(0)[0]
-    sampling = sampling_noise(run.engine, structure, blocks, run.settings.seed + index)
-    predicted = run.engine.predict(structure) if targets else {}
-    raw = raw_values(run.engine, structure, blocks) if targets else {}
+    given, trivial = run.given[index], run.group.irreps(0)[0]
     rows = []
-    for block in blocks:
+    for block in run.engine.blocks:
+        if (index, block) not in found:
+            continue
         equivariance = found[index, block]
-        difference = averaged = None
-        if block in targets and block in predicted:
-            reference = targets[block].to(torch.float64)
-            value = predicted[block].cpu().to(torch.float64)
-            _check_shapes(structure, block, value, reference)
-            difference = value - reference
-            averaged = difference + equivariance.mean - raw[block]
+        difference = given.differences.get(block)
+        averaged = None
+        if difference is not None:
+            averaged = difference + equivariance.mean - given.raw[block]
         invariant = trivial in run.group.contained(block.irrep)
         rows.append(
             Row(
                 index,
-                structure,
+                given.n_atoms,
+                given.types,
                 block,
                 equivariance,
                 difference,
-                noise[block],
+                given.noise[block],
                 invariant,
                 averaged,
-                sampling[block],
+                given.sampling[block],
             )
         )
     return rows
-
-
-def _noise(run: Run, index: int, blocks: list[Block]) -> dict[Block, float]:
-    """Floor of rounding, from what the structure's tier grants; NaN if nothing."""
-    copies = run.tiers.get(index, run.plan.tier).noise
-    if copies < 2:
-        return dict.fromkeys(blocks, float("nan"))
-    orientations = 4 if copies >= 32 else 1
-    structure, seed = run.data[index].structure, run.settings.seed
-    each = copies // orientations
-    return noise_floor(run.engine, structure, blocks, seed, orientations, each)
 
 
 def _equivariance(run: Run) -> Found:
@@ -114,15 +91,3 @@ def _bounded(found: Equivariance, spectrum: Spectrum | None) -> Equivariance:
 def _deviation(run: Run, index: int, block: Block) -> Deviation | None:
     measured = run.circles.get(index)
     return None if measured is None else measured.deviations.get(block)
-
-
-def _check_shapes(
-    structure: Prepared, block: Block, value: torch.Tensor, reference: torch.Tensor
-) -> None:
-    """Refuse what would broadcast without a word."""
-    if value.shape != reference.shape:
-        raise ValueError(
-            f"{structure.name}: target '{block.name}' has the shape "
-            f"{tuple(reference.shape)}, the prediction {tuple(value.shape)}: give targets "
-            "of the kind that the model was made for"
-        )

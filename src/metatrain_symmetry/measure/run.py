@@ -1,19 +1,24 @@
 """The passes over the structures, within the budget."""
 
 import math
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ..data.labelled import LabelledStructure
 from ..data.lazy import LazyStructures
-from ..groups import Group, Orbit
+from ..groups import Group, Orbit, PointSet
 from ..messages import quoted
 from ..models.engine import Engine, Prepared
+from ..processes import Processes
 from ..progress import progress as progress_bar
 from .budget import Clock, TimeUp, in_words
-from .pilot import Pilot, look
+from .found import Found, Given, look_at_given
+from .kept import Kept
+from .pieces import Pieces
+from .pilot import CIRCLES, Pilot, look
 from .planner import choices
 from .settings import Settings
 from .structure import Measured, measure_structure
@@ -42,6 +47,8 @@ class Run:
     :param settings: of the measurement
     :param clock: keeps the budget
     :param progress: whether to show a progress bar
+    :param processes: which share the structures
+    :param kept: where what is found on each structure is kept; None for nowhere
     """
 
     def __init__(
@@ -52,11 +59,16 @@ class Run:
         settings: Settings,
         clock: Clock,
         progress: bool,
+        processes: Processes | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self.engine, self.group = engine, group
         self.data, self.settings = _labelled(data), settings
         self.clock = clock
-        self.bar: Any = progress_bar(unit="rot", desc="orbits", disable=not progress)
+        self.processes = processes or Processes()
+        self.pieces = Pieces(kept, self.data, settings)
+        shown = progress and self.processes.first
+        self.bar: Any = progress_bar(unit="rot", desc="orbits", disable=not shown)
         self.evaluations = 0
         random = np.random.default_rng(settings.seed)
         self.order = [int(i) for i in random.permutation(len(data))]
@@ -64,7 +76,10 @@ class Run:
         self.sets: dict[int, Measured] = {}
         self.circles: dict[int, Measured] = {}
         self.tiers: dict[int, Tier] = {}
-        self.given_up = 0
+        self.given: dict[int, Given] = {}
+        self.orbits: dict[PointSet | tuple[int, int], Orbit] = {}
+        self.given_up, self.passes = 0, 0
+        self.at_all_costs = False
         self.small = small_tiers(group) or [Tier(group.exact(0), noise=0)]
         self.pilot: Pilot
         self.plan: Plan
@@ -76,49 +91,118 @@ class Run:
         return sorted({*self.sets, *self.circles})
 
     def measure(self) -> None:
-        """Measure what the budget affords."""
+        """Measure what the budget affords; the first process knows everything then."""
         with self.bar:
-            self.pilot = look(
-                self.engine,
-                self.group,
-                self.data,
-                self._pilots(),
-                self.settings,
-                self.clock,
-                self._progress,
-            )
-            self.plan = self._choose()
+            self._go_on()
+            self.pilot = self._look()
+            self._settle(self._choose())
             # the pilot prefers large structures: only those that are drawn count
             drawn = self.order[: self.plan.n_structures]
-            self.circles |= {
-                i: self.pilot.circles[i] for i in drawn if i in self.pilot.circles
-            }
+            for i in drawn:
+                if i in self.pilot.circles:
+                    self.circles[i] = self.pilot.circles[i]
+                    self.circles[i].along(self._circles(CIRCLES, self.pilot.limit))
             self._follow()
-            better = self._better()
-            if better is not None:
-                self.plan = better
+            if self._settle(self._better()):
                 self._follow()
+            for index in self.measured if self.processes.first else ():
+                if index not in self.given:
+                    self.given[index] = self._look_at_given(index, self.plan.tier)
+            self._show()
             self.bar.total = self.bar.n
             self.bar.refresh()
 
+    def _go_on(self) -> None:
+        """What an earlier run has spent of the budget is spent."""
+        self.clock.began -= self.processes.from_first(self.pieces.elapsed)
+
+    def _look(self) -> Pilot:
+        """The pilot, perhaps as an earlier run has left it."""
+        which = self._pilots()
+        pilot, count = self.processes.from_first(lambda: self.pieces.pilot(which))
+        if pilot is not None:
+            self._progress(count if self.processes.first else 0)
+            return cast(Pilot, pilot)
+        pilot = look(
+            self.engine, self.group, self.data, which, self.settings, self.clock,
+            self._progress, self.processes,
+        )  # fmt: skip
+        if self.processes.first:
+            self.pieces.keep_pilot(which, pilot, self.processes.done(0))
+        return pilot
+
+    def _settle(self, plan: Plan | None) -> bool:
+        """Agree on a plan, on the time, and on how fast the model is.
+
+        :param plan: of the first process; that of an earlier run comes before it
+        :return: whether there is one
+        """
+        size = self.processes.size
+        elapsed, self.pilot.seconds, plan = self.processes.from_first(
+            lambda: (
+                self.clock.elapsed, self.pilot.seconds,
+                self.pieces.plan(self._pilots(), self.passes, size, plan),
+            )
+        )  # fmt: skip
+        if not self.processes.first:
+            self.clock.set(elapsed)
+        if plan is not None:
+            self.plan = plan
+        return plan is not None
+
     def _follow(self) -> None:
         """Do what the plan says, as long as there is time; learn how fast it goes."""
-        began, count = self.clock.elapsed, self.plan.n_structures
+        count = self.plan.n_structures
+        self._show()
         self.bar.total = self.bar.n + count * self._cost(self.plan.tier)
         self.bar.refresh()
-        work = 0.0
-        for place, index in enumerate(self.order[:count]):
-            tier = self._tier(index, count - place)
-            if tier is None:
-                self.given_up = count - place
+        own: dict[int, Found] = {}
+        for place in self.processes.take(count):
+            found = self._measure(place)
+            if found is None:
                 break
-            self._measure(index, tier)
-            work += self._cost(tier) * float(self.sizes[index])
+            own[place] = found
+        self.passes += 1
+        several = self.processes.gather(own, self._show)
+        together = {place: found for part in several for place, found in part.items()}
+        for _, found in sorted(together.items()):
+            self._absorb(found)
+        self.given_up = count - len(together)
+        work = sum(self._cost(f.tier) * self.sizes[f.index] for f in together.values())
         if work > 0:
-            self.pilot.seconds = (self.clock.elapsed - began) / work
+            self.pilot.seconds = sum(f.seconds for f in together.values()) / float(work)
+
+    def _absorb(self, found: Found) -> None:
+        """Take what was found on one structure; the rest of what is known of it stays."""
+        index = found.index
+        self.tiers[index], self.given[index] = found.tier, found.given
+        if found.on_set is not None:
+            assert found.tier.points is not None
+            found.on_set.along(self._orbit(found.tier.points))
+            self.sets[index] = found.on_set
+        if found.on_circles is not None:
+            most = found.tier.circle_limit(self.pilot.lambda_circles)
+            found.on_circles.along(self._circles(found.tier.circles, most))
+            self.circles[index] = found.on_circles
+
+    def _orbit(self, points: PointSet) -> Orbit:
+        """One orbit of a set, which stands for those in all frames."""
+        if points not in self.orbits:
+            self.orbits[points] = points.orbit(self.settings.lambda_max)
+        return self.orbits[points]
+
+    def _circles(self, count: int, limit: int) -> Orbit | None:
+        """Some circles, which stand for all of their kind."""
+        if (count, limit) not in self.orbits:
+            circles = self.group.circles(count, limit, self.settings.seed)
+            assert circles is not None  # only a finite group has none
+            self.orbits[count, limit] = circles
+        return self.orbits[count, limit]
 
     def _better(self) -> Plan | None:
         """A plan that is worth the time left, where the first one took far less."""
+        if not self.processes.first:
+            return None
         if self.plan.tier == self.wanted or not math.isfinite(self.clock.budget):
             return None
         better = self._choose()
@@ -128,7 +212,15 @@ class Run:
 
     def _progress(self, count: int) -> None:
         self.evaluations += count
-        self.bar.update(count)
+        self._show(count)
+
+    def _show(self, count: int = 0) -> None:
+        """Move the bar to where all processes together are.
+
+        :param count: what this one has done since
+        """
+        done = self.processes.done(count)
+        self.bar.update(done - self.bar.n)
 
     def _cost(self, tier: Tier) -> int:
         return tier.evaluations(self.group, self.pilot.lambda_circles)
@@ -147,36 +239,60 @@ class Run:
         found = choices(self.engine, self.group, n, self.settings, self.pilot)
         self.wanted = found.tiers[-1]
         seconds = self.pilot.seconds * float(self.sizes.mean())
-        left = RESERVE * self.clock.left
+        left = RESERVE * self.clock.left * self.processes.speedup(n)
         return found.plan(n, seconds, left, self.pilot.lambda_circles)
 
-    def _tier(self, index: int, remaining: int) -> Tier | None:
+    def _tier(self, place: int) -> Tier | None:
         """Tier of one structure: a large one gets less, rather than all of the time."""
+        remaining = self.plan.n_structures - place
+        first = place == 0 and self.passes == 0
         left = max(self.clock.budget * 1.1 - self.clock.elapsed, 0.0)
-        seconds = self._seconds(index)
-        share = left if remaining == 1 else max(left / remaining * 2, left / 4)
-        if self.clock.left <= 0 and self.tiers:
+        seconds = self._seconds(self.order[place])
+        each = left / remaining * 2 * self.processes.size
+        share = left if remaining == 1 else min(max(each, left / 4), left)
+        if self.clock.left <= 0 and not first:
             return None
         tiers = [t for t in self.small if self._cost(t) < self._cost(self.plan.tier)]
         for tier in [self.plan.tier, *reversed(tiers)]:
             if seconds * self._cost(tier) <= share:
                 return tier
-        return None if self.tiers else self.small[0]
+        return self.small[0] if first else None
 
-    def _measure(self, index: int, tier: Tier) -> None:
-        """Measure one structure; what the pilot knows of it stays if time runs out."""
+    def _measure(self, place: int) -> Found | None:
+        """Measure one structure, unless an earlier run has or there is no time.
+
+        :param place: in the random order
+        :return: what is found; what the pilot knows of it stays if time runs out
+        """
+        index, pilot = self.order[place], self.pilot.lambda_circles
+        known = self.pieces.found(index, self.plan.tier, pilot)
+        if known is not None:
+            self._progress(known.evaluations)
+            return known
+        tier = self._tier(place)
+        if tier is None:
+            return None
+        began, before = time.perf_counter(), self.evaluations
+        # something has to come of it
+        self.at_all_costs = place == 0 and self.passes == 0 and not self.circles
         try:
-            found = self._evaluate(index, tier)
+            on_set, on_circles = self._evaluate(index, tier)
         except TimeUp:
-            if self.measured:
-                self.given_up += 1
-                return
-            tier = self.small[0]
-            found = self._evaluate(index, tier)
-        self.tiers[index] = tier
-        for known, new in zip((self.sets, self.circles), found, strict=True):
-            if new is not None:
-                known[index] = new
+            return None
+        given = self._look_at_given(index, tier, on_set, on_circles)
+        for one in (on_set, on_circles):
+            if one is not None:
+                one.along(None)
+        seconds, count = time.perf_counter() - began, self.evaluations - before
+        found = Found(index, tier, on_set, on_circles, given, seconds, count)
+        self.pieces.keep(found, self.plan.tier, pilot, self.clock)
+        return found
+
+    def _look_at_given(self, index: int, tier: Tier, *measured: Measured | None) -> Given:
+        """Evaluate one structure as it was given."""
+        several = measured or (self.circles[index],)
+        seeds = self.settings.seed, self.settings.seed + index
+        return look_at_given(self.engine, self.data[index], [*several], tier.noise, seeds)
 
     def _evaluate(self, index: int, tier: Tier) -> tuple[Measured | None, Measured | None]:
         """Evaluate point set and circles of one structure."""
@@ -216,7 +332,7 @@ class Run:
 
     def _tick(self, count: int) -> None:
         self._progress(count)
-        if self.tiers or self.measured:
+        if not self.at_all_costs:
             self.clock.check(LATEST)
 
     def summary(self) -> dict[str, Any]:
@@ -236,14 +352,16 @@ class Run:
             "n_measured": done,
             "plan": text,
             "grid_degree": getattr(self.plan.tier.points, "degree", None),
-            "evaluations": self.evaluations,
+            "evaluations": self.processes.done(0),
+            "processes": self.processes.size,
             "seconds": round(self.clock.elapsed, 3),
         }
 
     def _more(self) -> str:
         """Say what more time would buy."""
         mean = float(self.sizes.mean()) * self.pilot.seconds
-        need = mean * len(self.data) * self._cost(self.wanted) / RESERVE
+        speedup = self.processes.speedup(len(self.data))
+        need = mean * len(self.data) * self._cost(self.wanted) / RESERVE / speedup
         each = "each of them" if len(self.data) > 1 else "it"
         return f"; {self.wanted} on {each} would take about {in_words(need)} (--budget)"
 

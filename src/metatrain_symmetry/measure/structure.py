@@ -27,6 +27,14 @@ class Measured:
     spectra: dict[Block | str, Spectrum] = field(default_factory=dict)
     asymmetry: dict[Block, Spectrum] = field(default_factory=dict)
 
+    def along(self, orbit: Orbit | None) -> None:
+        """Say what the spectra come from: orbits in other frames say the same of them.
+
+        :param orbit: from now on; None to send or keep the rest without it
+        """
+        for spectrum in (*self.spectra.values(), *self.asymmetry.values()):
+            spectrum.orbit = orbit
+
     @property
     def deviations(self) -> dict[Block, Deviation]:
         """What circles say of the error of A."""

@@ -61,7 +61,7 @@ def equivariance_table(rows: Sequence[Row]) -> pd.DataFrame:
                 "target_norm": row.target_norm,
                 "noise": row.noise,
                 SAMPLING: row.sampling,
-                "atoms": row.structure.n_atoms,
+                "atoms": row.n_atoms,
                 "samples": len(row.found.squared),
                 "forced_zero": row.forced_zero,
             }
@@ -81,14 +81,13 @@ def atoms_table(rows: Sequence[Row]) -> pd.DataFrame:
     for row in rows:
         A = row.found.per_sample
         each = row.block.sample_kind in ("atom", "point")
-        if not each or len(A) != row.structure.n_atoms:
+        if not each or len(A) != row.n_atoms:
             continue
         errors = torch.full_like(A, float("nan"))
         if row.difference is not None:
             errors = row.difference.square().mean(dim=(1, 2)).sqrt()
-        types = row.structure.system.types.tolist()
         for atom, (atomic_type, a, e) in enumerate(
-            zip(types, A.tolist(), errors.tolist(), strict=True)
+            zip(row.types, A.tolist(), errors.tolist(), strict=True)
         ):
             entry = {"structure": row.index, "atomic_type": atomic_type}
             entry |= {"atom": atom, "point": atom}

@@ -6,8 +6,10 @@ is imported when it is asked for.
 
 import argparse
 import logging
+import os
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..cli.quiet import WARNINGS
+
+
+GRACE = 15.0
+"""Seconds that the first of several processes has to say what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ def run(command: Command, arguments: argparse.Namespace) -> None:
     """
     name = f"mtt {command.name}"
     try:
-        with _terminable(), warnings.catch_warnings():
+        with _terminable(), _one_voice(), warnings.catch_warnings():
             for message, category in WARNINGS:
                 warnings.filterwarnings("ignore", message, category)
             command.run(arguments)
@@ -113,8 +119,43 @@ def run(command: Command, arguments: argparse.Namespace) -> None:
         logging.error(f"{name} was interrupted: it leaves nothing half-written")
         raise SystemExit(128 + signal.SIGINT) from None
     except Terminated:
-        logging.error(f"{name} was terminated: it leaves nothing half-written")
+        logging.error(f"{name} was terminated{_why()}: it leaves nothing half-written")
         raise SystemExit(128 + signal.SIGTERM) from None
+
+
+def _place() -> tuple[int, int]:
+    """Number of this process, and of all that ``torchrun`` has started."""
+    try:
+        return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    except ValueError:
+        return 0, 1
+
+
+def _why() -> str:
+    """What ends one of several processes, mostly."""
+    size = _place()[1]
+    return f", as all of {size} processes are when one of them is lost" * (size > 1)
+
+
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Let the first of several processes speak for all of them.
+
+    What is wrong for one is wrong for all of them, or is told to the first one, and all of
+    them are ended then.
+    """
+    rank, size = _place()
+    if size == 1 or rank == 0:
+        yield
+        return
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    except Exception:
+        time.sleep(GRACE)
+        raise
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextmanager

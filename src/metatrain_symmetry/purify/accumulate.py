@@ -1,6 +1,8 @@
 """The sweep: moments of a whole set, streamed over structures and rotations."""
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from tqdm import tqdm
@@ -8,13 +10,40 @@ from tqdm import tqdm
 from ..data.labelled import LabelledStructure
 from ..data.splits import StructureSet
 from ..groups import O3, O3Grid
+from ..measure.kept import Kept, digest, digest_of_structure, digest_of_tensor
 from ..measure.structure import Representations
 from ..models.sweep import sweep
+from ..processes import Processes
 from .features import FeatureEngine
 from .labels import Reader, targets_of
 from .moments import Moments, OrbitSums
 from .problems import Problem, sample_weights
-from .processes import Processes
+
+
+KEEP = 20.0
+"""Seconds between two times that the sums are kept."""
+
+
+@dataclass
+class _State:
+    """How far a sweep has come.
+
+    :param done: structures
+    :param structures: digest of all of them
+    """
+
+    done: int = 0
+    structures: str = ""
+
+    def take(self, sample: LabelledStructure) -> None:
+        """Count a structure."""
+        self.done += 1
+        labels = [
+            (repr(block), digest_of_tensor(values))
+            for block, values in sample.bare_targets.items()
+        ]
+        here = digest_of_structure([sample], 0)
+        self.structures = digest(self.structures, here, labels)
 
 
 class Sweep:
@@ -26,6 +55,7 @@ class Sweep:
     :param memory: budget of one evaluation, in bytes
     :param whole: per-structure targets that do not count per atom
     :param processes: which share the structures
+    :param kept: where the sums are kept now and then; None for nowhere
     """
 
     def __init__(
@@ -36,7 +66,9 @@ class Sweep:
         memory: int,
         whole: frozenset[str] = frozenset(),
         processes: Processes | None = None,
+        kept: Kept | None = None,
     ) -> None:
+        self.kept = kept
         self.engine, self.problems, self.grid = engine, list(problems), grid
         self.memory, self.whole = memory, whole
         self.processes = processes or Processes()
@@ -61,10 +93,48 @@ class Sweep:
             )
             for p in self.problems
         ]
-        for index in self.processes.mine(len(source)):
-            self.add(found, reader.read(source, index), bar)
+        self._add_all(found, source, reader, bar)
         self.processes.add_up(tensor for one in found for tensor in one.tensors)
         return found
+
+    def _add_all(
+        self, found: list[Moments], source: StructureSet, reader: Reader, bar: tqdm
+    ) -> None:
+        """Take all structures of this process, from where an earlier run was killed."""
+        state = self._kept(found, source, reader, bar)
+        saved, mine = time.monotonic(), self.processes.mine(len(source))
+        for place in range(state.done, len(mine)):
+            self.processes.check()
+            sample = reader.read(source, mine[place])
+            self.add(found, sample, bar)
+            state.take(sample)
+            if self.kept is not None and (
+                time.monotonic() - saved >= KEEP or state.done == len(mine)
+            ):
+                saved = time.monotonic()
+                sums = [tensor.cpu() for one in found for tensor in one.tensors]
+                self.kept.put((state, sums), *self._identity(source))
+
+    def _identity(self, source: StructureSet) -> tuple[object, ...]:
+        return "sums", source.name, self.processes.rank, self.processes.size
+
+    def _kept(
+        self, found: list[Moments], source: StructureSet, reader: Reader, bar: tqdm
+    ) -> "_State":
+        """Fill in the sums of an earlier run, if they are of the same structures."""
+        known = None if self.kept is None else self.kept.get(*self._identity(source))
+        if known is None:
+            return _State()
+        state, sums = known
+        again, mine = _State(), self.processes.mine(len(source))
+        for index in mine[: state.done]:
+            again.take(reader.read(source, index))
+        if again != state:
+            return _State()
+        for tensor, old in zip((t for f in found for t in f.tensors), sums, strict=True):
+            tensor.copy_(old)
+        bar.update(state.done * len(self.grid.matrices))
+        return again
 
     def add(
         self, moments: list[Moments], sample: LabelledStructure, bar: tqdm | None = None

@@ -13,6 +13,8 @@ from tqdm import tqdm
 from ..data.agreement import check_targets
 from ..data.splits import StructureSet
 from ..groups import O3Grid
+from ..measure.kept import Kept
+from ..processes import Processes
 from .accumulate import Sweep
 from .checks import check_memory, choose_targets, grid_degree
 from .choose import Candidate, PartResult, choose, scan, score
@@ -22,7 +24,6 @@ from .labels import Reader, labelled_blocks
 from .moments import Moments
 from .options import PurifyHypers
 from .problems import Part, Problem, find_problems
-from .processes import Processes
 from .solve import whitening
 from .spectra import output_spectra
 from .weights import add_to_readout, changed_parameters, readout
@@ -108,16 +109,20 @@ class Purification:
         """Reads structures and labels of both sets."""
         return Reader(self.engine, labelled_blocks(self.engine))
 
-    def sweep(self, progress: bool = True, name: str = "") -> None:
+    def sweep(
+        self, progress: bool = True, name: str = "", kept: Kept | None = None
+    ) -> None:
         """Evaluate both sets along the grid, and keep the moments.
 
         :param progress: whether to show a progress bar
         :param name: of the state, for the bar
+        :param kept: where the sums are kept now and then; None for nowhere
         """
         memory = _bytes(self.hypers)
         run = Sweep(
-            self.engine, self.problems, self.grid, memory, self.whole, self.processes
-        )
+            self.engine, self.problems, self.grid, memory, self.whole, self.processes,
+            kept,
+        )  # fmt: skip
         counts = [len(self.processes.mine(len(s))) for s in (self.train, self.held_out)]
         total = sum(counts) * len(self.grid.matrices)
         shown = progress and self.processes.first

@@ -1,6 +1,7 @@
 """From a checkpoint and an options file to a purified checkpoint and its tables."""
 
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,6 +13,8 @@ import torch
 from metatrain.pet import PET
 
 from ..data.splits import StructureSet, read_sets
+from ..measure.kept import Kept, digest_of_file, kept_folder
+from ..processes import joined, local_device
 from ..versions import versions
 from .checkpoint import (
     Checkpoint,
@@ -23,7 +26,6 @@ from .checkpoint import (
 )
 from .choose import PartResult
 from .options import PurifyOptions, read_options
-from .processes import joined, local_device
 from .purification import Purification
 from .tables import accuracy_table, curve_table
 
@@ -68,6 +70,8 @@ def purify(
     dry_run: bool = False,
     device: str | None = None,
     progress: bool = True,
+    place: Path | None = None,
+    resume: bool = False,
 ) -> Purified | None:
     """Purify the readouts of a checkpoint; nothing is written.
 
@@ -76,6 +80,9 @@ def purify(
     :param dry_run: whether to leave out what only a report needs
     :param device: where to evaluate, None for that of the options
     :param progress: whether to show a progress bar
+    :param place: of the results, beside which sums are kept until :func:`forget`; None
+        keeps none
+    :param resume: go on from what a run that was killed has kept
     :raises ValueError: with one sentence, if something is wrong with the input
     :raises MemoryError: if the matrices of the solve do not fit the budget
     :return: what was found; None in all but the first of several processes
@@ -93,11 +100,40 @@ def purify(
             work = Purification.of(
                 net.to(where), train, held_out, read.hypers, per_structure, processes
             )
-            work.sweep(progress, name)
+            work.sweep(progress, name, _kept(work, model, name, read, place, resume))
             if processes.first:
                 old = {key: checkpoint[key] for key in keys}
                 states[name] = _solved(work, name, old, dry_run)
         return _collected(checkpoint, read, Path(model).name, states) if states else None
+
+
+def _kept(
+    work: Purification,
+    model: str | Path,
+    name: str,
+    options: PurifyOptions,
+    place: Path | None,
+    resume: bool,
+) -> Kept | None:
+    """Where the sums of one state are kept."""
+    if place is None:
+        return None
+    # alpha, ridge and the like come after the sweep
+    about = (
+        digest_of_file(Path(model)), name, options.base_precision, work.grid.degree,
+        sorted(work.whole), work.engine.device.type, versions(),
+        [(str(p.part), p.part.irrep, p.properties) for p in work.problems],
+    )  # fmt: skip
+    return Kept(kept_folder(place), about, resume)
+
+
+def forget(place: Path | None) -> None:
+    """Remove what was kept: all is written.
+
+    :param place: of the results
+    """
+    if place is not None:
+        shutil.rmtree(kept_folder(place), ignore_errors=True)
 
 
 @dataclass
