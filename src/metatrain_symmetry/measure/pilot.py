@@ -23,6 +23,9 @@ FAR = 24
 PILOTS = 4
 """Structures that are looked at first."""
 
+SPEAKERS = 16
+"""The same where their circles speak for all others, which have none."""
+
 SHARE = 0.15
 """Share of the budget that the pilot may take."""
 
@@ -92,7 +95,8 @@ def look(
         return Pilot(seconds, settings.lambda_max)
     evaluations = 2 * group.circle_size(limit)
     found: dict[int, Measured] = {}
-    for index in order[: PILOTS if limit == far else 1]:
+    several = SPEAKERS if settings.estimator == "icosahedral" else PILOTS
+    for index in order[: several if limit == far else 1]:
         structure = data[index].structure
         if found and seconds * structure.n_atoms * evaluations > SHARE * clock.left:
             break
