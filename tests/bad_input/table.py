@@ -90,6 +90,7 @@ ARGUMENTS = [
     ({"estimator": 3}, "estimator"),
     ({"estimator": None}, "estimator"),
     ({"estimator": ["grid"]}, "estimator"),
+    ({"estimator": "icosahedral", "degree": 8}, "leave out 'degree'"),
     ({"tolerance": 0}, "tolerance"),
     ({"tolerance": 1}, "tolerance"),
     ({"tolerance": -1e-3}, "tolerance"),

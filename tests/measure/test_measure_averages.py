@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -9,8 +10,8 @@ import torch
 from metatrain_symmetry.data import LabelledStructure
 from metatrain_symmetry.groups import Irrep, O3Grid, representation
 from metatrain_symmetry.measure.analysis import analyze
-from metatrain_symmetry.measure.averages import averages, medians
-from metatrain_symmetry.measure.labels import BLOCK
+from metatrain_symmetry.measure.averages import averages, error_of_median, medians
+from metatrain_symmetry.measure.labels import BLOCK, BlockKey
 from metatrain_symmetry.measure.quantities import (
     QUANTITIES,
     quantities_table,
@@ -235,3 +236,28 @@ def test_every_column_is_explained():
               *BLOCK}  # fmt: skip
     assert set(CHARACTERS) - labels <= explained
     assert [row["name"] for row in quantities_table()] == [q.name for q in QUANTITIES]
+
+
+def test_error_of_a_median_in_two_limits():
+    """Of one value its own; of many whose errors s are small beside their density f."""
+    assert error_of_median(np.array([3.0]), np.array([0.2])) == pytest.approx(0.2, rel=0.1)
+    n, s = 4001, 0.02
+    values = np.linspace(-1, 1, n)
+    # the number below m scatters by n f s / sqrt(pi), the sum of p (1 - p)
+    f = 1 / 2
+    expected = (n * f * s / math.sqrt(math.pi)) ** 0.5 / (n * f)
+    assert error_of_median(values, np.full(n, s)) == pytest.approx(expected, rel=0.1)
+    assert math.isnan(error_of_median(values, np.full(n, math.nan)))
+
+
+def test_errors_that_structures_share_do_not_average_out():
+    n = 1001
+    columns = {
+        "structure": range(n), "A": np.linspace(1.0, 3.0, n), "A_stderr": 0.01,
+        "error": 1.0, "error_averaged": 1.0, "target_norm": 1.0,
+    }  # fmt: skip
+    key = BlockKey("energy", "", Irrep(0))
+    (alone,), (middle,) = medians(table(**columns)), medians(table(**columns), {key: 0.1})
+    assert alone["A_stderr"] < 0.005
+    assert middle["A_stderr"] == pytest.approx(math.hypot(alone["A_stderr"], 0.05 * 2.0))
+    assert middle["A_per_atom_stderr"] == pytest.approx(middle["A_stderr"] / 2)

@@ -51,7 +51,7 @@ def symmetry_report(
     dtype: "str | torch.dtype | None" = None,
     device: str = "cpu",
     extensions: str | Path | None = None,
-    estimator: Literal["hybrid", "grid", "circles"] = "hybrid",
+    estimator: Literal["hybrid", "grid", "circles", "icosahedral"] = "hybrid",
     degree: int | None = None,
     max_degree: int = 20,
     circles: int | None = None,

@@ -56,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose symmetry is measured: O(3), SO(3), SO(2), O(2), or a point group such "
         "as C3v, D6h or Oh; with an axis: SO(2):x, C4v:1,1,0 (default: O(3))")  # fmt: skip
     add("--lambda-max", type=int, help="largest λ of the spectra (default: 8)")
-    add("--estimator", choices=("grid", "circles", "hybrid"), help="(default: hybrid)")
+    add("--estimator", choices=("grid", "circles", "hybrid", "icosahedral"),
+        help="icosahedral: A of many structures (default: hybrid)")  # fmt: skip
     add("--degree", type=int, help="degree of the grid (default: chosen by a pilot)")
     add(
         "--tolerance", type=float, help="residual that counts as converged (default: 0.001)"

@@ -11,12 +11,16 @@ one along the fourfold axis that every Lebedev rule has, then one product per fr
 The coefficients of the two cosets {R} and {-R} combine into irreps of O(3).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .base import PointSet, TransformedOrbit
+import torch
+
+from .base import PointSet, Powers, Transform, TransformedOrbit
 from .fast_transform import FastTransform
 from .folding import Folding
 from .frames import Frame
+from .narrow_transform import NarrowTransform
 from .product_rule import ProductRule, rings
 
 
@@ -55,6 +59,44 @@ class GridPoints(PointSet):
         return f"a grid of degree {self.degree}"
 
 
+class GridTransform:
+    """The transform of a grid: for values that are all float32 the one that is made for it.
+
+    :param grid: the grid whose values come
+    :param widths: number of channels of each slice
+    :param device: where the sums live
+    """
+
+    def __init__(self, grid: "O3Grid", widths: Sequence[int], device: torch.device) -> None:
+        self.grid, self.widths, self.device = grid, widths, device
+        self.chosen: Transform | None = None
+
+    def add(self, values: Sequence[torch.Tensor]) -> None:
+        """Take the next elements.
+
+        :param values: for each slice, shape ``(n, channels)``
+        """
+        if self.chosen is None:
+            float32 = all(piece.dtype == torch.float32 for piece in values)
+            self.chosen = self._choose(float32)
+        self.chosen.add(values)
+
+    def _choose(self, float32: bool) -> Transform:
+        """A transform, of which the budget of memory knows only the other one."""
+        fits = NarrowTransform.bytes_per_channel(self.grid) <= self.grid.bytes_per_channel()
+        kind = NarrowTransform if float32 and fits else FastTransform
+        return kind(self.grid, self.widths, self.device)
+
+    def finish(self) -> list[Powers]:
+        """Resolve each slice by irrep.
+
+        :raises RuntimeError: if elements are missing
+        :return: for each slice one replicate
+        """
+        chosen = self._choose(False) if self.chosen is None else self.chosen
+        return chosen.finish()
+
+
 class O3Grid(Folding, ProductRule, TransformedOrbit):
     """Quadrature over O(3), or over SO(3): an orbit.
 
@@ -65,7 +107,7 @@ class O3Grid(Folding, ProductRule, TransformedOrbit):
     :raises ValueError: if the degree or ``lambda_max`` is out of range
     """
 
-    transform_type = FastTransform
+    transform_type = GridTransform
     kind = "grid"
 
     @property

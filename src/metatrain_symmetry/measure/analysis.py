@@ -24,6 +24,7 @@ from .kept import Kept
 from .labels import BlockKey
 from .results import Report
 from .rotations import rotations_table
+from .row import Row
 from .rows import rows
 from .run import Run
 from .settings import Settings, checked_group
@@ -114,7 +115,7 @@ def _report(run: Run, group_of: Callable[[str], str]) -> Report:
             summary[name] = worded(summary[name], summary)
     report = Report(equivariance, atoms_table(found), table, summary)
     report.rotations = rotations_table(run, found, equivariance)
-    report.summary["medians"] = medians(equivariance)
+    report.summary["medians"] = medians(equivariance, _shared(found))
     return report
 
 
@@ -122,6 +123,15 @@ def _zero(equivariance: pd.DataFrame, engine: Engine) -> list[Block]:
     """Outputs that are zero up to rounding on these structures, and have no spectrum."""
     keys = [BlockKey.of(e) for e in averages(equivariance) if vanishes(e)]
     return [b for b in engine.blocks if BlockKey(b.target, b.detail, b.irrep) in keys]
+
+
+def _shared(found: Sequence[Row]) -> dict[BlockKey, float]:
+    """Relative error of A² that the structures have in common, of each block."""
+    shared: dict[BlockKey, float] = {}
+    for row in found:
+        key = BlockKey.of(row.labels)
+        shared[key] = max(shared.get(key, 0.0), row.found.shared)
+    return shared
 
 
 def _estimator(group: Group, settings: Settings) -> str:

@@ -1,11 +1,12 @@
 """Averages over structures: numbers that belong together come from the same structures."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .labels import BLOCK
+from .labels import BLOCK, BlockKey
 from .statuses import VANISHING
 
 
@@ -14,6 +15,9 @@ KEYS = [*BLOCK, "sample_kind", "per_atom"]
 
 FEWEST = 4
 """Structures from whose scatter an error bar can be taken."""
+
+DRAWS = 400
+"""Repetitions from which the error of a median is known to 4 %."""
 
 AVERAGES_TEXT = (
     "averages: root mean squares over all samples (atoms or structures), energies per "
@@ -129,12 +133,17 @@ def _over(value: float, size: float) -> float:
     return value / size if size > 0 else float("nan")
 
 
-def medians(table: pd.DataFrame) -> list[dict[str, Any]]:
+def medians(
+    table: pd.DataFrame, shared: Mapping[BlockKey, float] | None = None
+) -> list[dict[str, Any]]:
     """Medians over structures, for each block.
 
     :param table: ``equivariance`` of a report
-    :return: one entry per target and irrep; see :data:`MEDIANS_TEXT` for ``ratio``. None
-        where unknown
+    :param shared: of each block the relative standard error of A² that all structures have
+        in common, none where it is missing
+    :return: one entry per target and irrep; see :data:`MEDIANS_TEXT` for ``ratio``.
+        ``A_stderr`` and ``A_per_atom_stderr`` are those of the medians of these structures.
+        None where unknown
     """
     table = table.assign(ratio=table.A / table.error)
     keys = [*KEYS, "unit", "unit_per_atom"]
@@ -142,8 +151,38 @@ def medians(table: pd.DataFrame) -> list[dict[str, Any]]:
         "A", "A_per_atom", "error", "error_per_atom", "error_averaged",
         "error_averaged_per_atom", "ratio", "noise",
     ]  # fmt: skip
-    middle = table.groupby(keys, sort=False, dropna=False)[columns].median().reset_index()
+    groups = table.groupby(keys, sort=False, dropna=False)
+    middle = groups[columns].median().reset_index()
+    errors = [_errors(rows, shared or {}) for _, rows in groups]
     return [
         {str(key): None if pd.isna(value) else value for key, value in entry.items()}
-        for entry in middle.to_dict("records")
+        for entry in middle.join(pd.DataFrame(errors)).to_dict("records")
     ]
+
+
+def _errors(rows: pd.DataFrame, shared: Mapping[BlockKey, float]) -> dict[str, float]:
+    """Standard errors of the medians of A of one block."""
+    common = shared.get(BlockKey.of({name: rows[name].iloc[0] for name in BLOCK}), 0.0) / 2
+    found = {}
+    for column, scale in (("A", np.ones(len(rows))), ("A_per_atom", _scale(rows))):
+        A, stderr = rows[column].to_numpy(float), rows.A_stderr.to_numpy(float) * scale
+        own = error_of_median(A, stderr)
+        found[f"{column}_stderr"] = float(np.hypot(own, common * np.median(A)))
+    return found
+
+
+def error_of_median(values: np.ndarray, errors: np.ndarray) -> float:
+    """Standard error of a median whose values have independent errors.
+
+    :param values: shape ``(n,)``
+    :param errors: their standard errors, same shape
+    :return: scatter of the median when each value is drawn again within its error, as if
+        normal; NaN where an error is not known
+    """
+    if not np.isfinite(errors).all():
+        return float("nan")
+    random = np.random.default_rng(0)
+    drawn = [
+        np.median(values + errors * random.normal(size=len(values))) for _ in range(DRAWS)
+    ]
+    return float(np.std(drawn, ddof=1))

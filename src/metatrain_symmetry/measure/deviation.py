@@ -119,13 +119,15 @@ def refine(
     pooled_scatter = scatter.sum() / (squares[known] ** 2).sum()
     # what is added is known to about its own size
     variances = np.maximum(scatter, pooled_scatter * squares**2) + (share * squares) ** 2
-    variances *= widening(circles) ** 2  # which know it from as many values as there are
+    wider = widening(circles)  # which know it from as many values as there are
+    variances *= wider**2
     return [
         replace(
             one,
             squared=one.squared * (1 + share),
             replicates=one.replicates * (1 + share),
             variance=float(variance),
+            shared=float(share * wider / (1 + share)),
         )
         for one, variance in zip(found, variances, strict=True)
     ]

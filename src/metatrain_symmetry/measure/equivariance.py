@@ -30,6 +30,8 @@ class Equivariance:
     :param mean: values averaged over orientations, float64, shape
         ``(samples, 2 λ + 1, properties)``
     :param variance: of the mean of ``squared``, where it is known otherwise; NaN if not
+    :param shared: relative standard error of A² that all structures have in common; part
+        of ``variance``
     """
 
     squared: torch.Tensor
@@ -37,6 +39,7 @@ class Equivariance:
     replicates: torch.Tensor
     mean: torch.Tensor
     variance: float = float("nan")
+    shared: float = 0.0
 
     @property
     def A(self) -> float:

@@ -27,6 +27,9 @@ CIRCLES = 2
 PILOTS = 4
 """Structures that are looked at first."""
 
+SPEAKERS = 16
+"""The same where their circles speak for all others, which have none."""
+
 SHARE = 0.15
 """Share of the budget that the pilot may take."""
 
@@ -107,7 +110,8 @@ def look(
     pilot, limit = processes.from_first(begin)
     if limit is None:
         return pilot
-    which = list(order[: PILOTS if limit == far else 1])
+    wanted = SPEAKERS if settings.estimator == "icosahedral" else PILOTS
+    which = list(order[: wanted if limit == far else 1])
     mine = [which[i] for i in processes.mine(len(which))]
     own = _several_circles(
         engine, group, data, mine, limit, settings, clock, pilot.seconds, progress

@@ -62,6 +62,12 @@ def choices(
         # one circle alone does not know A
         tier = Tier(circles=max(settings.circles or -(-100 // n), 2), noise=NOISE)
         return Choices(group, [*small, tier], len(small))
+    if settings.estimator == "icosahedral":
+        # without circles of its own unless asked: those of the pilot speak for all
+        tier = Tier(group.cheap()[-1], circles=settings.circles or 0, noise=2)
+        cost = tier.evaluations(group, pilot.lambda_circles)
+        less = [t for t in small if t.evaluations(group, pilot.lambda_circles) < cost]
+        return Choices(group, [*less, tier], len(less))
     degree = _degree(engine, group, n, settings, pilot)
     if settings.estimator == "grid" or settings.degree is not None:
         tier = Tier(group.exact(degree), settings.circles or 2, NOISE)

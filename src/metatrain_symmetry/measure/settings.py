@@ -17,7 +17,9 @@ class Settings(BaseModel):
     :param estimator: ``grid``: a grid that is exact up to ``lambda_max`` on every
         structure. ``circles``: random circles. ``hybrid``: on every structure a grid in a
         random frame, as large as the spectra ask for, for A and the channels of its band,
-        and circles for the others
+        and circles for the others. ``icosahedral``: on every structure the icosahedral
+        group with inversion in a random frame, 120 evaluations, for A of many structures;
+        circles on a few of them say what it misses
     :param degree: integration degree of the grid; None chooses it by what a pilot finds
         beyond its band
     :param max_degree: largest degree that is chosen
@@ -39,7 +41,7 @@ class Settings(BaseModel):
 
     lambda_max: int = Field(default=8, ge=0, le=32)
     budget: float | None = Field(default=120.0, gt=0)
-    estimator: Literal["grid", "circles", "hybrid"] = "hybrid"
+    estimator: Literal["grid", "circles", "hybrid", "icosahedral"] = "hybrid"
     degree: int | None = Field(default=None, ge=2, le=131)
     max_degree: int = Field(default=20, ge=2, le=131)
     tolerance: float = Field(default=1e-3, gt=0, lt=1)
@@ -52,6 +54,10 @@ class Settings(BaseModel):
 OF_INFINITE = ("lambda_max", "estimator", "degree", "max_degree", "circles")
 """Settings that choose among orbits: a finite group has one, which is exact, and other
 groups may have no circles."""
+
+
+OF_GRIDS = ("degree", "max_degree", "max_evaluations")
+"""Settings of grids alone."""
 
 
 def checked_group(group: object, settings: Settings) -> Group:
@@ -76,11 +82,11 @@ def checked_group(group: object, settings: Settings) -> Group:
 
 
 def for_group(settings: Settings, group: Group) -> None:
-    """Make sure that nothing is asked of a group that it cannot give.
+    """Make sure that nothing is asked of a group or an estimator that it cannot give.
 
     :param settings: of a measurement
     :param group: whose symmetry is measured
-    :raises ValueError: if a setting means nothing for the group
+    :raises ValueError: if a setting means nothing for the group, or for the estimator
     """
     given = [
         name
@@ -96,4 +102,10 @@ def for_group(settings: Settings, group: Group) -> None:
         raise ValueError(
             f"{group.name} is a finite group, over which every average is exact: leave "
             f"out '{given[0]}'"
+        )
+    grids = [name for name in OF_GRIDS if name in settings.model_fields_set]
+    if grids and settings.estimator == "icosahedral":
+        raise ValueError(
+            f"the estimator icosahedral takes no grid: leave out '{grids[0]}', or choose "
+            "another estimator"
         )
