@@ -229,9 +229,12 @@ def make_all(folder: Path, settings: dict[str, Any]) -> list[Atoms]:
     return [as_atoms(records[i]) for i in order]
 
 
-def main() -> None:
-    """Make, check and write the data set."""
-    arguments = parser_of(__doc__, "1600", "60 structures").parse_args()
+def main(given: list[str] | None = None) -> None:
+    """Make, check and write the data set.
+
+    :param given: arguments, in place of those of the process
+    """
+    arguments = parser_of(__doc__, "1600", "60 structures").parse_args(given)
     settings = {
         "teacher": "CHGNet 0.3.0",
         "structures": 60 if arguments.quick else arguments.structures or 1600,

@@ -1,0 +1,220 @@
+"""Why is A such a large part of the error? One training changed in one way at a time.
+
+In the paper A is 10 to 31 % of the error, in the study ``pes`` it is half of it. What
+moves the ratio: a longer training, more structures, more harmonics, a larger model,
+another loss, a penalty? Every training has the same validation and test structures,
+labelled by CHGNet, AN ML TEACHER; A and errors are measured along each of them::
+
+    python -m benchmarks.studies.convergence
+
+Each training is resumed from its last checkpoint. One seed takes nine hours on one core.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import pandas as pd
+from tqdm import tqdm
+
+from benchmarks._training import Training
+from benchmarks.makers.chgnet_splits import FOLDER
+from benchmarks.studies._convergence_figure import draw
+from benchmarks.studies._options import changed, load
+from benchmarks.studies._purified import test_report
+from benchmarks.studies._series import write
+from benchmarks.studies._study import Setting, Study, main
+from benchmarks.studies.pes import PAPER, QUICK, TRAINER, ratios
+
+
+MODEL = "architecture.model"
+POINTS = 10
+"""Checkpoints of a training at which A is measured."""
+ALONG = 48
+"""Test structures on which it is; at the end it is all of them."""
+BATCH = 8
+"""Structures of a step, as in the options file."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as in pes": {},
+    "a quarter of the structures, as many steps": {"structures": 320, "epochs": 400},
+    "4 x structures, as many steps": {"structures": 5120, "epochs": 25},
+    "4 x longer": {"epochs": 400},
+    "4 x structures, 4 x longer": {"structures": 5120},
+    "l_max 4": {f"{MODEL}.geometry_embedding.l_max": 4},
+    "forces weigh a tenth": {f"{TRAINER}.loss.non_conservative_force.weight": 1.0},
+    "larger model": {
+        f"{MODEL}.d_pet": 96,
+        f"{MODEL}.d_head": 96,
+        f"{MODEL}.d_node": 192,
+        f"{MODEL}.d_feedforward": 192,
+    },
+    "penalty from the start": {f"{TRAINER}.symmetry_penalty": {}},
+}
+"""Changes of the options; ``structures`` and ``epochs`` are 1280 and 100 without them."""
+
+
+def options_of(variant: str, setting: Setting) -> dict[str, Any]:
+    """Options of a training.
+
+    :param variant: one of :data:`VARIANTS`
+    :param setting: where the data are, and how much
+    """
+    changes = dict(VARIANTS[variant])
+    structures = changes.pop("structures", 1280)
+    epochs = changes.pop("epochs", 100)
+    if setting.quick:
+        structures, epochs = max(10, structures // 128), max(2, epochs // 50)
+    options = changed(load("pes_chgnet.yaml", setting.data), QUICK if setting.quick else {})
+    del options["architecture"]["training"]["symmetry"], options["test_set"]
+    folder = setting.data / FOLDER
+    options["validation_set"] = copy.deepcopy(options["training_set"])
+    return changed(
+        options,
+        {
+            f"{TRAINER}.num_epochs": epochs,
+            f"{TRAINER}.checkpoint_interval": max(1, epochs // (2 * POINTS)),
+            "training_set.systems.read_from": str(folder / f"training_{structures}.xyz"),
+            "validation_set.systems.read_from": str(folder / "validation.xyz"),
+            **changes,
+        },
+    )
+
+
+def plan(setting: Setting) -> list[Training]:
+    """All variants of the first seed, then those of the next."""
+    return [
+        Training(
+            name, seed, changed(options_of(name, setting), {"seed": seed}), setting.runs
+        )
+        for seed in setting.seeds
+        for name in VARIANTS
+    ]
+
+
+def checkpoints(training: Training) -> list[tuple[int, Path]]:
+    """Checkpoints along a training, at most :data:`POINTS`, evenly spread.
+
+    :param training: with at least one checkpoint
+    :return: numbers of finished epochs and files
+    """
+    files = training.folder.glob("outputs/*/*/model_*.ckpt")
+    found = {int(file.stem.removeprefix("model_")) + 1: file for file in sorted(files)}
+    epochs = sorted(found)
+    step = max(1, len(epochs) // POINTS)
+    return [(epoch, found[epoch]) for epoch in epochs[::-1][::step][::-1]]
+
+
+def measured(model: Path, frames: list[Any], cache: Path) -> pd.DataFrame:
+    """A and errors of a checkpoint on test structures, measured once.
+
+    :param model: checkpoint
+    :param frames: test structures
+    :param cache: file that keeps the table
+    :return: medians of each target, as :func:`benchmarks.studies.pes.ratios`
+    """
+    if not cache.is_file() or cache.stat().st_mtime < model.stat().st_mtime:
+        ratios(test_report(model, frames).equivariance).to_csv(cache, index=False)
+    return pd.read_csv(cache)
+
+
+def along(training: Training, frames: list[Any]) -> pd.DataFrame:
+    """A and errors over the epochs of a training.
+
+    :param training: with at least one checkpoint
+    :param frames: test structures
+    """
+    tables = []
+    for epoch, file in tqdm(checkpoints(training), desc=training.name, unit="checkpoint"):
+        cache = training.folder / f"along_{epoch}_{len(frames)}.csv"
+        tables.append(measured(file, frames, cache).assign(epoch=epoch))
+    found = pd.concat(tables, ignore_index=True)
+    steps = found.epoch * _structures(training) // BATCH
+    return found.assign(variant=training.variant, seed=training.seed, steps=steps)
+
+
+def _structures(training: Training) -> int:
+    """Structures of the training set."""
+    file = Path(training.options["training_set"]["systems"]["read_from"])
+    return int(file.stem.removeprefix("training_"))
+
+
+def at_the_end(training: Training, frames: list[Any]) -> pd.DataFrame:
+    """A and errors of the newest model of a training.
+
+    :param training: with at least one checkpoint
+    :param frames: test structures
+    """
+    assert training.checkpoint is not None
+    cache = training.folder / f"end_{len(frames)}.csv"
+    found = measured(training.checkpoint, frames, cache)
+    return found.assign(
+        variant=training.variant,
+        seed=training.seed,
+        finished=training.state["finished"],
+        minutes=round(training.state["wall_s"] / 60, 1),
+    )
+
+
+def markdown(end: pd.DataFrame) -> str:
+    """Ratios, A and errors at the end, for people.
+
+    :param end: tables of :func:`at_the_end`
+    """
+    short = {name: name.removeprefix("non_conservative_") for name in PAPER}
+    columns = [
+        f"{quantity} of {name}"
+        for quantity in ("A / error", "A", "error")
+        for name in short.values()
+    ]
+    lines = ["| variant | seed | minutes | " + " | ".join(columns) + " |"]
+    lines.append("|---|" + "---:|" * (len(columns) + 2))
+    for (variant, seed), table in end.groupby(["variant", "seed"], sort=False):
+        rows = table.set_index("target").loc[list(PAPER)]
+        cells = [f"{100 * value:.0f} %" for value in rows.median_A_over_error]
+        cells += [f"{value:.2g}" for value in [*rows.median_A, *rows.median_error]]
+        done = "" if rows.finished.all() else " (not finished)"
+        start = [f"{variant}{done}", str(seed), f"{rows.minutes.iloc[0]:.0f}"]
+        lines.append("| " + " | ".join(start + cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
+    """Tables and a figure of all trainings that have begun.
+
+    :param trainings: with at least one checkpoint
+    :param setting: where to write
+    :return: ratios at the end
+    """
+    frames = list(ase.io.iread(setting.data / FOLDER / "test.xyz", ":"))
+    frames = frames[: 2 if setting.quick else None]
+    few = frames[:ALONG]
+    end: pd.DataFrame = pd.concat(
+        [at_the_end(training, frames) for training in trainings], ignore_index=True
+    )
+    tables = {"end": end, "epochs": pd.concat([along(t, few) for t in trainings])}
+    write(setting.results, tables, markdown(end))
+    draw(setting.results)
+    return {
+        "median_A_over_error": {
+            f"{variant}, seed {seed}": table.set_index(
+                "target"
+            ).median_A_over_error.to_dict()
+            for (variant, seed), table in end.groupby(["variant", "seed"], sort=False)
+        }
+    }
+
+
+STUDY = Study(
+    name="convergence",
+    title="A potential-energy surface: what moves A / error?",
+    maker="benchmarks.makers.chgnet_splits",
+    plan=plan,
+    analyse=analyse,
+    seeds=(0, 1),
+)
+
+if __name__ == "__main__":
+    main(STUDY)
