@@ -10,7 +10,8 @@ already. For a target :math:`y` of zero mean that is
 
 over structures in all orientations. :math:`\mathbf c` is tiny, so it is averaged over the
 icosahedral group with inversion, where it has no noise from degrees 1 to 5; :math:`\Sigma`
-is not, and random orientations do.
+is not, and random orientations do. The two factors :math:`\mathbf c` come from different
+structures, so that what noise is left has no bias.
 """
 
 from __future__ import annotations
@@ -31,20 +32,25 @@ BATCH = 512
 
 
 def explained(
-    moments: np.ndarray, covariance: np.ndarray, square: float, cut: float = 1e-9
+    first: np.ndarray,
+    second: np.ndarray,
+    covariance: np.ndarray,
+    square: float,
+    cut: float = 1e-9,
 ) -> float:
     """Share of a target's variance that the best linear readout explains.
 
-    :param moments: of features with the target, shape ``(n,)``
+    :param first: moments of features with the target, shape ``(n,)``
+    :param second: the same from other structures: their noise then averages to zero
     :param covariance: of the features, shape ``(n, n)``
     :param square: mean square of the target
     :param cut: directions with less than this part of the largest variance are rounding
-    :return: between 0 and 1 for moments and covariance of one distribution
+    :return: between 0 and 1, but for noise
     """
     values, vectors = np.linalg.eigh(covariance)
     kept = values > cut * values[-1]
-    projected = vectors.T[kept] @ moments
-    return float(np.sum(projected**2 / values[kept]) / square)
+    products = (vectors.T[kept] @ first) * (vectors.T[kept] @ second)
+    return float(np.sum(products / values[kept]) / square)
 
 
 class Start:
@@ -53,7 +59,7 @@ class Start:
     :param frames: structures of the same atoms
     :param target: pseudo-scalar of each
     :param model: has the neighbour lists of all models
-    :param orbits: structures to average over the group
+    :param orbits: structures to average over the group, an even number
     :param samples: structures in a random orientation
     """
 
@@ -62,8 +68,8 @@ class Start:
         frames: list[Atoms],
         target: np.ndarray,
         model: PET,
-        orbits: int = 24,
-        samples: int = 4000,
+        orbits: int = 12,
+        samples: int = 2000,
     ) -> None:
         rng = np.random.default_rng(0)
         group = Rotation.create_group("I").as_matrix()
@@ -91,8 +97,14 @@ class Start:
         """
         orbits = np.concatenate(list(_features(model, self.orbits, target)))
         samples = np.concatenate(list(_features(model, self.samples, target)))
-        moments = (orbits * self.target[:, None]).mean(axis=0)
-        return explained(moments, np.cov(samples.T), self.square)
+        half = len(orbits) // 2
+        products = orbits * self.target[:, None]
+        first, second = products[:half].mean(axis=0), products[half:].mean(axis=0)
+        count, width = samples.shape
+        # the inverse of an estimated covariance is too large by this, if it were normal
+        shrunk = (count - width - 2) / (count - 1)
+        found = explained(first, second, np.cov(samples.T), self.square)
+        return shrunk * found
 
 
 def _system(atoms: Atoms, matrix: np.ndarray, model: PET) -> System:

@@ -103,7 +103,7 @@ def at_the_start(
         options = training.options["architecture"]["model"]
         model = model_of(training.embedding, options, info)
         if start is None:
-            start = Start(frames, values, model, *((2, 300) if quick else ()))
+            start = Start(frames, values, model, *((8, 600) if quick else ()))
         key = (training.embedding, training.temperature, training.seed)
         found[key] = start.readable(model, name)
     return found

@@ -40,6 +40,8 @@ class Form:
     :param sizes: root mean square of a feature from each degree, at the start
     :param fixed: the sizes are factors of the harmonics, which slow their learning as well;
         otherwise they are those of the weights at the start
+    :param eager: factor of the harmonics by which their weights are smaller at the start:
+        nothing changes then, but Adam changes their part so many times faster
     :param vectors: factor of x, y and z in PET's own map; None for no such map
     :param bare: this map starts without distance and bias
     :param gate: learned factor of each degree, its value at the start; None for none
@@ -51,6 +53,7 @@ class Form:
     first: int = 2
     sizes: float | tuple[float, ...] = 1.0
     fixed: bool = True
+    eager: float = 1.0
     vectors: float | None = 1.0
     bare: bool = False
     gate: float | None = None
@@ -85,9 +88,13 @@ FORMS: dict[str, Form] = {
                  times_r=True, layer_norm=True),
     "degrees": Form(first=1, sizes=0.5),
     "apart": Form(sizes=SHARED),
-    "falling": Form(sizes=(0.1, 0.05, 0.03)),
+    "small": Form(sizes=0.1),
+    "medium": Form(sizes=0.3),
+    "falling": Form(sizes=(0.3, 0.1, 0.03)),
+    "eager": Form(sizes=0.1, fixed=False, eager=5.0),
     "gates": Form(gate=0.1),
     "silent": Form(gate=0.0),
+    "zeroed": Form(sizes=0.0, fixed=False),
     "silent, bare": Form(gate=0.0, bare=True),
     "strong, apart": Form(sizes=SHARED, vectors=8.0),
 }  # fmt: skip
@@ -120,11 +127,12 @@ class FormEmbedding(nn.Module):
         counts = torch.tensor([2 * l + 1 for l in form.degrees])
         degree = torch.repeat_interleave(torch.arange(len(counts)), counts)
         # a block of unit norm, and weights of mean square one: a feature of size one
-        columns = torch.sqrt(4 * math.pi / counts.float())[degree]
+        columns = form.eager * torch.sqrt(4 * math.pi / counts.float())[degree]
         sizes = torch.tensor(form.size)[degree]
         self.linear = nn.Linear(len(degree), d_pet, bias=not self.has_map)
         with torch.no_grad():
             self.linear.weight.uniform_(-math.sqrt(3), math.sqrt(3))
+            self.linear.weight.div_(form.eager)
             if not form.fixed:
                 self.linear.weight.mul_(sizes)
         self.register_buffer("degree", degree, False)
