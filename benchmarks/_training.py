@@ -85,9 +85,19 @@ class Training:
         return f"{self.variant}, seed {self.seed}"
 
     @property
+    def command(self) -> list[str]:
+        """Arguments of the interpreter."""
+        return COMMAND
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """All that decides the result beside variant and seed."""
+        return self.options
+
+    @property
     def folder(self) -> Path:
         """Folder of the training: other options, another folder."""
-        text = json.dumps(self.options, sort_keys=True)
+        text = json.dumps(self.decisive, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         plain = "".join(c if c.isalnum() else "-" for c in self.variant)
         return self.root / f"{plain}-{self.seed}-{digest}"
@@ -114,7 +124,7 @@ class Training:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "options.yaml").write_text(yaml.safe_dump(self.options))
         started = time.monotonic()
-        code = run_python(COMMAND, self.folder, deadline)
+        code = run_python(self.command, self.folder, deadline)
         state["wall_s"] = round(state["wall_s"] + time.monotonic() - started, 1)
         state["finished"] = code == 0
         write_text(self.folder / STATE, json.dumps(state))

@@ -50,7 +50,7 @@ class Study:
 
     :param name: of the study and of its folders
     :param title: one sentence
-    :param maker: module that makes the data
+    :param maker: module that makes the data, or several
     :param plan: all trainings, the most important first
     :param analyse: writes tables and figures, returns the numbers for the summary
     :param seeds: random seeds unless others are asked for
@@ -58,7 +58,7 @@ class Study:
 
     name: str
     title: str
-    maker: str
+    maker: str | tuple[str, ...]
     plan: Callable[[Setting], list[Training]]
     analyse: Callable[[list[Training], Setting], dict[str, Any]]
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -106,10 +106,12 @@ def make_data(study: Study, chosen: Setting) -> None:
     :param study: the study
     :param chosen: where to, and how much
     """
-    command = [sys.executable, "-m", study.maker, "--output-dir", str(chosen.data)]
-    command += ["--quick"] if chosen.quick else []
-    if subprocess.run(command, cwd=ROOT).returncode != 0:
-        raise SystemExit(f"{study.maker} made no data: see its messages above")
+    makers = (study.maker,) if isinstance(study.maker, str) else study.maker
+    for maker in makers:
+        command = [sys.executable, "-m", maker, "--output-dir", str(chosen.data)]
+        command += ["--quick"] if chosen.quick else []
+        if subprocess.run(command, cwd=ROOT).returncode != 0:
+            raise SystemExit(f"{maker} made no data: see its messages above")
 
 
 def train_all(trainings: list[Training], minutes: float | None) -> dict[str, str]:

@@ -1,0 +1,264 @@
+"""One geometry embedding for a target of λ = 8 and for a pseudo-scalar.
+
+PET learns neither at its own attention temperature of 1. Every form of
+:mod:`benchmarks.studies._embeddings` is trained on the data of the studies ``density`` and
+``pseudoscalar``, and so are PET and the embedding of ``pet_ssh`` itself, at the
+temperature of 1 and at 0.1, where a pseudo-scalar is learned. The table has the epoch at
+which it was, the final errors of both tasks, the time of a training step against PET's,
+and what the best linear readout could know of the pseudo-scalar before training::
+
+    python -m benchmarks.studies.one_embedding
+    python -m benchmarks.studies.one_embedding --only "pseudo-scalar: silent" --seeds 0
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks._training import Training
+from benchmarks.studies import _embeddings, _series
+from benchmarks.studies._draw import draw_curves
+from benchmarks.studies._embedding_steps import at_the_start, steps
+from benchmarks.studies._options import changed, load
+from benchmarks.studies._study import Setting, Study, main
+
+
+MODEL = "architecture.model"
+TRAINER = "architecture.training"
+PSEUDO, DENSITY = "pseudo-scalar", "λ = 8"
+TASKS = {PSEUDO: "pseudoscalar.yaml", DENSITY: "density_l8.yaml"}
+"""Options file of each."""
+PLAIN, OWN = "PET", "pet_ssh"
+EMBEDDINGS = (PLAIN, OWN, *_embeddings.FORMS)
+TEMPERATURES = (1.0, 0.1)
+"""Of the attention: PET's own, and one at which pseudo-scalars are learned."""
+L_MAX = 4
+QUICK = {f"{TRAINER}.num_epochs": 2, f"{TRAINER}.batch_size": 12,
+         f"{TRAINER}.checkpoint_interval": 1, f"{MODEL}.num_gnn_layers": 1}  # fmt: skip
+QUICKLY = ((PLAIN, 1.0), ("silent", 1.0))
+LEARNED = 0.9
+"""Of the error of predicting zero: the pseudo-scalar is learned from here on."""
+
+
+@dataclass(frozen=True)
+class FormTraining(Training):
+    """A training with an embedding that ``mtt`` alone may not know.
+
+    :param task: one of :data:`TASKS`
+    :param embedding: one of :data:`EMBEDDINGS`
+    :param temperature: of the attention
+    """
+
+    task: str = PSEUDO
+    embedding: str = PLAIN
+    temperature: float = 1.0
+
+    @property
+    def command(self) -> list[str]:
+        """Arguments of the interpreter."""
+        own = super().command
+        if self.embedding not in _embeddings.FORMS:
+            return own
+        # in place of `-m metatrain_symmetry`
+        return [str(Path(_embeddings.__file__).resolve()), self.embedding, *own[2:]]
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """All that decides the result beside variant and seed."""
+        if self.embedding not in _embeddings.FORMS:
+            return self.options
+        return {**self.options, "form": _embeddings.definition(self.embedding)}
+
+
+def options_of(
+    task: str, embedding: str, temperature: float, seed: int, setting: Setting
+) -> dict[str, Any]:
+    """Options of a training: one embedding for both tasks, and nothing watched.
+
+    :param task: one of :data:`TASKS`
+    :param embedding: one of :data:`EMBEDDINGS`
+    :param temperature: of the attention
+    :param seed: of the training
+    :param setting: sizes and folders
+    """
+    changes = {
+        "seed": seed,
+        f"{MODEL}.geometry_embedding": {"l_max": None if embedding == PLAIN else L_MAX},
+        f"{MODEL}.attention_temperature": temperature,
+        f"{TRAINER}.symmetry": None,
+    }
+    options = changed(load(TASKS[task], setting.data), changes)
+    return changed(options, QUICK if setting.quick else {})
+
+
+def plan(setting: Setting) -> list[Training]:
+    """All trainings: PET's own temperature first, then seed by seed."""
+    return [
+        FormTraining(
+            f"{task}: {embedding}, temperature {temperature:g}",
+            seed,
+            options_of(task, embedding, temperature, seed, setting),
+            setting.runs,
+            task,
+            embedding,
+            temperature,
+        )
+        for seed in setting.seeds
+        for temperature in TEMPERATURES
+        for task in TASKS
+        for embedding in EMBEDDINGS
+        if not setting.quick or (embedding, temperature) in QUICKLY
+    ]
+
+
+def epochs_of(training: Training) -> pd.DataFrame:
+    """Validation errors of a training over its epochs, also where it was continued.
+
+    :param training: with at least one log of metatrain
+    :return: columns ``epoch`` and ``relative_rmse``, that of predicting zero being one
+    """
+    found: dict[int, float] = {}
+    (target,) = training.options["training_set"]["targets"]
+    for log in sorted(training.folder.glob("outputs/*/*/train.csv")):
+        with log.open(newline="") as file:
+            names, _, *rows = csv.reader(file)
+        (column, *_) = [
+            i for i, n in enumerate(names) if n.startswith(f"validation {target} RMSE")
+        ]
+        found |= {int(row[0]): float(row[column]) for row in rows}
+    table = pd.DataFrame(sorted(found.items()), columns=["epoch", "rmse"])
+    size = _series.target_size(training)
+    return table.assign(relative_rmse=table.rmse / size).drop(columns="rmse")
+
+
+def curves_of(trainings: list[Training]) -> pd.DataFrame:
+    """Errors of all trainings.
+
+    :param trainings: with logs
+    :return: rows with ``task``, ``variant``, ``seed``, ``epoch``, ``relative_rmse``
+    """
+    tables = []
+    for training in trainings:
+        task, variant = training.variant.split(": ", 1)
+        own = epochs_of(training)
+        own = own.assign(task=task, variant=variant, seed=training.seed)
+        tables.append(own)
+    columns = ["task", "variant", "seed", "epoch", "relative_rmse"]
+    return pd.concat(tables, ignore_index=True)[columns]
+
+
+def ends(curves: pd.DataFrame) -> pd.DataFrame:
+    """What came of both tasks, a row for each variant and seed.
+
+    :param curves: of :func:`curves_of`
+    :return: ``epoch_learned`` (NaN for never) and ``pseudo_rmse`` of the pseudo-scalar,
+        ``l8_rmse`` of λ = 8; NaN where there is no training
+    """
+    rows = []
+    for (variant, seed), own in curves.groupby(["variant", "seed"], sort=False):
+        last = own.sort_values("epoch").groupby("task").relative_rmse.last()
+        pseudo = own[own.task == PSEUDO]
+        learned = _series.first_epoch(pseudo, "relative_rmse", LEARNED, above=False)
+        rows.append(
+            {
+                "variant": variant,
+                "seed": seed,
+                "epoch_learned": learned,
+                "learned": float(np.isfinite(learned)) if len(pseudo) else np.nan,
+                "pseudo_rmse": last.get(PSEUDO, np.nan),
+                "l8_rmse": last.get(DENSITY, np.nan),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+COLUMNS = {
+    "epoch_learned": "pseudo-scalar: epoch of RMSE 0.9",
+    "learned": "share of seeds",
+    "pseudo_rmse": "RMSE / predicting zero",
+    "l8_rmse": "λ = 8: RMSE / predicting zero",
+    "readable": "R² of the best readout before training",
+    "step": "processor time of a step / PET",
+}
+TITLE = "One embedding for both: validation RMSE / predicting zero"
+
+
+def measured(trainings: list[Training], setting: Setting) -> pd.DataFrame:
+    """What needs no training, a row for each variant and seed.
+
+    :param trainings: all that there are
+    :param setting: sizes
+    """
+    known = [t for t in trainings if isinstance(t, FormTraining)]
+    ratios = steps([t.embedding for t in known], setting.quick)
+    first = {(t.embedding, t.temperature, t.seed): t for t in known if t.task == PSEUDO}
+    found = at_the_start(list(first.values()), setting.quick)
+    rows = [
+        {
+            "variant": t.variant.split(": ", 1)[1],
+            "seed": t.seed,
+            "step": ratios[t.embedding],
+            "readable": found.get((t.embedding, t.temperature, t.seed), np.nan),
+        }
+        for t in {(t.embedding, t.temperature, t.seed): t for t in known}.values()
+    ]
+    return pd.DataFrame(rows)
+
+
+def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
+    """Tables and figure of what was trained.
+
+    :param trainings: with at least one checkpoint
+    :param setting: where to write
+    :return: how many trainings there are
+    """
+    finished = [t for t in trainings if t.state["finished"]]
+    if not finished:
+        return {}
+    curves = curves_of(finished)
+    final = ends(curves).merge(measured(finished, setting), on=["variant", "seed"])
+    tables = {"curves": thinned(curves), "trainings": final}
+    _series.write(setting.results, tables, _series.table_of(final, COLUMNS))
+    draw(setting.results)
+    return {"trainings": len(finished)}
+
+
+def thinned(curves: pd.DataFrame, every: int = 4) -> pd.DataFrame:
+    """Every fourth epoch and the last: the repository keeps tables.
+
+    :param curves: of :func:`curves_of`
+    :param every: how many epochs apart
+    """
+    last = curves.groupby(["task", "variant", "seed"]).epoch.transform("max")
+    return curves[(curves.epoch % every == 0) | (curves.epoch == last)]
+
+
+def draw(folder: Path) -> None:
+    """Draw the figure from the table that was written.
+
+    :param folder: with ``curves.csv``
+    """
+    curves = pd.read_csv(folder / "curves.csv")
+    names = ["variant", "seed", "epoch"]
+    wide = curves.pivot(index=names, columns="task", values="relative_rmse")
+    shown = {task: task for task in TASKS if task in wide}
+    draw_curves(wide.reset_index(), shown, folder / "epochs.png", TITLE)
+
+
+STUDY = Study(
+    "one_embedding",
+    (__doc__ or "").splitlines()[0],
+    ("benchmarks.makers.chbrclf", "benchmarks.makers.densities"),
+    plan,
+    analyse,
+)
+
+
+if __name__ == "__main__":
+    main(STUDY)
