@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from metatrain_symmetry.data.given import GivenStructure, GivenStructures
 from metatrain_symmetry.data.lazy import LazyStructures
 from metatrain_symmetry.groups import (
     Circles,
@@ -126,7 +127,10 @@ def test_structures_are_prepared_when_asked_for():
             return (system, name)
 
     engine = Counting()
-    lazy = LazyStructures(engine, [[1, 2], [3], [4, 5, 6]], ["a", "b", "c"])
+    systems = [[1, 2], [3], [4, 5, 6]]
+    read = lambda i: GivenStructure("abc"[i], systems[i], lambda blocks: {})  # noqa: E731
+    given = GivenStructures(3, read, lambda i: len(systems[i]))
+    lazy = LazyStructures(engine, given, labels=False)
     assert (len(lazy), lazy.sizes, engine.prepared) == (3, [2, 1, 3], [])
     assert lazy[1].structure == ([3], "b")
     assert lazy[-2] is lazy[1]
@@ -134,3 +138,8 @@ def test_structures_are_prepared_when_asked_for():
     assert [one.structure[1] for one in lazy[:2]] == ["a", "b"]
     with pytest.raises(IndexError, match="no structure 3 among 3"):
         lazy[3]
+    small = LazyStructures(engine, given, labels=False, kept=3)
+    engine.prepared.clear()
+    for index in (0, 1, 0, 2, 0):  # the third does not fit beside the others
+        assert small[index].structure == (systems[index], "abc"[index])
+    assert engine.prepared == ["a", "b", "c", "a"]
