@@ -9,8 +9,8 @@ from .given import GivenStructures
 from .labelled import LabelledStructure
 
 
-KEPT = 20_000
-"""Atoms of the structures that stay prepared: about 100 MB of neighbour lists."""
+KEPT = 16
+"""Structures that stay prepared: neighbour lists, and copies of them for a batch."""
 
 
 class LazyStructures(Sequence[LabelledStructure]):
@@ -19,7 +19,7 @@ class LazyStructures(Sequence[LabelledStructure]):
     :param engine: that prepares them
     :param given: the structures, or clouds of points
     :param labels: whether their targets are wanted
-    :param kept: atoms of the structures that stay prepared, at most
+    :param kept: how many stay prepared, at most
     """
 
     def __init__(
@@ -28,7 +28,6 @@ class LazyStructures(Sequence[LabelledStructure]):
         self.engine, self.given, self.labels, self.kept = engine, given, labels, kept
         self.sizes = [given.size(index) for index in range(len(given))]
         self._prepared: OrderedDict[int, LabelledStructure] = OrderedDict()
-        self._atoms = 0
 
     def __len__(self) -> int:
         return len(self.given)
@@ -52,9 +51,7 @@ class LazyStructures(Sequence[LabelledStructure]):
             known = one.targets(self.engine.blocks) if self.labels else {}
             structure = self.engine.prepare(one.system, one.name)
             self._prepared[index] = LabelledStructure(structure, known)
-            self._atoms += self.sizes[index]
         self._prepared.move_to_end(index)
-        while self._atoms > self.kept and len(self._prepared) > 1:
-            oldest, _ = self._prepared.popitem(last=False)
-            self._atoms -= self.sizes[oldest]
+        if len(self._prepared) > self.kept:
+            self._prepared.popitem(last=False)
         return self._prepared[index]

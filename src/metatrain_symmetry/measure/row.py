@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ..models.engine import Block, Prepared
+from ..models.engine import Block
 from ..models.irrep_blocks import grows
 from .equivariance import Equivariance
 from .labels import BlockKey
@@ -23,7 +23,8 @@ class Row:
     """One block of one structure.
 
     :param index: number of the structure
-    :param structure: the structure
+    :param n_atoms: number of its atoms or points
+    :param types: their atomic types, None where there are none
     :param block: the block
     :param found: its equivariance error
     :param difference: prediction minus target in the given orientation, float64,
@@ -37,7 +38,8 @@ class Row:
     """
 
     index: int
-    structure: Prepared
+    n_atoms: int
+    types: torch.Tensor | None
     block: Block
     found: Equivariance
     difference: torch.Tensor | None
@@ -76,7 +78,7 @@ class Row:
     @property
     def scale(self) -> float:
         """What makes a value one per atom, for targets that grow with the structure."""
-        return 1 / self.structure.n_atoms if self.per_atom else 1.0
+        return 1 / self.n_atoms if self.per_atom else 1.0
 
     @property
     def unit_per_atom(self) -> str:
@@ -101,7 +103,7 @@ class Row:
         """
         if self.invariant:
             return 0
-        if self.block.sample_kind == "atom" and self.structure.n_atoms == 1:
+        if self.block.sample_kind == "atom" and self.n_atoms == 1:
             return len(self.found.squared)
         target, mean = self.target, self.found.mean
         if target is None or mean is None:

@@ -64,6 +64,7 @@ class Run:
         self.sets: dict[int, Measured] = {}
         self.circles: dict[int, Measured] = {}
         self.tiers: dict[int, Tier] = {}
+        self.orbits: dict[object, Orbit] = {}
         self.given_up = 0
         self.small = small_tiers(group) or [Tier(group.exact(0), noise=0)]
         self.pilot: Pilot
@@ -200,7 +201,7 @@ class Run:
 
     def _along(self, orbit: Orbit, index: int, **options: Any) -> Measured:
         """Evaluate one structure along one orbit."""
-        return measure_structure(
+        found = measure_structure(
             self.engine,
             self.data[index].structure,
             orbit,
@@ -213,6 +214,7 @@ class Run:
             progress=self._tick,
             **options,
         )
+        return found.sharing(self.orbits)
 
     def _tick(self, count: int) -> None:
         self._progress(count)
