@@ -169,8 +169,8 @@ def _of_fit(result: Mapping[str, Any]) -> list[str]:
     model = CostModel(**result["cost_model"])
     lines += [
         "", f"seconds = E ({model.call:.2e} + {model.atom:.2e} n + {model.edge:.2e} m)"
-        f" + S {model.structure:.2e} + S P n {model.channel:.2e} λmax^({model.exponent:.2f} ± "
-        f"{model.exponent_error:.2f})",
+        f" + S {model.structure:.2e} + S P n {model.channel:.2e} "
+        f"λmax^({model.exponent:.2f} ± {model.exponent_error:.2f})",
         f"residuals (model / measured - 1): {result['residuals']}, "
         f"median of their sizes {result['median_residual']:.2f}", "",
         "| plan, 10^6 structures | atoms | GPUs | hours | hours of one core |",

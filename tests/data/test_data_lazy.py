@@ -274,3 +274,18 @@ def test_targets_that_come_and_go_are_refused(files, monkeypatch, tmp_path):
     assert infos["energy"].gradients == ["positions"]
     with pytest.raises(ValueError, match=r"structure 4 of .*some\.xyz"):
         data[4]
+
+
+def test_what_is_no_data_set_is_said_in_a_sentence(model, tmp_path):
+    engine = open_engine(model)
+    wrong, folder = tmp_path / "wrong.zip", tmp_path / "folder"
+    wrong.write_text("this is no archive")
+    folder.mkdir()
+    np.save(folder / "ns.npy", 3)
+    for path in (wrong, folder):
+        with pytest.raises(ValueError, match=r"cannot be read as a data set of metatrain"):
+            read_structures(path, engine)
+    with pytest.raises(ValueError, match="does not exist"):
+        read_structures(tmp_path / "none.zip", engine)
+    with pytest.raises(ValueError, match="is a folder"):
+        read_structures(tmp_path, engine)

@@ -68,8 +68,10 @@ def symmetry_report(
     :param model: path of a checkpoint or exported model, or a module, or a calculator of
         ASE, whose ``energy``, ``forces``, ``stress`` and ``dipole`` are the targets. Any
         other torch module is one of point clouds
-    :param structures: path of a file that ASE reads or of an options file, or structures;
-        for a module of point clouds tensors ``(points, 3 + c)`` or :class:`PointCloud`
+    :param structures: path of a file that ASE reads, of a zip or memory-mapped data set of
+        metatrain, or of an options file, or structures; up to 2000 are all looked at before
+        one is measured, of more each when it is read. For a module of point clouds
+        tensors ``(points, 3 + c)`` or :class:`PointCloud`
     :param output: folder for tables, figures and page; None writes nothing
     :param group: whose symmetry is measured: a :class:`Group`, or a name such as ``C3v``,
         ``Oh`` or ``SO(2):x`` (:func:`group_by_name`); None for O(3), all rotations and

@@ -66,7 +66,10 @@ def is_data_set(path: Path) -> bool:
 
     :param path: as given
     """
-    return path.suffix == ".zip" or (path / "ns.npy").is_file()
+    try:
+        return path.suffix == ".zip" or (path / "ns.npy").is_file()
+    except OSError:
+        return False  # such as a name that is too long
 
 
 def atom_counts(data: Any) -> Sequence[int] | None:

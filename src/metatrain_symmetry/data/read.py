@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..messages import reason
 from ..models.engine import Engine
 from ..models.live_or_exported import length_unit, target_info
 from ..places import input_file
 from .agreement import check_labels, check_targets
-from .datasets import DataSet, open_sets
+from .datasets import DataSet, Infos, open_sets
 from .given import GivenStructure, GivenStructures
 from .opened import fields_of, is_data_set, open_archive, open_data
 from .options_files import evaluation
@@ -140,21 +141,31 @@ def _of_sets(sets: list[DataSet], engine: Engine) -> GivenStructures:
 
 def _of_data_set(path: Path, engine: Engine) -> GivenStructures:
     """Structures of a zip file with the targets of the model, or of a folder without."""
+    if not path.is_dir():
+        input_file(path, "the data set")
+    try:
+        data, infos = _opened(path, engine)
+    except Exception as error:
+        raise ValueError(
+            f"'{path}' cannot be read as a data set of metatrain ({reason(error)}): check "
+            "that it is whole"
+        ) from error
+    return _of_sets([DataSet(data, infos, range(len(data)), "")], engine)
+
+
+def _opened(path: Path, engine: Engine) -> tuple[Any, Infos]:
+    """A data set, and what the targets are that the model has too."""
     if path.is_dir():
         logging.info(
             f"'{path}' does not say which targets it holds: give an options file with "
             "systems and targets for errors beside A"
         )
-        data, _ = open_data({"systems": {"read_from": str(path)}})
-        return _of_sets([DataSet(data, {}, range(len(data)), "")], engine)
-    input_file(path, "the data set")
-    model = getattr(engine, "model", None)
+        return open_data({"systems": {"read_from": str(path)}})
     data = open_archive(path, {})
+    model = getattr(engine, "model", None)
     infos = {name: target_info(model, name) for name in _common(fields_of(data), engine)}
     known = {name: info for name, info in infos.items() if info is not None}
-    if known:
-        data = open_archive(path, {name: {} for name in known})
-    return _of_sets([DataSet(data, known, range(len(data)), "")], engine)
+    return (open_archive(path, {name: {} for name in known}) if known else data), known
 
 
 def _common(fields: Iterable[str], engine: Engine) -> list[str]:
