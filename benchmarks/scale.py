@@ -5,7 +5,8 @@ each; times of reports, of single structures and of the bare model (the floor), 
 exponents, and a cost model that is fitted to all of them and extrapolated to many GPUs. CPU
 times, since other work shares the machine; on a GPU wall times.
 
-    python -m benchmarks.scale --output benchmarks/results/scale.json
+    python -m benchmarks.scale --parts formats --output benchmarks/results/scale.json
+    python -m benchmarks.scale --parts times --output benchmarks/results/scale.json
     python -m benchmarks.scale --device cuda --parts times --output scale_gpu.json
 """
 
@@ -146,7 +147,11 @@ def main() -> None:
     result["device"] = args.device
     if args.device != "cpu":
         result["gpu"] = torch.cuda.get_device_name()
-    run_cases(cases(args), result, args.output)
+    wanted = cases(args)
+    if args.output.exists():  # the other part
+        known = json.loads(args.output.read_text())["cases"]
+        result["cases"] = {n: c for n, c in known.items() if n not in wanted}
+    run_cases(wanted, result, args.output)
     result |= fitted(result["cases"], gpus, args.gpus)
     run_cases({}, result, args.output)
     print(tables(result))
