@@ -95,12 +95,13 @@ def _curves(
             known[0].append(x)
             known[1].append(y)
 
-    floor = 0.0
+    each = 0.0
     for point in points:
         if point["part"] == "floor":
-            floor = point["seconds"]
+            each = point["seconds"] / point["evaluations"]
             continue
         x = point[axis]
+        floor = each * point["evaluations"]
         add(point["part"], x, point["seconds"])
         if point["part"] == "structure":
             add("floor", x, floor)
@@ -145,11 +146,12 @@ def _of_axis(axis: str, points: list[dict[str, Any]]) -> list[str]:
         return []
     lines = ["", f"| {axis} | evaluations | floor (s) | measured (s) | measured / floor |",
              "|---:|---:|---:|---:|---:|"]  # fmt: skip
-    floor = float("nan")
+    each = float("nan")
     for point in points:
         if point["part"] == "floor":
-            floor = point["seconds"]
+            each = point["seconds"] / point["evaluations"]
             continue
+        floor = each * point["evaluations"]
         lines.append(
             f"| {point[axis]} | {point['evaluations']} | {floor:.3g} "
             f"| {point['seconds']:.3g} | {point['seconds'] / floor:.2f} |"
