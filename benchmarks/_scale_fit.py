@@ -32,56 +32,53 @@ def slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class CostModel:
-    """``E (a + b n + d m) + S h + S c P n λ^q`` seconds.
+    """``E (a + b p) + R h + S c P m λ^q`` seconds.
 
-    E evaluations in all, n atoms and m edges of a structure, S structures, P probes and
-    outputs that are resolved up to λ.
+    E evaluations in all of a structure whose neighbours fill p places (n atoms, each with
+    as many as the one that has most, and itself: PET pads them); m edges; S structures
+    whose P probes and outputs are resolved up to λ; R structures of a report.
 
     :param call: a, of one evaluation, whatever its size
-    :param atom: b, of one evaluation, for each atom
-    :param edge: d, of one evaluation, for each edge
-    :param structure: h, of one structure, such as neighbour lists and tables
+    :param place: b, of one evaluation, for each place
+    :param structure: h, of one structure of a report: floor of rounding, neighbour lists
     :param channel: c, of the reduction
     :param exponent: q
     :param exponent_error: standard error of q
     """
 
     call: float
-    atom: float
-    edge: float
+    place: float
     structure: float
     channel: float
     exponent: float
     exponent_error: float = float("nan")
 
-    def evaluation(self, atoms: float, edges: float) -> float:
+    def evaluation(self, places: float) -> float:
         """Seconds of one evaluation of the bare model.
 
-        :param atoms: of the structure
-        :param edges: of the structure
+        :param places: of the structure
         """
-        return self.call + self.atom * atoms + self.edge * edges
+        return self.call + self.place * places
 
-    def reduction(self, probes: float, lambda_max: float, atoms: float) -> float:
+    def reduction(self, probes: float, lambda_max: float, edges: float) -> float:
         """Seconds of the sums of one structure.
 
         :param probes: and outputs that are resolved
         :param lambda_max: of the spectra
-        :param atoms: of the structure
+        :param edges: of the structure
         """
-        return self.channel * probes * atoms * lambda_max**self.exponent
+        return self.channel * probes * edges * lambda_max**self.exponent
 
     def seconds(self, case: Mapping[str, Any]) -> float:
         """What a measurement should take.
 
-        :param case: ``evaluations``, ``atoms``, ``edges``, ``structures``, ``probes``,
-            ``lambda_max``
+        :param case: ``evaluations``, ``places``, ``edges``, ``structures``, ``reported``,
+            ``probes``, ``lambda_max``
         """
-        each = self.structure + self.reduction(
-            case["probes"], case["lambda_max"], case["atoms"]
-        )
-        calls = case["evaluations"] * self.evaluation(case["atoms"], case["edges"])
-        return float(calls + case["structures"] * each)
+        sums = self.reduction(case["probes"], case["lambda_max"], case["edges"])
+        calls = case["evaluations"] * self.evaluation(case["places"])
+        each = case["structures"] * sums + case["reported"] * self.structure
+        return float(calls + each)
 
     def as_dict(self) -> dict[str, float]:
         """What can be written as JSON."""
@@ -105,17 +102,17 @@ def fit(cases: Sequence[Mapping[str, Any]]) -> CostModel:
     others = np.array([_fitted(rows[k], weights[k])[1] for k in keep])
     n = len(others)
     error = float(((n - 1) / n * np.square(others - others.mean()).sum()) ** 0.5)
-    a, b, d, h, c = map(float, linear)
-    return CostModel(a, b, d, h, c, exponent, error)
+    a, b, h, c = map(float, linear)
+    return CostModel(a, b, h, c, exponent, error)
 
 
 def _rows(cases: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """What the parameters are multiplied by; then λmax."""
     rows = []
     for case in cases:
-        calls, each = case["evaluations"], case["structures"]
-        sums = each * case["probes"] * case["atoms"]
-        parts = [calls, calls * case["atoms"], calls * case["edges"], each, sums]
+        calls = case["evaluations"]
+        sums = case["structures"] * case["probes"] * case["edges"]
+        parts = [calls, calls * case["places"], case["reported"], sums]
         rows.append([*parts, case["lambda_max"]])
     return np.array(rows, dtype=float)
 
@@ -159,6 +156,7 @@ class Gpu:
     :param reduction: seconds of the sums of one probe on one structure, at ``lambda_max``
     :param atoms: of the structure
     :param edges: of the structure
+    :param places: see :class:`CostModel`
     :param lambda_max: of the spectra
     """
 
@@ -166,6 +164,7 @@ class Gpu:
     reduction: float
     atoms: int
     edges: int
+    places: int
     lambda_max: int = 8
 
     def hours(self, case: Mapping[str, Any], processes: int, model: CostModel) -> float:
@@ -182,5 +181,5 @@ class Gpu:
         sums = self.reduction * case["probes"]
         sums *= (case["lambda_max"] / self.lambda_max) ** model.exponent
         calls = case["evaluations"] * self.evaluation
-        total = calls + case["structures"] * (sums + model.structure)
+        total = calls + case["structures"] * sums + case["reported"] * model.structure
         return float(total / processes / 3600)

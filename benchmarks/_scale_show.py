@@ -62,6 +62,7 @@ def _extrapolated(
     """Hours of a plan for many structures, on GPUs and on one core."""
     evaluations, probes, lambda_max = plan
     case = {"structures": MANY, "atoms": gpu.atoms, "edges": gpu.edges, "probes": probes,
+            "places": gpu.places, "reported": MANY,
             "evaluations": MANY * evaluations, "lambda_max": lambda_max}  # fmt: skip
     return {
         "plan": name, "atoms": gpu.atoms, "structures": MANY, "gpus": count,
@@ -170,8 +171,8 @@ def _of_fit(result: Mapping[str, Any]) -> list[str]:
     ]
     model = CostModel(**result["cost_model"])
     lines += [
-        "", f"seconds = E ({model.call:.2e} + {model.atom:.2e} n + {model.edge:.2e} m)"
-        f" + S {model.structure:.2e} + S P n {model.channel:.2e} "
+        "", f"seconds = E ({model.call:.2e} + {model.place:.2e} p)"
+        f" + R {model.structure:.2e} + S P m {model.channel:.2e} "
         f"λmax^({model.exponent:.2f} ± {model.exponent_error:.2f})",
         f"residuals (model / measured - 1): {result['residuals']}, "
         f"median of their sizes {result['median_residual']:.2f}", "",
@@ -196,19 +197,25 @@ def figure(result: Mapping[str, Any], path: Path) -> None:
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
+    from PIL import Image
 
     image, panels = plt.subplots(1, 4, figsize=(11, 2.6), layout="constrained")
     _draw_memory(panels[0], result["cases"].values())
     for panel, axis in zip(panels[1:], ("atoms", "lambda_max", "probes"), strict=True):
         points = result["cases"].get(axis, {}).get("points", [])
         for part, (x, y) in _curves(axis, points).items():
-            panel.loglog(x, y, ".-", label=QUANTITIES[part], lw=1)
+            color = f"C{list(QUANTITIES).index(part)}"
+            panel.loglog(x, y, ".-", label=QUANTITIES[part], lw=1, color=color)
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel({"lambda_max": "λmax"}.get(axis, axis))
         panel.set_ylabel(f"{result['clock']} (s)")
     if panels[1].lines:
         panels[1].legend(fontsize=7)
-    image.savefig(path, dpi=80)
+    image.savefig(path, dpi=70)
     plt.close(image)
+    few = Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=16)
+    few.save(path, optimize=True)  # a third of the size
 
 
 def _draw_memory(panel: Any, cases: Iterable[Mapping[str, Any]]) -> None:

@@ -35,7 +35,8 @@ PACKAGES = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
 SIZES = (100, 1_000, 10_000, 100_000)
 MEASURED = 8
 GPU_JSON = Path(__file__).parent / "results" / "gpu.json"
-MEASURED_ON_GPU = tuple(f"{n}, float32, λmax 8, 25 probes" for n in ("small", "large"))
+MEASURED_ON_GPU = {"small": 81, "large": 99 * 37}
+"""Structures of ``gpu.py``, with their places, see ``_scale_fit.CostModel``."""
 
 
 def of_format(kind: str, count: int, device: str, processes: int) -> dict[str, Any]:
@@ -80,8 +81,9 @@ def measured_gpu(
     """
     found = []
     known = json.loads(path.read_text())["cases"]
-    for name, first, second in zip(MEASURED_ON_GPU, evaluation, reduction, strict=True):
-        case = known[name]
+    several = zip(MEASURED_ON_GPU.items(), evaluation, reduction, strict=True)
+    for (name, places), first, second in several:
+        case = known[f"{name}, float32, λmax 8, 25 probes"]
         floor, ours = case["median"]["floor"], case["median"]["ours"]
         found.append(
             Gpu(
@@ -89,6 +91,7 @@ def measured_gpu(
                 (ours - floor) / 25 if second is None else second,
                 case["n_atoms"],
                 case["n_edges"],
+                places,
             )
         )
     return found
