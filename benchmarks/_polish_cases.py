@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from metatrain.pet import PET
 from omegaconf import OmegaConf
@@ -53,9 +54,9 @@ def read_all(sections: Sections) -> dict[str, StructureSet]:
     test: Any = sections.test_set
     if isinstance(test, int | float):
         # what a split has left over
-        taken = set(train_set.chosen)
+        taken = set(map(tuple, train_set.chosen.tolist()))
         if isinstance(sections.validation_set, int | float):
-            taken |= set(held_out.chosen)
+            taken |= set(map(tuple, held_out.chosen.tolist()))
         pairs = [(n, i) for n, one in enumerate(train_set.datasets) for i in one.indices]
         chosen = [pair for pair in pairs if pair not in taken]
         datasets = train_set.datasets
@@ -68,7 +69,7 @@ def read_all(sections: Sections) -> dict[str, StructureSet]:
         chosen = [(n, i) for n, one in enumerate(datasets) for i in one.indices]
     if not chosen:
         raise ValueError("the test set is empty: give options with a test_set")
-    tested = StructureSet("test", datasets, chosen)
+    tested = StructureSet("test", datasets, np.array(chosen))
     return dict(zip(SETS, (train_set, held_out, tested), strict=True))
 
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from metatrain_symmetry.data.given import GivenStructure, GivenStructures
 from metatrain_symmetry.data.lazy import LazyStructures
 from metatrain_symmetry.groups import (
+    O3,
     Circles,
     GroupOrbit,
     Irrep,
@@ -14,9 +16,12 @@ from metatrain_symmetry.groups import (
     random_frame,
     representation,
 )
+from metatrain_symmetry.measure.budget import Clock
 from metatrain_symmetry.measure.combine import combine
 from metatrain_symmetry.measure.deviation import refine
 from metatrain_symmetry.measure.resolver import Spectrum
+from metatrain_symmetry.measure.run import Run
+from metatrain_symmetry.measure.settings import Settings
 from metatrain_symmetry.measure.structure import measure_structure
 from metatrain_symmetry.models import Block, FunctionEngine
 
@@ -126,7 +131,10 @@ def test_structures_are_prepared_when_asked_for():
             return (system, name)
 
     engine = Counting()
-    lazy = LazyStructures(engine, [[1, 2], [3], [4, 5, 6]], ["a", "b", "c"])
+    systems = [[1, 2], [3], [4, 5, 6]]
+    read = lambda i: GivenStructure("abc"[i], systems[i], lambda blocks: {})  # noqa: E731
+    given = GivenStructures(3, read, lambda i: len(systems[i]))
+    lazy = LazyStructures(engine, given, labels=False)
     assert (len(lazy), lazy.sizes, engine.prepared) == (3, [2, 1, 3], [])
     assert lazy[1].structure == ([3], "b")
     assert lazy[-2] is lazy[1]
@@ -134,3 +142,26 @@ def test_structures_are_prepared_when_asked_for():
     assert [one.structure[1] for one in lazy[:2]] == ["a", "b"]
     with pytest.raises(IndexError, match="no structure 3 among 3"):
         lazy[3]
+    small = LazyStructures(engine, given, labels=False, kept=2)
+    engine.prepared.clear()
+    for index in (0, 1, 0, 2, 0, 1):  # the third takes the place of the second
+        assert small[index].structure == (systems[index], "abc"[index])
+    assert engine.prepared == ["a", "b", "c", "b"]
+
+
+def test_structures_of_a_run_share_their_orbits():
+    engine = FunctionEngine(targets={SCALAR: zonal})
+    points = torch.tensor([[0.3, -0.4, 1.2]]).double()
+    data = [engine.prepare(points * k) for k in (1, 2, 3)]
+    settings = Settings(lambda_max=2, degree=4, circles=2, budget=None)
+    run = Run(engine, O3(), data, settings, Clock(None), progress=False)
+    run.measure()
+    orbits = [
+        spectrum.orbit
+        for found in (*run.sets.values(), *run.circles.values())
+        for spectrum in (*found.spectra.values(), *found.asymmetry.values())
+        if spectrum.orbit is not None
+    ]
+    # of three structures, each with two spectra on a set and on circles
+    assert len(orbits) > 3
+    assert len({id(orbit) for orbit in orbits}) == len({orbit.kind for orbit in orbits})

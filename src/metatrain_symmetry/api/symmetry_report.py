@@ -74,8 +74,10 @@ def symmetry_report(
     :param model: path of a checkpoint or exported model, or a module, or a calculator of
         ASE, whose ``energy``, ``forces``, ``stress`` and ``dipole`` are the targets. Any
         other torch module is one of point clouds
-    :param structures: path of a file that ASE reads or of an options file, or structures;
-        for a module of point clouds tensors ``(points, 3 + c)`` or :class:`PointCloud`
+    :param structures: path of a file that ASE reads, of a zip or memory-mapped data set of
+        metatrain, or of an options file, or structures; up to 2000 are all looked at before
+        one is measured, of more each when it is read. For a module of point clouds
+        tensors ``(points, 3 + c)`` or :class:`PointCloud`
     :param output: folder for tables, figures and page; None writes nothing
     :param group: whose symmetry is measured: a :class:`Group`, or a name such as ``C3v``,
         ``Oh`` or ``SO(2):x`` (:func:`group_by_name`); None for O(3), all rotations and
@@ -239,28 +241,9 @@ def _read(
     if isinstance(engine, PointCloudEngine):
         if fmax is not None:
             raise ValueError("fmax: point clouds are not relaxed: leave it out")
-        clouds = read_clouds(structures, engine)
-        chosen = _some(len(clouds), limit, seed)
-        given, names = clouds.systems, clouds.names
-        return LazyStructures(
-            engine, [given[i] for i in chosen], [names[i] for i in chosen]
-        )
-    found = read_structures(structures, engine)
-    # all labels are looked at before anything is measured
-    targets = [one.targets(engine.blocks) for one in found]
-    chosen = _some(len(found), limit, seed)
-    systems, names = [found[i].system for i in chosen], [found[i].name for i in chosen]
-    return LazyStructures(engine, systems, names, [targets[i] for i in chosen])
-
-
-def _some(count: int, limit: int | None, seed: int) -> list[int]:
-    """Numbers of the structures that are taken, ascending."""
-    import numpy as np
-
-    if limit is None or limit >= count:
-        return list(range(count))
-    random = np.random.default_rng(seed)
-    return [int(i) for i in np.sort(random.choice(count, limit, replace=False))]
+        clouds = read_clouds(structures, engine).some(limit, seed)
+        return LazyStructures(engine, clouds, labels=False)
+    return LazyStructures(engine, read_structures(structures, engine, limit, seed))
 
 
 def _average(report: "Report") -> None:

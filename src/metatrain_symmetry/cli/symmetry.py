@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "structures",
         metavar="STRUCTURES",
         nargs="?",
-        help="file that ASE reads, or an options file with systems and targets",
+        help="file that ASE reads, data set of metatrain (zip file or memory-mapped "
+        "folder), or an options file with systems and targets",
     )
     add = parser.add_argument
     add("--calculator", metavar="MODULE:FACTORY(ARGS)",

@@ -9,10 +9,10 @@ import torch
 from ..messages import quoted
 from ..models.point_cloud import PointCloudEngine
 from ..models.points.cloud import PointCloud, columns_of
-from .lazy import LazyStructures
+from .given import GivenStructure, GivenStructures
 
 
-def read_clouds(source: Any, engine: PointCloudEngine) -> LazyStructures:
+def read_clouds(source: Any, engine: PointCloudEngine) -> GivenStructures:
     """Check clouds, and show the first one to the engine.
 
     :param source: a :class:`~metatrain_symmetry.PointCloud` or ``(points, 3 + c)``, several
@@ -35,8 +35,12 @@ def read_clouds(source: Any, engine: PointCloudEngine) -> LazyStructures:
                 f"{name} has {width} columns, and the first cloud has {widths[0]}: give "
                 "the same columns for all clouds"
             )
-    clouds = LazyStructures(engine, given, names)
-    _ = clouds[0]
+    clouds = GivenStructures(
+        len(given),
+        lambda i: GivenStructure(names[i], given[i], lambda blocks: {}),
+        lambda i: len(given[i]),
+    )
+    engine.prepare(given[0], names[0])
     return clouds
 
 

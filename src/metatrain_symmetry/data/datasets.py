@@ -1,7 +1,7 @@
 """Data sets of an options file: structures and targets, read by metatrain."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +9,19 @@ import ase.io
 import numpy as np
 from metatensor.torch import TensorMap
 from metatomic.torch import System, unit_conversion_factor
-from metatrain.utils.data import get_dataset, load_indices
+from metatrain.utils.data import load_indices
 from metatrain.utils.omegaconf import expand_dataset_config
 from omegaconf import OmegaConf
 
 from ..messages import did_you_mean, quoted, reason
 from ..models.lengths import length_factor, scaled_gradients, scaled_system
+from .opened import atom_counts, open_data
 from .options_files import said_by_metatrain
 
 
 Infos = Mapping[str, Any]
+
+_UNKNOWN = object()
 
 
 @dataclass
@@ -33,8 +36,9 @@ class DataSet:
 
     data: Any
     infos: Infos
-    indices: list[int]
+    indices: Sequence[int]
     length_unit: str
+    _counts: Any = field(default=_UNKNOWN, init=False, repr=False)
 
     def sample(
         self, index: int, length_unit: str = ""
@@ -51,6 +55,16 @@ class DataSet:
         # samples of names such as mtt::x have no attribute of that name
         tensors = {name: scaled_gradients(sample[name], factor) for name in self.infos}
         return scaled_system(sample["system"], factor), tensors
+
+    def n_atoms(self, index: int) -> int:
+        """Number of atoms of a structure, which mostly needs not be read for it.
+
+        :param index: in the file
+        """
+        if self._counts is _UNKNOWN:
+            self._counts = atom_counts(self.data)
+        counts: Any = self._counts
+        return len(self.data[index]["system"]) if counts is None else int(counts[index])
 
     def sample_fields(self, index: int) -> dict[str, Any]:
         """All that metatrain has read of a structure: targets, masks, inputs.
@@ -94,25 +108,14 @@ def _open(part: Any, name: str) -> DataSet:
     unit = str(part["systems"]["length_unit"] or "")
     length_factor(unit, "", name)
     try:
-        if "targets" in part:
-            data, infos, _ = get_dataset(part)
-        else:
-            data, infos = _without_targets(part), {}
+        data, infos = open_data(part)
         count = len(data)
     except Exception as error:
         raise ValueError(_fault(part, name) or _because(error, name)) from error
-    indices = list(range(count))
+    indices: Sequence[int] = range(count)
     if "indices" in part:
         indices = read_indices(part["indices"], count, name)
     return DataSet(data, infos, indices, unit)
-
-
-def _without_targets(part: Any) -> Any:
-    """Structures alone, which `mtt eval` takes as well."""
-    from metatrain.utils.data import Dataset, read_systems
-
-    systems = read_systems(part["systems"]["read_from"], part["systems"]["reader"])
-    return Dataset.from_dict({"system": systems})
 
 
 def read_indices(given: Any, size: int, name: str) -> list[int]:

@@ -1,35 +1,36 @@
 """Structures that are prepared when they are asked for: a budget may not reach them all."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import overload
 
 from ..models.engine import Engine
-from .labelled import LabelledStructure, Targets
+from .given import GivenStructures
+from .labelled import LabelledStructure
+
+
+KEPT = 16
+"""Structures that stay prepared: neighbour lists, and copies of them for a batch."""
 
 
 class LazyStructures(Sequence[LabelledStructure]):
-    """Prepares structures when they are asked for, and keeps them.
+    """Reads and prepares structures when they are asked for, and keeps the latest.
 
     :param engine: that prepares them
-    :param systems: the structures, or clouds of points
-    :param names: how messages call them
-    :param targets: for each what is known of it; None if nothing is
+    :param given: the structures, or clouds of points
+    :param labels: whether their targets are wanted
+    :param kept: how many stay prepared, at most
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        systems: Sequence[Any],
-        names: Sequence[str],
-        targets: Sequence[Targets] | None = None,
+        self, engine: Engine, given: GivenStructures, labels: bool = True, kept: int = KEPT
     ) -> None:
-        self.engine, self.systems, self.names = engine, systems, names
-        self.targets = targets
-        self.sizes = [len(system) for system in systems]
-        self._prepared: dict[int, LabelledStructure] = {}
+        self.engine, self.given, self.labels, self.kept = engine, given, labels, kept
+        self.sizes = [given.size(index) for index in range(len(given))]
+        self._prepared: OrderedDict[int, LabelledStructure] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self.systems)
+        return len(self.given)
 
     @overload
     def __getitem__(self, index: int) -> LabelledStructure: ...
@@ -46,7 +47,11 @@ class LazyStructures(Sequence[LabelledStructure]):
             raise IndexError(f"there is no structure {index} among {len(self)}")
         index %= len(self)
         if index not in self._prepared:
-            structure = self.engine.prepare(self.systems[index], self.names[index])
-            known = {} if self.targets is None else self.targets[index]
+            one = self.given[index]
+            known = one.targets(self.engine.blocks) if self.labels else {}
+            structure = self.engine.prepare(one.system, one.name)
             self._prepared[index] = LabelledStructure(structure, known)
+        self._prepared.move_to_end(index)
+        if len(self._prepared) > self.kept:
+            self._prepared.popitem(last=False)
         return self._prepared[index]

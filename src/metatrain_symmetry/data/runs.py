@@ -7,11 +7,11 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from metatrain.utils.data import get_dataset
 from omegaconf import OmegaConf
 
 from .datasets import Infos
 from .given import GivenStructure
+from .opened import open_data
 from .targets_of_tensors import of_tensors
 
 
@@ -64,7 +64,7 @@ def test_sets(run: Path) -> list[Any]:
     sections = options.training_set if split else options.test_set
     sets = []
     for number, section in enumerate(sections):
-        dataset = get_dataset(section)[0]
+        dataset = open_data(section)[0]
         name = "test.txt" if len(sections) == 1 else f"test_{number}.txt"
         chosen = run / "indices" / name
         if chosen.is_file():

@@ -21,6 +21,7 @@ from ..models.live_or_exported import atomic_types, length_unit
 from ..models.system_extras import system_with_extras
 from ..places import input_file
 from .agreement import check_sizes
+from .frames import Frames, frames_of
 from .targets_of_atoms import of_atoms
 
 
@@ -50,22 +51,57 @@ def read_systems(
     >>> len(pairs), len(pairs[0][1])
     (20, 7)
     """
-    if isinstance(source, str | Path):
-        found: Sequence[Any] = _read(Path(source))
-    else:
-        found = _listed(source)
-    if not found:
-        raise ValueError("there are no structures: give at least one")
-    known = _atomic_types(engine)
-    unit = length_unit(getattr(engine, "model", None))
-    factor = length_factor(ASE, unit)
-    if factor != 1 and isinstance(source, str | Path):
-        logging.warning(
-            f"'{source}' is taken to be in Å, as files of ASE are, and is converted to the "
-            f"unit of the model, {unit}: if it is in another unit, give an options file "
-            "with systems: {read_from: ..., length_unit: ...}"
+    reader = SystemReader(source, engine)
+    return [reader.read(index) for index in range(len(reader))]
+
+
+class SystemReader:
+    """Structures that ASE reads or holds, of which one at a time is converted.
+
+    :param source: a file that ASE reads, or structures
+    :param engine: whose model shall evaluate them
+    :raises ValueError: if there are none
+    """
+
+    def __init__(
+        self, source: str | Path | ase.Atoms | Sequence[Any], engine: Engine
+    ) -> None:
+        from_file = isinstance(source, str | Path)
+        self.items: Sequence[Any] = (
+            _read(Path(source)) if isinstance(source, str | Path) else _listed(source)
         )
-    return [_prepared(i, item, engine, known, factor) for i, item in enumerate(found)]
+        if not len(self.items):
+            raise ValueError("there are no structures: give at least one")
+        self.engine, self.known = engine, _atomic_types(engine)
+        unit = length_unit(getattr(engine, "model", None))
+        self.factor = length_factor(ASE, unit)
+        if self.factor != 1 and from_file:
+            logging.warning(
+                f"'{source}' is taken to be in Å, as files of ASE are, and is converted to "
+                f"the unit of the model, {unit}: if it is in another unit, give an options "
+                "file with systems: {read_from: ..., length_unit: ...}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def read(self, index: int) -> tuple[ase.Atoms, System]:
+        """Read a structure.
+
+        :param index: in the source
+        :raises ValueError: if the model cannot take it
+        :return: for ASE and for the engine, as :func:`read_systems` has them
+        """
+        return _prepared(index, self.items[index], self.engine, self.known, self.factor)
+
+    def size(self, index: int) -> int:
+        """Number of atoms of a structure.
+
+        :param index: in the source
+        """
+        if isinstance(self.items, Frames):
+            return int(self.items.sizes[index])
+        return len(self.items[index])
 
 
 def _listed(source: Any) -> list[Any]:
@@ -120,8 +156,11 @@ def _shrunk(atoms: ase.Atoms, factor: float) -> ase.Atoms:
     return copy
 
 
-def _read(path: Path) -> list[ase.Atoms]:
+def _read(path: Path) -> Sequence[ase.Atoms]:
     input_file(path, "the file of structures")
+    frames = frames_of(path)
+    if frames is not None and len(frames):
+        return frames
     try:
         # unlike `read`, always a list
         found = list(ase.io.iread(path, ":"))

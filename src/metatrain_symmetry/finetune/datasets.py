@@ -44,7 +44,7 @@ def labelled_sets(
     found = []
     for number, one in enumerate(source.datasets):
         rows: list[dict[str, Any]] = []
-        for index in (i for n, i in source.chosen if n == number):
+        for index in source.chosen[source.chosen[:, 0] == number, 1].tolist():
             system, tensors = one.sample(index, length_unit)
             check_labels(tensors, f"structure {index} ({source.name} set)")
             row: dict[str, Any] = {**one.sample_fields(index), "system": system, **tensors}

@@ -123,8 +123,9 @@ def digest_of_structure(data: Any, index: int) -> str:
     :return: hexadecimal digits
     """
     if isinstance(data, LazyStructures):
-        system = data.systems[index]
-        targets = {} if data.targets is None else data.targets[index]
+        given = data.given[index]
+        system = given.system
+        targets = given.targets(data.engine.blocks) if data.labels else {}
     else:
         one: LabelledStructure = data[index]
         system, targets = one.structure.system, one.targets

@@ -23,8 +23,8 @@ class Row:
     """One block of one structure.
 
     :param index: number of the structure
-    :param n_atoms: of the structure
-    :param types: atomic types of its atoms
+    :param n_atoms: number of its atoms or points
+    :param types: their atomic types; empty where there are none
     :param block: the block
     :param found: its equivariance error
     :param difference: prediction minus target in the given orientation, float64,

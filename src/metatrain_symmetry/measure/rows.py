@@ -76,7 +76,9 @@ def _refined(run: Run, block: Block, which: list[int]) -> list[Equivariance]:
         spectra = [run.sets[i].asymmetry.get(block) for i in which]
         return [_bounded(one, s) for one, s in zip(several, spectra, strict=True)]
     sets = [run.tiers[i].points for i in which]
-    orbits = [s.orbit(run.settings.lambda_max) for s in sets if s is not None]
+    # one for all structures with the same set
+    made = {s: s.orbit(run.settings.lambda_max) for s in set(sets) if s is not None}
+    orbits = [made[s] for s in sets if s is not None]
     return refine(several, [_deviation(run, i, block) for i in which], orbits)
 
 

@@ -77,7 +77,7 @@ class Run:
         self.circles: dict[int, Measured] = {}
         self.tiers: dict[int, Tier] = {}
         self.given: dict[int, Given] = {}
-        self.orbits: dict[PointSet | tuple[int, int], Orbit] = {}
+        self.orbits: dict[object, Orbit] = {}
         self.given_up, self.passes = 0, 0
         self.at_all_costs = False
         self.small = small_tiers(group) or [Tier(group.exact(0), noise=0)]
@@ -316,7 +316,7 @@ class Run:
 
     def _along(self, orbit: Orbit, index: int, **options: Any) -> Measured:
         """Evaluate one structure along one orbit."""
-        return measure_structure(
+        found = measure_structure(
             self.engine,
             self.data[index].structure,
             orbit,
@@ -329,6 +329,7 @@ class Run:
             progress=self._tick,
             **options,
         )
+        return found.sharing(self.orbits)
 
     def _tick(self, count: int) -> None:
         self._progress(count)

@@ -1,11 +1,12 @@
 """One structure on one orbit: A of its blocks, powers of its blocks and layers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from ..groups import O3, Group, Irrep, Orbit
+from ..groups.base import folds
 from ..models.engine import Block, Engine, Prepared
 from ..models.sweep import sweep
 from .deviation import Asymmetry, Deviation
@@ -43,6 +44,32 @@ class Measured:
             for block, found in self.asymmetry.items()
             if found.squares is not None
         }
+
+    def sharing(self, orbits: dict[object, Orbit]) -> "Measured":
+        """The same, with orbits that other structures have too.
+
+        Which point set it was is all that is asked of an orbit later. Its matrices in
+        the frame of one structure would take most of the memory of many.
+
+        :param orbits: one of each kind; missing ones are added
+        """
+        return Measured(
+            self.equivariance,
+            {key: _sharing(one, orbits) for key, one in self.spectra.items()},
+            {key: _sharing(one, orbits) for key, one in self.asymmetry.items()},
+        )
+
+
+def _sharing(found: Spectrum, orbits: dict[object, Orbit]) -> Spectrum:
+    return replace(found, orbit=_shared(found.orbit, orbits))
+
+
+def _shared(orbit: Orbit | None, orbits: dict[object, Orbit]) -> Orbit | None:
+    if orbit is None:
+        return None
+    if folds(orbit):
+        return orbits.setdefault((orbit.points, orbit.lambda_max), orbit)
+    return orbits.setdefault(orbit.kind, orbit)
 
 
 class Representations:

@@ -1,7 +1,9 @@
 """Tidy tables of what was measured."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -41,33 +43,38 @@ def equivariance_table(rows: Sequence[Row]) -> pd.DataFrame:
     :param rows: what was measured
     :return: see :class:`~metatrain_symmetry.measure.results.Report`
     """
-    entries = []
-    for row in rows:
-        scale = row.scale
-        entries.append(
-            {
-                "structure": row.index,
-                **row.labels,
-                "A": row.found.A,
-                "A_stderr": row.found.A_stderr,
-                "error": row.error,
-                "error_averaged": row.error_averaged,
-                "per_atom": row.per_atom,
-                "A_per_atom": row.found.A * scale,
-                "error_per_atom": row.error * scale,
-                "error_averaged_per_atom": row.error_averaged * scale,
-                "unit_per_atom": row.unit_per_atom,
-                "norm": row.found.norm,
-                "target_norm": row.target_norm,
-                "noise": row.noise,
-                SAMPLING: row.sampling,
-                "atoms": row.n_atoms,
-                "samples": len(row.found.squared),
-                "forced_zero": row.forced_zero,
-            }
-        )
     drawn = [SAMPLING] if any(row.sampling >= 0 for row in rows) else []
-    return pd.DataFrame(entries, columns=EQUIVARIANCE + drawn)
+    columns: dict[str, list[object]] = {name: [] for name in EQUIVARIANCE + drawn}
+    for row in rows:
+        entry = _entry(row)
+        for name, column in columns.items():
+            column.append(entry[name])
+    return pd.DataFrame(columns)
+
+
+def _entry(row: Row) -> dict[str, object]:
+    """One row of the table, and perhaps more than it has columns."""
+    scale = row.scale
+    return {
+        "structure": row.index,
+        **row.labels,
+        "A": row.found.A,
+        "A_stderr": row.found.A_stderr,
+        "error": row.error,
+        "error_averaged": row.error_averaged,
+        "per_atom": row.per_atom,
+        "A_per_atom": row.found.A * scale,
+        "error_per_atom": row.error * scale,
+        "error_averaged_per_atom": row.error_averaged * scale,
+        "unit_per_atom": row.unit_per_atom,
+        "norm": row.found.norm,
+        "target_norm": row.target_norm,
+        "noise": row.noise,
+        SAMPLING: row.sampling,
+        "atoms": row.n_atoms,
+        "samples": len(row.found.squared),
+        "forced_zero": row.forced_zero,
+    }
 
 
 def atoms_table(rows: Sequence[Row]) -> pd.DataFrame:
@@ -76,23 +83,40 @@ def atoms_table(rows: Sequence[Row]) -> pd.DataFrame:
     :param rows: what was measured
     :return: see :class:`~metatrain_symmetry.measure.results.Report`
     """
-    entries = []
     points = any(row.block.sample_kind == "point" for row in rows)
+    columns = POINTS if points else ATOMS
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in columns}
     for row in rows:
-        A = row.found.per_sample
-        each = row.block.sample_kind in ("atom", "point")
-        if not each or len(A) != row.n_atoms:
-            continue
-        errors = torch.full_like(A, float("nan"))
-        if row.difference is not None:
-            errors = row.difference.square().mean(dim=(1, 2)).sqrt()
-        for atom, (atomic_type, a, e) in enumerate(
-            zip(row.types, A.tolist(), errors.tolist(), strict=True)
+        if row.block.sample_kind in ("atom", "point") and (
+            len(row.found.per_sample) == row.n_atoms
         ):
-            entry = {"structure": row.index, "atomic_type": atomic_type}
-            entry |= {"atom": atom, "point": atom}
-            entries.append({**entry, **row.labels, "A": a, "error": e})
-    return pd.DataFrame(entries, columns=POINTS if points else ATOMS)
+            entries = _entries_of_atoms(row)
+            for name, several in parts.items():
+                several.append(entries[name])
+    if not parts["A"]:
+        return pd.DataFrame(columns=columns)
+    # column by column: what has been joined is let go
+    return pd.DataFrame({name: np.concatenate(parts.pop(name)) for name in columns})
+
+
+def _entries_of_atoms(row: Row) -> dict[str, np.ndarray]:
+    """All atoms of one row, column by column."""
+    A = row.found.per_sample
+    errors = torch.full_like(A, float("nan"))
+    if row.difference is not None:
+        errors = row.difference.square().mean(dim=(1, 2)).sqrt()
+    constant: dict[str, Any] = {"structure": row.index, **row.labels}
+    found = {name: _repeated(value, len(A)) for name, value in constant.items()}
+    found |= {"A": A.cpu().numpy(), "error": errors.cpu().numpy()}
+    found |= dict.fromkeys(("atom", "point"), np.arange(len(A)))
+    if row.types:
+        found["atomic_type"] = np.array(row.types, dtype=np.int64)
+    return found
+
+
+def _repeated(value: Any, count: int) -> np.ndarray:
+    """A column of one value, which text does not copy."""
+    return np.full(count, value, dtype=object if isinstance(value, str) else None)
 
 
 def characters_table(

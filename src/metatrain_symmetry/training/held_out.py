@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data import read_systems
 from ..data.given import GivenStructure
-from ..data.read import is_options_file, of_options, read_structures
+from ..data.read import open_structures
 from ..data.runs import TrainerStructures, test_sets
 from ..models import Engine
 from .options import SymmetryHypers, check_files
@@ -55,6 +55,4 @@ def _known(
         datasets = val_datasets if source == "validation" else test_sets(checkpoint_dir)
         model: Any = getattr(engine, "model", None)
         return TrainerStructures(datasets, model.dataset_info.targets)
-    if is_options_file(source):
-        return of_options(Path(source), engine)
-    return read_structures(source, engine)
+    return open_structures(source, engine)

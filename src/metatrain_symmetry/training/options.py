@@ -15,7 +15,8 @@ class SymmetryHypers(TypedDict):
 
     structures: Annotated[str, Field(min_length=1)] = "validation"
     """Where the structures come from: ``validation`` or ``test``, meaning the sets of the
-    training, or a file: one that ASE reads, or an options file as for ``mtt eval``.
+    training, or a file: one that ASE reads, a zip file or memory-mapped folder of
+    metatrain, or an options file as for ``mtt eval``.
     """
     n_structures: Annotated[int, Field(ge=1, strict=True)] = 16
     """Watch at most this many structures, chosen at random. The budget may use fewer."""
@@ -83,7 +84,9 @@ def check_files(options: SymmetryHypers) -> None:
     :raises ValueError: if it is not there
     """
     source = options["structures"]
-    if source not in ("validation", "test") and not Path(source).is_file():
+    if source in ("validation", "test"):
+        return
+    if not Path(source).is_file() and not (Path(source) / "ns.npy").is_file():
         near = difflib.get_close_matches(source, ("validation", "test"), 1)
         hint = f"did you mean '{near[0]}'?" if near else "give validation, test or a file"
         raise ValueError(

@@ -1,0 +1,47 @@
+"""One report in a process of its own: time, and the peak of its memory.
+
+python -m benchmarks._scale_report OPTIONS.yaml --structures 8 --device cpu
+"""
+
+import argparse
+import json
+import os
+import time
+
+import torch
+
+from benchmarks._orbit_parts import build
+from benchmarks._results import peak
+from metatrain_symmetry import symmetry_report
+
+
+def main() -> None:
+    """Print what the report took."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("options")
+    parser.add_argument("--structures", type=int, default=8)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    model = build(torch.float32, args.device)
+    before, started, used = peak(), time.perf_counter(), time.process_time()
+    report = symmetry_report(
+        model, args.options, max_structures=args.structures, probes=(), lambda_max=1,
+        degree=2, estimator="grid", budget=None, device=args.device, progress=False,
+    )  # fmt: skip
+    found = {
+        "wall_s": time.perf_counter() - started,
+        "cpu_s": time.process_time() - used,
+        "before_MiB": before,
+        "peak_MiB": peak(),
+        "measured": report.summary["n_measured"],
+        "evaluations": report.summary["evaluations"],
+        "A": float(report.equivariance.A.mean()),
+        "error": float(report.equivariance.error.mean()),
+    }
+    if os.environ.get("RANK", "0") == "0":
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
