@@ -125,7 +125,9 @@ def digest_of_structure(data: Any, index: int) -> str:
     if isinstance(data, LazyStructures):
         given = data.given[index]
         system = given.system
-        targets = given.targets(data.engine.blocks) if data.labels else {}
+        targets: Mapping[Any, torch.Tensor] = {}
+        if data.labels:
+            targets = given.targets(data.engine.blocks)
     else:
         one: LabelledStructure = data[index]
         system, targets = one.structure.system, one.targets
