@@ -69,8 +69,8 @@ SEED = 0
 class Sizes:
     """How much is done.
 
-    :param epochs: of the training, 20 s each on one core
-    :param more: epochs of the fine-tuning and of its control, 40 s each
+    :param epochs: of the training, 7 s each on an idle core
+    :param more: epochs of the fine-tuning and of its control, 15 s each
     :param events: test events that are rotated
     :param spectra: of these, how many are resolved by irrep
     :param lambda_max: of the spectra

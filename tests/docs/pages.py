@@ -99,9 +99,12 @@ def follow(page, folder):
 
 
 def smaller(arguments):
-    """What makes a command faster, unless it is the drawing of a run's folder."""
+    """What makes a command faster, unless it is the drawing of a run's folder.
+
+    A finite group is averaged over exactly, and takes no grid.
+    """
     added = SMALLER.get(arguments[0], {})
-    if Path(arguments[1]).is_dir():
+    if Path(arguments[1]).is_dir() or "--group" in arguments:
         return []
     return [x for key, value in added.items() if key not in arguments for x in (key, value)]
 

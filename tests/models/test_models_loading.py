@@ -96,7 +96,7 @@ def test_no_model(tmp_path):
         open_engine(text)
     with pytest.raises(ValueError, match="is no model"):
         open_engine(3)
-    with pytest.raises(ValueError, match="float32 or float64"):
+    with pytest.raises(ValueError, match="give dtype='float32' or 'float64'"):
         open_engine(pet(energy_info()), dtype=torch.float16)
 
 

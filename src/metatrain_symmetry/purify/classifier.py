@@ -127,7 +127,7 @@ def purify_classifier(
     >>> clean = labels[:, None] + 0.5 * torch.randn(200, 1)  # the same in all copies
     >>> shaky = labels[:, None] + 0.5 * torch.randn(200, 4)  # another one in each copy
     >>> features = torch.stack([clean.expand(200, 4), shaky], dim=-1)
-    >>> found = purify_classifier(features, labels, alphas=[0, 1, 100], max_increase=0.2)
+    >>> found = purify_classifier(features, labels, [0, 1, 100], ridge=1e-4)
     >>> bool((found.table.A.diff()[1:] < 0).all())
     True
     """
