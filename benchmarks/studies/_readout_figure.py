@@ -36,7 +36,7 @@ def _ratios(axes: Axes, changes: pd.DataFrame, name: str) -> None:
     """One line for each target, irrep and seed."""
     groups = changes.groupby(["target", "o3_lambda", "o3_sigma"], sort=False)
     for number, ((target, o3_lambda, sigma), own) in enumerate(groups):
-        sign = "+" if sigma > 0 else "-"
+        sign = "+" if sigma == 1 else "-"
         for index, (_, rows) in enumerate(own.groupby("seed")):
             axes.plot(
                 rows.epoch, rows[f"rms_{name}_after"] / rows[f"rms_{name}_before"], ".-",
