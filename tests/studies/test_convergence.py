@@ -1,0 +1,104 @@
+"""The studies of convergence and of the readout: plans, tables, figures."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from ase import Atoms
+
+from benchmarks.makers.chgnet_splits import HELD_OUT, TRAINED_ON, split
+from benchmarks.studies import _convergence_figure, _readout_figure, convergence, readout
+from benchmarks.studies._study import Setting
+from benchmarks.studies.pes import PAPER
+
+
+@pytest.fixture
+def setting(tmp_path):
+    return Setting(tmp_path / "data", tmp_path / "runs", tmp_path, [0, 1], quick=False)
+
+
+def test_a_smaller_training_set_is_part_of_a_larger_one():
+    frames = [Atoms("H", cell=[i + 1] * 3) for i in range(2 * HELD_OUT + max(TRAINED_ON))]
+    parts = split(frames, HELD_OUT, TRAINED_ON)
+    ids = {name: [id(atoms) for atoms in part] for name, part in parts.items()}
+    assert len(ids["test"]) == len(ids["validation"]) == HELD_OUT
+    held_out = {*ids["test"], *ids["validation"]}
+    assert len(held_out) == 2 * HELD_OUT
+    for small, large in itertools.pairwise(TRAINED_ON):
+        own, all_of_them = ids[f"training_{small}"], ids[f"training_{large}"]
+        assert all_of_them[:small] == own
+        assert held_out.isdisjoint(all_of_them)
+    with pytest.raises(ValueError, match="too few"):
+        split(frames[:-1], HELD_OUT, TRAINED_ON)
+
+
+def test_trainings_differ_in_what_their_names_say(setting):
+    trainings = {t.variant: t for t in convergence.plan(setting) if t.seed == 0}
+    assert len({t.folder for t in trainings.values()}) == len(convergence.VARIANTS)
+
+    def steps(name):
+        options = trainings[name].options
+        epochs = options["architecture"]["training"]["num_epochs"]
+        return epochs * convergence._structures(trainings[name]) // convergence.BATCH
+
+    base = steps("as in pes")
+    assert steps("a quarter of the structures, as many steps") == base
+    assert steps("4 x structures, as many steps") == base
+    assert steps("4 x longer") == steps("4 x structures, 4 x longer") == 4 * base
+    for training in trainings.values():
+        options = training.options
+        assert options["architecture"]["training"]["batch_size"] == convergence.BATCH
+        assert options["validation_set"]["targets"] == options["training_set"]["targets"]
+        assert "test_set" not in options
+
+
+def test_the_readout_is_that_of_the_same_training(setting):
+    (own,) = [t for t in readout.plan(setting) if t.seed == 1]
+    (other,) = [
+        t for t in convergence.plan(setting) if (t.variant, t.seed) == ("as in pes", 1)
+    ]
+    assert own.folder.name == other.folder.name
+    assert own.root == setting.runs.with_name("convergence")
+
+
+def test_checkpoints_are_spread_and_end_with_the_last(setting):
+    training = convergence.plan(setting)[0]
+    folder = training.folder / "outputs" / "day" / "time"
+    folder.mkdir(parents=True)
+    for epoch in range(0, 100, 5):
+        (folder / f"model_{epoch + 4}.ckpt").touch()
+    (folder / "model.ckpt").touch()
+    found = convergence.checkpoints(training)
+    assert [epoch for epoch, _ in found] == list(range(10, 101, 10))
+
+
+def test_tables_and_figure_of_convergence(tmp_path):
+    rows = [
+        {"target": target, "unit": "eV", "median_A": 1 / epoch, "median_error": 2 / epoch,
+         "median_A_over_error": 0.5, "paper": paper, "epoch": epoch, "steps": 10 * epoch,
+         "variant": variant, "seed": 0, "minutes": 3.0, "finished": variant == "a"}
+        for variant in ("a", "b") for target, paper in PAPER.items() for epoch in (1, 10)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.to_csv(tmp_path / "epochs.csv", index=False)
+    _convergence_figure.draw(tmp_path)
+    assert (tmp_path / "convergence.png").stat().st_size > 5000
+    text = convergence.markdown(table[table.epoch == 10])
+    assert "| a | 0 | 3 | 50 % |" in text
+    assert "| b (not finished) | 0 | 3 | 50 % |" in text
+
+
+def test_table_and_figure_of_the_readout(tmp_path):
+    epochs = np.arange(10, 60, 10)
+    changes = pd.DataFrame({"epoch": epochs, "seed": 0, "target": "energy",
+                            "o3_lambda": 0, "o3_sigma": 1, "rms_A_before": 2.0,
+                            "rms_A_after": 1.0, "rms_error_before": 4.0,
+                            "rms_error_after": 5.0})  # fmt: skip
+    shares = pd.DataFrame({"epoch": epochs, "seed": 0, "probe": "LLF", "channel": "(1,+)",
+                           "share": 0.1, "stderr": 0.0})  # fmt: skip
+    changes.to_csv(tmp_path / "purified.csv", index=False)
+    shares.to_csv(tmp_path / "features.csv", index=False)
+    _readout_figure.draw(tmp_path)
+    assert (tmp_path / "readout.png").stat().st_size > 5000
+    assert "| energy (0,+) | 0 | 10 | -50.0 % | +25.0 % |" in readout.markdown(changes)
