@@ -10,7 +10,7 @@ import time
 
 import torch
 
-from benchmarks._orbit_parts import build
+from benchmarks._orbit_parts import PROBES, build
 from benchmarks._results import peak
 from metatrain_symmetry import symmetry_report
 
@@ -21,13 +21,17 @@ def main() -> None:
     parser.add_argument("options")
     parser.add_argument("--structures", type=int, default=8)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--probes", type=int, default=0)
+    parser.add_argument("--lambda-max", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = build(torch.float32, args.device)
     before, started, used = peak(), time.perf_counter(), time.process_time()
     report = symmetry_report(
-        model, args.options, max_structures=args.structures, probes=(), lambda_max=1,
-        degree=2, estimator="grid", budget=None, device=args.device, progress=False,
+        model, args.options, max_structures=args.structures, probes=PROBES[: args.probes],
+        lambda_max=args.lambda_max, degree=2 * args.lambda_max, estimator="grid",
+        budget=None, device=args.device, progress=False,
+        distributed="RANK" in os.environ,
     )  # fmt: skip
     found = {
         "wall_s": time.perf_counter() - started,
@@ -35,6 +39,7 @@ def main() -> None:
         "before_MiB": before,
         "peak_MiB": peak(),
         "measured": report.summary["n_measured"],
+        "processes": report.summary.get("processes", 1),
         "evaluations": report.summary["evaluations"],
         "A": float(report.equivariance.A.mean()),
         "error": float(report.equivariance.error.mean()),

@@ -117,7 +117,8 @@ def tables(result: Mapping[str, Any]) -> str:
 
     :param result: of the benchmark
     """
-    lines = list(_of_formats(result["cases"].values()))
+    lines = [*_of_formats(result["cases"].values())]
+    lines += _of_processes(result["cases"].values())
     for axis in ("structures", "atoms", "lambda_max", "probes"):
         points = result["cases"].get(axis, {}).get("points", [])
         lines += _of_axis(axis, points)
@@ -130,15 +131,30 @@ def _of_formats(cases: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     if not several:
         return
     yield (
-        "| data set | structures | file (MiB) | processes | CPU (s) | wall (s) "
+        "| data set | structures | file (MiB) | CPU (s) | wall (s) "
         "| peak above the model's (MiB) |"
     )
-    yield "|---|---:|---:|---:|---:|---:|---:|"
+    yield "|---|---:|---:|---:|---:|---:|"
     for c in several:
         yield (
-            f"| {c['format']} | {c['count']:,} | {c['file_MiB']:.1f} | {c['processes']} "
+            f"| {c['format']} | {c['count']:,} | {c['file_MiB']:.1f} "
             f"| {c['cpu_s']:.1f} | {c['wall_s']:.1f} "
             f"| {c['peak_MiB'] - c['before_MiB']:.0f} |"
+        )
+
+
+def _of_processes(cases: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    several = [c for c in cases if "structures" in c and "processes" in c]
+    if not several:
+        return
+    yield ""
+    yield "| processes | structures | wall (s) | times faster | A |"
+    yield "|---:|---:|---:|---:|---:|"
+    first = min(several, key=lambda c: c["processes"])
+    for c in several:
+        yield (
+            f"| {c['processes']} | {c['structures']} | {c['wall_s']:.1f} "
+            f"| {first['wall_s'] / c['wall_s']:.2f} | {c['A']:.9g} |"
         )
 
 

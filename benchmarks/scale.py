@@ -1,12 +1,13 @@
 """How a report grows: with the structures of a data set, atoms, rotations and probes.
 
 Memory and time of a report on eight structures of data sets of 10² to 10⁵, in a process
-each; times of reports, of single structures and of the bare model (the floor), their
+each; of a report that several processes share; times of reports, of single structures and of the bare model (the floor), their
 exponents, and a cost model that is fitted to all of them and extrapolated to many GPUs. CPU
 times, since other work shares the machine; on a GPU wall times.
 
     python -m benchmarks.scale --parts formats --output benchmarks/results/scale.json
     python -m benchmarks.scale --parts times --output benchmarks/results/scale.json
+    python -m benchmarks.scale --parts processes --output benchmarks/results/scale.json
     python -m benchmarks.scale --device cuda --parts times --output scale_gpu.json
 """
 
@@ -34,38 +35,64 @@ from benchmarks._timing import own_process
 PACKAGES = ("metatrain-symmetry", "metatrain", "metatomic-torch", "torch")
 SIZES = (100, 1_000, 10_000, 100_000)
 MEASURED = 8
+SHARED = 64
+"""Structures of a report that processes share."""
+
+LAYERS = ["--probes", 6, "--lambda-max", 2]
+"""What is resolved of them."""
+
+PARTS = ("formats", "times", "processes")
 GPU_JSON = Path(__file__).parent / "results" / "gpu.json"
 MEASURED_ON_GPU = {"small": 81, "large": 99 * 37}
 """Structures of ``gpu.py``, with their places, see ``_scale_fit.CostModel``."""
 
 
-def of_format(kind: str, count: int, device: str, processes: int) -> dict[str, Any]:
+def of_format(kind: str, count: int, device: str) -> dict[str, Any]:
     """A report on eight structures of a data set.
 
     :param kind: ``xyz``, ``zip`` or ``memmap``
     :param count: structures of the data set
     :param device: of torch
-    :param processes: by torchrun where there are several
     :return: time and memory of the report, in a process of its own
     """
+    found, size = _report(kind, count, 1, ["--structures", MEASURED, "--device", device])
+    return {"format": kind, "count": count, "file_MiB": size / 2**20, **found}
+
+
+def shared(processes: int, structures: int, device: str) -> dict[str, Any]:
+    """A report that processes started by torchrun share.
+
+    :param processes: how many
+    :param structures: that are measured
+    :param device: of torch
+    :return: wall time of the report in the first process, without its start
+    """
+    arguments = ["--structures", structures, "--device", device, *LAYERS]
+    found, _ = _report("xyz", structures, processes, arguments)
+    if found["processes"] != processes:
+        raise RuntimeError(f"{found['processes']} processes shared the report")
+    return {"structures": structures, **found}
+
+
+def _report(
+    kind: str, count: int, processes: int, arguments: list[Any]
+) -> tuple[dict[str, Any], int]:
+    """What a report on a data set took, and the size of the set in bytes."""
     folder = Path(tempfile.mkdtemp(prefix="scale-"))
     try:
         options = write_set(kind, count, folder)
         size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-        module = "benchmarks._scale_report"
-        arguments: list[Any] = [options, "--structures", MEASURED, "--device", device]
+        module, arguments = "benchmarks._scale_report", [options, *arguments]
         if processes > 1:
-            arguments = [f"--nproc-per-node={processes}", "-m", module, *arguments]
+            several = [f"--nproc-per-node={processes}", "--standalone"]
+            arguments = [*several, "-m", module, *arguments]
             module = "torch.distributed.run"
         found = own_process(module, *arguments)
     finally:
         shutil.rmtree(folder)
     if "failed" in found:
         raise RuntimeError(found["error"].replace(str(folder), "FOLDER"))
-    return {
-        "format": kind, "count": count, "processes": processes,
-        "file_MiB": size / 2**20, **found,
-    }  # fmt: skip
+    return found, size
 
 
 def measured_gpu(
@@ -103,9 +130,11 @@ def cases(args: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
     if "formats" in args.parts:
         for kind in WRITERS:
             for count in args.sizes:
-                for n in args.processes:
-                    name = f"{kind}, {count}" + (f", {n} processes" if n > 1 else "")
-                    found[name] = partial(of_format, kind, count, args.device, n)
+                found[f"{kind}, {count}"] = partial(of_format, kind, count, args.device)
+    if "processes" in args.parts:
+        count = 4 if args.quick else SHARED
+        for n in args.processes:
+            found[f"{n} processes"] = partial(shared, n, count, args.device)
     if "times" in args.parts:
         bench = Bench(args.device)
         for axis, points in (QUICK if args.quick else AXES).items():
@@ -119,9 +148,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("scale.json"))
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     parser.add_argument("--device", default="cpu", help="of torch, such as cuda")
-    parser.add_argument("--parts", nargs="+", default=["formats", "times"])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS))
     parser.add_argument("--sizes", nargs="+", type=int, help="structures of data sets")
-    parser.add_argument("--processes", nargs="+", type=int, default=[1])
+    parser.add_argument("--processes", nargs="+", type=int, default=[1, 2])
     for name, what in (("evaluation", "one evaluation"), ("reduction", "one probe")):
         parser.add_argument(
             f"--gpu-{name}", nargs=2, type=float, default=(None, None),
@@ -130,8 +159,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gpus", type=int, default=8)
     args = parser.parse_args()
     args.sizes = args.sizes or (SIZES[:2] if args.quick else SIZES)
-    if not set(args.parts) <= {"formats", "times"}:
-        parser.error(f"--parts {args.parts}: give formats, times or both")
+    if not set(args.parts) <= set(PARTS):
+        parser.error(f"--parts {args.parts}: give any of {', '.join(PARTS)}")
     if args.device != "cpu" and not torch.cuda.is_available():
         parser.error(
             "there is no GPU on this computer: it would measure the same sizes there, with "
