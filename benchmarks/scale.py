@@ -1,9 +1,10 @@
 """How a report grows: with the structures of a data set, atoms, rotations and probes.
 
 Memory and time of a report on eight structures of data sets of 10² to 10⁵, in a process
-each; of a report that several processes share; times of reports, of single structures and of the bare model (the floor), their
-exponents, and a cost model that is fitted to all of them and extrapolated to many GPUs. CPU
-times, since other work shares the machine; on a GPU wall times.
+each; of a report that several processes share; times of reports, of single structures and
+of the bare model (the floor), their exponents, and a cost model that is fitted to all of
+them and extrapolated to many GPUs. CPU times, since other work shares the machine; wall
+times on a GPU and of several processes.
 
     python -m benchmarks.scale --parts formats --output benchmarks/results/scale.json
     python -m benchmarks.scale --parts times --output benchmarks/results/scale.json
