@@ -24,7 +24,7 @@ from benchmarks._training import Training
 from benchmarks.makers.chgnet_splits import FOLDER
 from benchmarks.studies._convergence_figure import draw
 from benchmarks.studies._options import changed, load
-from benchmarks.studies._purified import test_report
+from benchmarks.studies._purified import scan
 from benchmarks.studies._series import write
 from benchmarks.studies._study import Setting, Study, main
 from benchmarks.studies.pes import PAPER, QUICK, TRAINER, ratios
@@ -116,7 +116,7 @@ def measured(model: Path, frames: list[Any], cache: Path) -> pd.DataFrame:
     :return: medians of each target, as :func:`benchmarks.studies.pes.ratios`
     """
     if not cache.is_file() or cache.stat().st_mtime < model.stat().st_mtime:
-        ratios(test_report(model, frames).equivariance).to_csv(cache, index=False)
+        ratios(scan(model, frames).equivariance).to_csv(cache, index=False)
     return pd.read_csv(cache)
 
 

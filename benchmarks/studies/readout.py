@@ -21,7 +21,7 @@ from tqdm import tqdm
 from benchmarks._training import Training
 from benchmarks.makers.chgnet_splits import FOLDER
 from benchmarks.studies._options import changed
-from benchmarks.studies._purified import KEYS, QUICK, SWEEP, accuracy, test_report
+from benchmarks.studies._purified import KEYS, QUICK, SWEEP, accuracy, scan
 from benchmarks.studies._readout_figure import draw
 from benchmarks.studies._series import write
 from benchmarks.studies._study import Setting, Study, main
@@ -61,7 +61,7 @@ def purified(
     options: dict[str, Any] = {**training.options, "purify": QUICK if quick else SWEEP}
     found = purify_checkpoint(model, options, output, overwrite=True)
     assert isinstance(found, Purified)
-    before, after = (accuracy(test_report(file, frames)) for file in (model, output))
+    before, after = (accuracy(scan(file, frames)) for file in (model, output))
     output.unlink()
     return before.merge(after, on=KEYS, suffixes=("_before", "_after"))
 
