@@ -255,7 +255,10 @@ def test_an_interruption_is_one_line(files, tmp_path, name, code, word):
     assert process.returncode == code, rest
     assert f"mtt symmetry was {word}: it leaves nothing half-written" in rest
     assert "Traceback" not in rest
-    assert not list(tmp_path.iterdir())
+    # and keeps what it has for --continue
+    kept = tmp_path / ".out-kept"
+    assert list(tmp_path.iterdir()) == [kept]
+    assert f"kept in '{kept}': the same command with --continue" in rest
 
 
 def test_every_argument_has_a_help():

@@ -3,6 +3,8 @@
 import os
 import re
 import shlex
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +86,9 @@ def follow(page, folder):
             if block.language == "bash":
                 for line in commands(block):
                     program, *arguments = shlex.split(line)
+                    if program == "torchrun":
+                        shared(arguments)
+                        continue
                     assert program == "mtt", f"{page}:{block.line}: what is {program}?"
                     mtt(*arguments, *smaller(arguments))
             elif block.language == "python":
@@ -107,6 +112,16 @@ def smaller(arguments):
     if Path(arguments[1]).is_dir() or "--group" in arguments:
         return []
     return [x for key, value in added.items() if key not in arguments for x in (key, value)]
+
+
+def shared(arguments):
+    """Run a command by two processes, however many the page has."""
+    option, _, module, name, *rest = arguments
+    assert (option, module, name) == ("--nproc-per-node", "-m", "metatrain_symmetry")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", option, "2"]
+    command = [*launch, module, name, *rest, *smaller(rest)]
+    done = subprocess.run(command, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 def files(block):

@@ -79,6 +79,10 @@ class Measurement:
             if first and self.kept is not None:
                 self.kept.remove_if_little()
             raise
+        except BaseException:
+            if first and self.kept is not None:
+                self.kept.say_goodbye()
+            raise
 
         def finished() -> "Report":
             finish(report)

@@ -32,7 +32,7 @@ class Frames(Sequence[ase.Atoms]):
     >>> from metatrain_symmetry.data.frames import Frames
     >>> frames = Frames("molecules.xyz")
     >>> len(frames), frames.sizes[:3].tolist()
-    (20, [7, 3, 9])
+    (20, [7, 7, 10])
     """
 
     def __init__(self, path: str | Path) -> None:

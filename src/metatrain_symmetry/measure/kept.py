@@ -83,6 +83,14 @@ class Kept:
                 "begins anew, --continue would go on with them"
             )
 
+    def say_goodbye(self) -> None:
+        """Say what there is for the next run, of one that ends before its time."""
+        if any(self.folder.glob("*.pt")):
+            logging.info(
+                f"what has been found so far is kept in '{self.folder}': the same command "
+                "with --continue goes on from there"
+            )
+
     def remove_if_little(self) -> None:
         """Remove them if no structure has been finished by now, and none was before."""
         if not self.count and not self.resume:
