@@ -45,7 +45,7 @@ def test_trainings_differ_in_what_their_names_say(setting):
     base = steps("as in pes")
     assert steps("a quarter of the structures, as many steps") == base
     assert steps("4 x structures, as many steps") == base
-    assert steps("4 x longer") == steps("4 x structures, 4 x longer") == 4 * base
+    assert steps("2 x longer") == steps("4 x structures, 2 x longer") == 2 * base
     for training in trainings.values():
         options = training.options
         assert options["architecture"]["training"]["batch_size"] == convergence.BATCH
