@@ -82,9 +82,14 @@ class GridTransform:
         self.chosen.add(values)
 
     def _choose(self, float32: bool) -> Transform:
-        """A transform, of which the budget of memory knows only the other one."""
+        """A transform, of which the budget of memory knows only the other one.
+
+        The narrow one works on blocks that fit the cache of a core: a GPU would wait for
+        each of them.
+        """
         fits = NarrowTransform.bytes_per_channel(self.grid) <= self.grid.bytes_per_channel()
-        kind = NarrowTransform if float32 and fits else FastTransform
+        narrow = float32 and fits and self.device.type == "cpu"
+        kind = NarrowTransform if narrow else FastTransform
         return kind(self.grid, self.widths, self.device)
 
     def finish(self) -> list[Powers]:

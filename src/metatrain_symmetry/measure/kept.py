@@ -8,6 +8,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,13 @@ class Kept:
         :param identity: as for :meth:`get`
         """
         self.count += identity[0] == STRUCTURE
-        with replacing(self._path(identity)) as new:
-            torch.save(piece, new)
+        try:
+            with replacing(self._path(identity)) as new:
+                torch.save(piece, new)
+        except BaseException:
+            with suppress(OSError):  # others may be there
+                self.folder.rmdir()
+            raise
 
     def say(self) -> None:
         """Say what is there of an earlier run."""
