@@ -87,13 +87,14 @@ def times(
     chunk = chunk_size(eager, structure, eager.probes, MEMORY)
     matrices = O3Grid(16, 0).matrices[:chunk]
 
-    def evaluate(name: str) -> Values:
+    def evaluate(name: str, copies: torch.Tensor = matrices) -> Values:
         engine = found[name]
         blocks = [] if name == "floor" else engine.blocks
-        return engine.evaluate(structures[name], matrices, blocks, engine.probes)
+        return engine.evaluate(structures[name], copies, blocks, engine.probes)
 
     once = sum(measured(partial(evaluate, name))[0] for name in found)
-    difference = deviation(evaluate("eager"), evaluate("compiled"))
+    several = O3Grid(16, 0).matrices[:: EVALUATIONS // 20]
+    difference = deviation(evaluate("eager", several), evaluate("compiled", several))
     repeats = max(least, min(50, int(seconds / once)))
     samples: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
     for name in in_turns(found, repeats):

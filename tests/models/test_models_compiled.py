@@ -1,20 +1,26 @@
 """Compiled evaluations say what those do that are not, and nothing is compiled twice."""
 
+import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from ase.calculators.lj import LennardJones
 from common import crystal, energy_info, molecule, pet, pet_ssh
 from models_common import STRUCTURES, rich_info, rotations
 
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.data import read_systems
-from metatrain_symmetry.models import CalculatorEngine, open_engine
+from metatrain_symmetry.models import CalculatorEngine, PETEngine, open_engine
 from metatrain_symmetry.models.copies import sharing_weights
 from metatrain_symmetry.models.loading import compilable
 from metatrain_symmetry.models.pet import compiled
 
 
+pytestmark = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="there is no C++ compiler"
+)
 LAYERS = ["GE", "EE", "transformer", "GNN", "BBF", "LLF"]
 TINY = {
     "d_pet": 8,
@@ -65,7 +71,8 @@ def assert_same(plain, other, atoms, n, bound):
     ],
 )
 def test_one_graph_for_all_sizes(make, changes, gradients):
-    model = make(rich_info(gradients=gradients), **TINY, **changes).to(torch.float64)
+    info = rich_info(gradients=True) if gradients else energy_info()
+    model = make(info, **TINY, **changes).to(torch.float64)
     plain, other = opened(model, "aot_eager", probes=LAYERS, gradients=gradients)
     with torch.compiler.set_stance("fail_on_recompile"):
         for name, n in (
@@ -94,7 +101,6 @@ def test_compiled_code_is_called(monkeypatch):
     assert plain.compiled is None
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
 def test_inductor():
     info = energy_info(gradients=True)
     model = pet(info, **TINY | {"num_gnn_layers": 1}).to(torch.float64)
@@ -107,6 +113,25 @@ def test_inductor():
         for weight in model.parameters():
             weight.mul_(1.1)
     assert_same(plain, other, molecule(), 8, 1e-11)
+
+
+def test_report(tmp_path, monkeypatch):
+    compile = PETEngine.compile
+    monkeypatch.setattr(PETEngine, "compile", lambda engine: compile(engine, "eager"))
+    torch.compiler.reset()
+    model = pet(energy_info(), **TINY).to(torch.float64)
+    options = {"lambda_max": 2, "degree": 4, "probes": ["EE"], "progress": False}
+    found = []
+    for flag in (False, True):
+        folder = tmp_path / str(flag)
+        report = symmetry_report(model, [molecule()], folder, compile=flag, **options)
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["compiled"] is flag
+        assert (summary["compile_s"] or 0) > 0 if flag else summary["compile_s"] is None
+        found.append(report)
+    plain, other = found
+    np.testing.assert_allclose(other.equivariance.A, plain.equivariance.A, rtol=1e-9)
+    np.testing.assert_allclose(other.characters.share, plain.characters.share, atol=1e-12)
 
 
 def test_weights_are_shared_but_not_their_gradients():
@@ -126,15 +151,6 @@ def test_flat_linear():
         torch.testing.assert_close(other(x), layer(x))
 
 
-class Nothing:
-    """A calculator."""
-
-    implemented_properties = ("energy",)
-
-    def get_property(self, *given, **options):
-        return 0.0
-
-
 def test_what_cannot_be_compiled():
     long_range = {"enable": True, "use_ewald": True, "smearing": 1.4}
     long_range |= {"kspace_resolution": 1.33, "interpolation_nodes": 5}
@@ -144,9 +160,8 @@ def test_what_cannot_be_compiled():
     exported = open_engine(pet(energy_info(), **TINY).export())
     with pytest.raises(ValueError, match=r"an exported model.*leave out --compile"):
         compilable(exported)
-    engine = CalculatorEngine.__new__(CalculatorEngine)
     with pytest.raises(ValueError, match=r"a calculator of ASE.*leave out --compile"):
-        compilable(engine)
+        compilable(CalculatorEngine(LennardJones()))
 
 
 def test_no_compiler(monkeypatch):
