@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import embedding_defaults
+from benchmarks import compiled, embedding_defaults
 from benchmarks._results import run_cases, start, stop_if_failed
 from benchmarks._timing import interleaved, own_process
+
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 
 
 def test_a_failed_case_leaves_the_others(tmp_path):
@@ -56,13 +59,20 @@ def test_a_process_that_fails_says_why():
 
 
 def test_the_table_of_the_embedding_needs_no_data(tmp_path, monkeypatch, capsys):
-    results = Path(__file__).parents[1] / "benchmarks" / "results"
     monkeypatch.chdir(tmp_path)
-    options = ["--table", "--output", str(results / "embedding_defaults.json")]
+    options = ["--table", "--output", str(RESULTS / "embedding_defaults.json")]
     monkeypatch.setattr(sys, "argv", ["embedding_defaults", *options])
     assert embedding_defaults.main() == 0
     printed = capsys.readouterr().out
-    shown = (results.parent / "README.md").read_text()
+    shown = (RESULTS.parent / "README.md").read_text()
     rows = [line for line in printed.splitlines() if line.startswith("| l")]
     assert len(rows) > 20
+    assert all(row in shown for row in rows)
+
+
+def test_the_table_of_compiled_evaluations():
+    result = json.loads((RESULTS / "compiled.json").read_text())
+    shown = (RESULTS.parent / "README.md").read_text()
+    rows = compiled.table(result).partition("\n\n")[0].splitlines()
+    assert len(rows) == 2 + 12
     assert all(row in shown for row in rows)

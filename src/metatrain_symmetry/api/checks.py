@@ -54,6 +54,17 @@ def count(name: str, value: Any) -> int | None:
     )
 
 
+def flag(name: str, value: Any) -> None:
+    """Make sure that something is switched on or off.
+
+    :param name: of the argument
+    :param value: as given
+    :raises ValueError: if it is neither True nor False
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {quoted(value)}: give True or False")
+
+
 def dtype(name: Any) -> "torch.dtype | None":
     """Type of numbers to evaluate a model in.
 

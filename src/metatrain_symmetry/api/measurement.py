@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..measure.results import Report
     from ..measure.settings import Settings
     from ..models.engine import Engine
+    from ..models.pet.engine import PETEngine
     from ..processes import Processes
 
 
@@ -33,6 +34,7 @@ class Measurement:
     :param fmax: of relaxations, in eV/Å
     :param processes: which share the structures
     :param kept: pieces of it; None where none are kept
+    :param compiled: the engine once more if it is to be compiled first
     """
 
     engine: "Engine"
@@ -42,6 +44,7 @@ class Measurement:
     fmax: float | None
     processes: "Processes"
     kept: "Kept | None"
+    compiled: "PETEngine | None" = None
 
     def report(
         self,
@@ -70,6 +73,8 @@ class Measurement:
         )
         if known is not None:
             return known
+        if self.compiled is not None:
+            self.compiled.compile()
         try:
             report = analyze(
                 self.engine, self.data, self.group, self.settings, group_of=group_of,

@@ -51,6 +51,7 @@ def symmetry_report(
     dtype: "str | torch.dtype | None" = None,
     device: str = "cpu",
     extensions: str | Path | None = None,
+    compile: bool = False,
     estimator: Literal["hybrid", "grid", "circles", "icosahedral"] = "hybrid",
     degree: int | None = None,
     max_degree: int = 20,
@@ -94,6 +95,9 @@ def symmetry_report(
     :param dtype: ``float32`` or ``float64``; None for that of the model
     :param device: of torch
     :param extensions: folder of an exported model's extensions
+    :param compile: whether a checkpoint of PET or pet_ssh is compiled by ``torch.compile``
+        before it is measured, which takes a minute of the budget and pays in long
+        measurements
     :param estimator: how structures are rotated, see
         :class:`~metatrain_symmetry.measure.settings.Settings`, also for the next ones
     :param degree: of the grid; None for what a pilot finds to be enough
@@ -132,6 +136,7 @@ def symmetry_report(
     """
     from ..measure.budget import Clock
     from ..measure.settings import checked_group
+    from ..models.loading import compilable
     from ..processes import Processes, joined, own_device
 
     checked = checks.settings(
@@ -144,6 +149,7 @@ def symmetry_report(
     check_fmax(fmax)
     max_structures = checks.count("max_structures", max_structures)
     check_resume(resume, model, output)
+    checks.flag("compile", compile)
     device = own_device(device) if distributed else device
     options = (gradients, checks.dtype(dtype), device, extensions)
     clouds = {"outputs": outputs, "call": call, "freeze": freeze, "vectors": vectors}
@@ -151,10 +157,11 @@ def symmetry_report(
         place = None if output is None else _place(output, overwrite, resume, processes)
         loaded = _load(model, extensions, state)
         engine = _engine(loaded.model, targets, probes, options, clouds)
+        compiled = compilable(engine) if compile else None
         data = _read(engine, structures, max_structures, checked.seed, fmax)
-        about = (gradients, device, extensions, loaded.state, loaded.epochs)
+        about = (gradients, device, extensions, loaded.state, loaded.epochs, compile)
         kept = pieces_of(model, place, resume, engine, measured, about)
-        job = Measurement(engine, data, measured, checked, fmax, processes, kept)
+        job = Measurement(engine, data, measured, checked, fmax, processes, kept, compiled)
         named = (model, structures, loaded)
         return job.report(
             place, overwrite, clock, _group_of(engine),
@@ -291,6 +298,7 @@ def _about(engine: Any, model: Any, structures: Any) -> dict[str, Any]:
     module = getattr(engine, "model", None)
     of_ase = getattr(engine, "calculator", None)
     module = of_ase if module is None else module
+    compiled = getattr(engine, "compiled", None)
     architecture = {"PET": "pet", "PetSSH": "pet_ssh"}.get(
         type(module).__name__, type(module).__name__
     )
@@ -299,6 +307,8 @@ def _about(engine: Any, model: Any, structures: Any) -> dict[str, Any]:
         "structures": str(structures) if isinstance(structures, str | Path) else "given",
         "architecture": architecture,
         "baseline": getattr(engine, "baseline", "none"),
+        "compiled": compiled is not None,
+        "compile_s": None if compiled is None else round(compiled.seconds, 2),
         **({} if of_ase is None else {"dtype": "that of the calculator"}),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": versions(),

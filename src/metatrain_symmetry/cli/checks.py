@@ -10,6 +10,7 @@ LARGEST_MEMORY = 2**20
 OF_MODELS = (
     "targets", "probes", "group", "lambda_max", "estimator", "degree", "tolerance",
     "circles", "max_structures", "memory", "dtype", "extensions", "seed", "budget", "fmax",
+    "compile",
 )  # fmt: skip
 """Arguments that say how a model is measured: a run has been measured already."""
 

@@ -80,6 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dtype", choices=("float32", "float64"), help="(default: that of the model)")
     add("--device", default="cpu", help="(default: cpu)")
     add("--extensions", metavar="DIR", help="folder of an exported model's extensions")
+    add("--compile", action="store_true", default=None,
+        help="compile a PET first, for a minute: pays in long measurements")  # fmt: skip
     add("--fmax", type=float, metavar="F",
         help="largest force that relaxations leave, in eV/Å, for the verdict")  # fmt: skip
     add("--seed", type=int, help="of random choices (default: 0)")
@@ -118,6 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
         dtype=arguments.dtype,
         device=arguments.device,
         extensions=arguments.extensions,
+        compile=bool(arguments.compile),
         max_structures=arguments.max_structures,
         state=arguments.state,
         group=arguments.group,

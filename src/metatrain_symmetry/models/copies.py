@@ -34,3 +34,15 @@ def copied(model: Any) -> Any:
     finally:
         if not known:
             del copyreg.dispatch_table[torch.jit.ScriptFunction]
+
+
+def sharing_weights(module: torch.nn.Module) -> torch.nn.Module:
+    """Copy of a module that looks at the same parameters and buffers.
+
+    :param module: is left as it is
+    :return: the copy; its parameters need no gradients
+    """
+    shared: dict[int, Any] = {id(one): one for one in module.buffers()}
+    for one in module.parameters():
+        shared[id(one)] = torch.nn.Parameter(one.detach(), requires_grad=False)
+    return copy.deepcopy(module, shared)

@@ -14,6 +14,7 @@ from .ase_calculator import CalculatorEngine, is_calculator
 from .copies import copied, first_weight
 from .engine import Engine
 from .metatomic import MetatomicEngine
+from .pet.compiled import LEAVE_OUT
 from .pet.engine import PETEngine
 from .point_cloud import PointCloudEngine
 from .states import load
@@ -95,6 +96,28 @@ def open_engine(
     if isinstance(model, PET):
         return _checked(PETEngine(model, names, probes, kinds))
     return _checked(MetatomicEngine(model, names, kinds, dtype, device, probes))
+
+
+def compilable(engine: Engine) -> PETEngine:
+    """Make sure that the model of an engine can be compiled, as far as is seen at once.
+
+    :param engine: of any model
+    :raises ValueError: if it cannot, or not on this computer
+    :return: the same engine, which has :meth:`PETEngine.compile`
+    """
+    if isinstance(engine, PETEngine):
+        engine.check_compile()
+        return engine
+    model = getattr(engine, "model", None)
+    what = f"a {type(model).__name__}"
+    if model is None:
+        what = "a calculator of ASE"
+    elif is_atomistic_model(model):
+        what = "an exported model"
+    raise ValueError(
+        f"compile: this is {what}, and only checkpoints of PET and pet_ssh are compiled: "
+        f"{LEAVE_OUT}"
+    )
 
 
 def usual_probes(engine: Engine, of_pet: Iterable[str]) -> list[str]:

@@ -175,7 +175,7 @@ class Catalogue:
         collected: dict[str, torch.Tensor] = {}
         with ExitStack() as stack:
             for path in paths:
-                hook = _collector(self.probes[path], collected)
+                hook = collector(self.probes[path], collected)
                 module = backend.get_submodule(self.probes[path].module)
                 stack.callback(module.register_forward_hook(hook).remove)
             yield collected
@@ -186,7 +186,14 @@ def _number(text: str) -> tuple[int, int, str]:
     return (0, int(text), "") if text.isdecimal() else (1, 0, text)
 
 
-def _collector(probe: Probe, collected: dict[str, torch.Tensor]) -> Any:
+def collector(probe: Probe, collected: dict[str, torch.Tensor]) -> Any:
+    """Hook that collects what a layer returns.
+
+    :param probe: the layer
+    :param collected: where its raw output is put
+    :return: for ``register_forward_hook``
+    """
+
     def collect(module: Any, inputs: Any, output: Any) -> None:
         tensor = output if probe.element is None else output[probe.element]
         if probe.kind == "node" and tensor.ndim == 3:

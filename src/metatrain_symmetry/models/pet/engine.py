@@ -6,6 +6,7 @@ measuring side that knows the inside of PET.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from functools import cached_property
 
 import torch
@@ -19,10 +20,17 @@ from ..engine import Block, Prepared, Values, prepared_as
 from ..gradients import by_target
 from ..live_or_exported import evaluating
 from ..metatomic import MetatomicEngine
+from ..sweep import chunk_size
 from .catalogue import Catalogue
+from .compiled import LEAVE_OUT, CompiledForward, Forward, check_tools, settings
 from .dense_blocks import Place, find_places, scale_factors
 from .geometry import Geometry
 from .structure import Batch, PETStructure
+from .trial_batch import trial_crystal
+
+
+# memory of the copies for which code is compiled
+_TRIAL_BYTES = 2**30
 
 
 class PETEngine:
@@ -57,6 +65,7 @@ class PETEngine:
         self.dtype, self.device = self.generic.dtype, self.generic.device
         self.targets = self.generic.targets
         self.baseline = self.generic.baseline
+        self.compiled: CompiledForward | None = None
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -154,15 +163,14 @@ class PETEngine:
         wanted = by_target(blocks, self.generic.gradient_kinds, structure.volume)
         grad = any(wanted.values())
         rotations = matrices.to(device=self.device, dtype=self.dtype)
-        with evaluating(self.model), torch.set_grad_enabled(grad):
+        compiling = nullcontext() if self.compiled is None else settings()
+        with evaluating(self.model), torch.set_grad_enabled(grad), compiling:
             geometry = Geometry(structure, len(rotations), rotations, grad)
             batch = geometry.batch(self.model)
             if len(batch["centers"]) != len(rotations) * structure.n_edges:
                 # an edge right at the cutoff: rounding decides, and depends on the batch
                 return self._one_by_one(structure, matrices, blocks, probes)
-            backend = self.model.backend
-            with self.catalogue.collecting(backend, probes) as layers:
-                raw = self._run(geometry, batch, list(wanted))
+            raw, layers = self._forward(geometry, batch, list(wanted), probes)
             found: dict[Block, torch.Tensor] = {}
             for target, kinds in wanted.items():
                 found |= self._finish(target, raw[target], geometry, kinds)
@@ -200,6 +208,48 @@ class PETEngine:
             {b: torch.cat([s.targets[b] for s in singles]) for b in singles[0].targets},
             {path: joined[id(first)] for path, first in singles[0].layers.items()},
         )
+
+    def compile(self, backend: str = "inductor") -> None:
+        """Compile the forward for all targets and layers of the engine.
+
+        What is asked for later with fewer layers, for a few atoms in all copies, or for
+        atoms with one neighbour at most is evaluated as if nothing were compiled.
+
+        :param backend: of ``torch.compile``
+        :raises ValueError: if the model cannot be compiled, or not on this computer
+        """
+        self.check_compile()
+        grad = bool(self.generic.gradient_kinds)
+        forward = Forward(self.model.backend, self.catalogue, self.probes, self.targets)
+        self.compiled = CompiledForward(forward, grad, backend)
+        with self.compiled.timed():
+            structure = self.prepare(trial_crystal(self.model), "trial")
+            n = chunk_size(self, structure, self.probes, _TRIAL_BYTES)
+            matrices = torch.eye(3, dtype=torch.float64).repeat(max(2, n), 1, 1)
+            self.evaluate(structure, matrices, self.blocks, self.probes)
+
+    def check_compile(self) -> None:
+        """Make sure that nothing that is seen at once keeps the model from being compiled.
+
+        :raises ValueError: if the model is long-ranged, or if there is no C++ compiler
+        """
+        if self.model.long_range:
+            raise ValueError(
+                "compile: the long-range part of the model works structure by structure "
+                f"and cannot be compiled: {LEAVE_OUT}"
+            )
+        check_tools(self.device)
+
+    def _forward(
+        self, geometry: Geometry, batch: Batch, names: list[str], probes: list[str]
+    ) -> tuple[dict[str, list[torch.Tensor]], dict[str, torch.Tensor]]:
+        """Raw predictions and raw outputs of layers, by compiled code where it fits."""
+        compiled = self.compiled
+        if compiled is not None and compiled.takes(batch, probes, geometry.grad):
+            return compiled(batch, geometry.cells())
+        with self.catalogue.collecting(self.model.backend, probes) as layers:
+            raw = self._run(geometry, batch, names)
+        return raw, layers
 
     def _run(
         self, geometry: Geometry, batch: Batch, names: list[str]

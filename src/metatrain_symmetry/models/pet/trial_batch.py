@@ -1,8 +1,9 @@
-"""A made-up batch, to see what the layers of a PET backend return."""
+"""A made-up batch, to see what layers of a PET backend return, and a made-up crystal."""
 
 from typing import Any
 
 import torch
+from metatomic.torch import System
 
 
 _SLOTS = {1: "node", 2: "edge", 3: "tokens"}
@@ -63,3 +64,21 @@ def kind_of(output: Any) -> tuple[str, int]:
     if output.ndim == 3:
         return _SLOTS.get(output.shape[1], "other"), output.shape[-1]
     return "other", 0
+
+
+def trial_crystal(model: Any) -> System:
+    """Made-up crystal of eight atoms with about 18 neighbours each.
+
+    :param model: PET
+    :return: the structure, in the unit of length of the model, in float64
+    """
+    width = 0.6 * float(model.requested_nl.cutoff)
+    corners = torch.cartesian_prod(*[torch.arange(2, dtype=torch.float64)] * 3)
+    shifts = torch.linspace(-0.1, 0.1, 24, dtype=torch.float64).reshape(8, 3)
+    types = model.dataset_info.atomic_types
+    return System(
+        types=torch.tensor([types[index % len(types)] for index in range(8)]),
+        positions=width * (corners + shifts.roll(1, 1)),
+        cell=2 * width * torch.eye(3, dtype=torch.float64),
+        pbc=torch.ones(3, dtype=torch.bool),
+    )
