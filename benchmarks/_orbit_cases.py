@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import ase
 import ase.build
@@ -28,6 +29,8 @@ from benchmarks._orbit_parts import (
 from benchmarks._results import peak
 from benchmarks._timing import interleaved, own_process, timed
 from metatrain_symmetry.groups import O3Grid
+from metatrain_symmetry.groups.fast_transform import FastTransform
+from metatrain_symmetry.groups.grid import GridTransform
 from metatrain_symmetry.models import Engine, Prepared, open_engine
 from metatrain_symmetry.models.sweep import chunk_size
 
@@ -64,6 +67,35 @@ def compare(
         **({"peer_skipped": skipped} if skipped else {}),
         **ratios(interleaved(actions, repeats)),
     }
+
+
+def transforms(lambda_max: int, probes: list[str], repeats: int) -> dict[str, Any]:
+    """Times of the transform for float32 values, and of that for all values, on a CPU."""
+    model = build(torch.float32)
+    engine = open_engine(model, None, probes, gradients=False)
+    structure = engine.prepare(to_system(ethanol(), model, torch.float32), "")
+    degree = 2 * lambda_max
+
+    def wide() -> None:
+        def choose(one: GridTransform, float32: bool) -> FastTransform:
+            return FastTransform(one.grid, one.widths, one.device)
+
+        with mock.patch.object(GridTransform, "_choose", choose):
+            ours(engine, structure, degree, probes)
+
+    floor(engine, structure, 4, probes)  # warm up
+    seconds = interleaved(
+        {
+            "floor": lambda: floor(engine, structure, degree, probes),
+            "narrow": lambda: ours(engine, structure, degree, probes),
+            "wide": wide,
+        },
+        repeats,
+    )
+    found: dict[str, Any] = {k: float(np.median(v)) for k, v in seconds.items()}
+    for one, other in (("narrow", "floor"), ("wide", "floor"), ("narrow", "wide")):
+        found[f"{one}/{other}"] = found[one] / found[other]
+    return {**found, "seconds": seconds}
 
 
 def why_no_peer(n_atoms: int, needed: int) -> str | None:

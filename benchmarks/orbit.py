@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-from benchmarks._orbit_cases import compare, memory, memory_of, scaling
+from benchmarks._orbit_cases import compare, memory, memory_of, scaling, transforms
 from benchmarks._orbit_heatmap import hybrid
 from benchmarks._orbit_parts import PROBES, cluster, ethanol
 from benchmarks._results import run_cases, start, stop_if_failed
@@ -53,6 +53,7 @@ def plan(quick: bool, n_exact: int) -> dict[str, Callable[[], dict[str, Any]]]:
     for n in (25, 10):
         add("small", torch.float64, high, PROBES[:n], repeats)
     cases["memory"] = lambda: memory(high)
+    cases["transforms"] = lambda: transforms(high, PROBES[:25], repeats + 2)
     count, exact = (4, 2) if quick else (100, n_exact)
     cases["hybrid"] = lambda: hybrid(count, exact, high)
     cases["scaling"] = lambda: scaling(repeats, 2 * high)
@@ -86,11 +87,13 @@ def table(result: dict[str, Any]) -> str:
             cells.append(f"{case['peer/ours']:.2f}" if "peer/ours" in case else "-")
             lines.append(f"| {name} | {' | '.join(cells)} | {case['ours/floor']:.2f} |")
     lines += ["", "| other | value |", "|---|---|"]
-    for name in ("memory", "hybrid", "scaling"):
+    for name in ("memory", "transforms", "hybrid", "scaling"):
         for key, value in cases.get(name, {}).items():
             shown = value
             if isinstance(value, dict):
                 shown = value.get("exponent", value.get("MiB_above_model", "failed"))
+            if key == "seconds":
+                continue
             if isinstance(shown, float):
                 shown = f"{shown:.4g}"
             lines.append(f"| {name}: {key} | {shown} |")

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from benchmarks._results import run_cases, start, stop_if_failed
+from benchmarks._results import run_cases, start, stop_if_failed, write_json
 from benchmarks._scale_fit import Gpu
 from benchmarks._scale_sets import WRITERS, write_set
 from benchmarks._scale_show import figure, fitted, tables
@@ -186,7 +186,7 @@ def main() -> None:
         result["cases"] = {n: c for n, c in known.items() if n not in wanted}
     run_cases(wanted, result, args.output)
     result |= fitted(result["cases"], gpus, args.gpus)
-    run_cases({}, result, args.output)
+    write_json(args.output, result)
     print(tables(result))
     figure(result, args.output.with_suffix(".png"))
     stop_if_failed(result, args.output)
