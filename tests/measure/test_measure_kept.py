@@ -131,3 +131,13 @@ def test_a_structure_is_its_atoms_and_its_targets():
     data = structures(Engine())
     data[0].structure.system.positions[0, 0] += 1e-12
     assert digest_of_structure(data, 0) != before
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_mistake_removes_nothing_of_an_earlier_run(tmp_path, earlier):
+    if earlier:
+        kept(tmp_path).put(1, "structure", 0)
+    again = kept(tmp_path, resume=False)
+    again.put(2, "pilot")
+    again.remove_if_little()
+    assert again.folder.is_dir() == earlier

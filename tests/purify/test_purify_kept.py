@@ -1,12 +1,16 @@
 """A sweep that was killed goes on where it was."""
 
+import logging
+from pathlib import Path
+
 import pytest
 import torch
 from purify_common import samples, structures, toy
 
+from metatrain_symmetry.api import purify_checkpoint
 from metatrain_symmetry.groups import O3Grid
 from metatrain_symmetry.measure.kept import Kept
-from metatrain_symmetry.purify import accumulate
+from metatrain_symmetry.purify import accumulate, run
 from metatrain_symmetry.purify.accumulate import Sweep
 from metatrain_symmetry.purify.features import FeatureEngine
 from metatrain_symmetry.purify.problems import find_problems
@@ -83,3 +87,35 @@ def test_another_structure_begins_anew(world, tmp_path, monkeypatch):
     assert count == 5
     for one, other in zip(found, swept(world, None, changed)[0], strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_mistake_removes_nothing_of_an_earlier_run(
+    tmp_path, monkeypatch, caplog, earlier, error
+):
+    target = tmp_path / "pure.ckpt"
+    folder = tmp_path / ".pure.ckpt-kept"
+    if earlier:
+        Kept(folder, "this").put(1, "sums")
+
+    def purify(*arguments, **options):
+        Kept(folder, "that").put(2, "sums")
+        raise error("no GPU was found")
+
+    monkeypatch.setattr(run, "purify", purify)
+    job = purify_checkpoint.Job(Path("model.ckpt"), {}, target, None, "cuda", False)
+    with caplog.at_level(logging.INFO), pytest.raises(error):
+        purify_checkpoint._solved(job, False, resume=True)
+    # what is wrong at once leaves nothing of its own
+    stays = earlier or error is not ValueError
+    assert folder.is_dir() == stays
+    assert ("with --continue" in caplog.text) == stays
+    if earlier:
+        assert Kept(folder, "this", resume=True).get("sums") == 1
+
+
+def test_a_dry_run_has_nothing_to_go_on_from():
+    job = purify_checkpoint.Job(Path("model.ckpt"), {}, None, None, None, False)
+    with pytest.raises(ValueError, match="a dry run without --report keeps nothing"):
+        purify_checkpoint._solved(job, True, resume=True)

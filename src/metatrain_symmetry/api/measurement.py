@@ -66,6 +66,7 @@ class Measurement:
         :return: the report, the same in all processes
         """
         from ..measure.analysis import analyze
+        from ..measure.kept import say_goodbye
 
         first = self.processes.first
         known: Report | None = self.processes.from_first(
@@ -86,7 +87,7 @@ class Measurement:
             raise
         except BaseException:
             if first and self.kept is not None:
-                self.kept.say_goodbye()
+                say_goodbye(self.kept.folder)
             raise
 
         def finished() -> "Report":

@@ -1,7 +1,9 @@
 """Purify a checkpoint from Python: what ``mtt purify`` calls."""
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,14 +118,16 @@ def _solved(job: Job, dry_run: bool, resume: bool) -> "Purified | None":
     from ..purify.run import forget, purify
 
     place = job.target or job.folder
-    try:
+    if resume and place is None:
+        raise ValueError(
+            "a dry run without --report keeps nothing, so there is nothing to go on from: "
+            "leave out --continue (resume), or name the folder of a report"
+        )
+    with _sums_survive(place):
         found = purify(
             job.source, job.options, dry_run=dry_run, device=job.device,
             progress=job.progress, place=place, resume=resume,
         )  # fmt: skip
-    except ValueError:
-        forget(place)
-        raise
     if found is None:
         return None
     for line in lines(found, dry_run):
@@ -134,6 +138,29 @@ def _solved(job: Job, dry_run: bool, resume: bool) -> "Purified | None":
     job.say_where()
     forget(place)
     return found
+
+
+@contextmanager
+def _sums_survive(place: Path | None) -> Iterator[None]:
+    """Whatever ends a sweep, what it took long to find is there for the next one.
+
+    :param place: of the results, beside which sums are kept; None where none are
+    """
+    from ..measure.kept import kept_folder, say_goodbye
+    from ..purify.accumulate import KEEP
+    from ..purify.run import forget
+
+    folder = None if place is None else kept_folder(place)
+    began, earlier = time.monotonic(), folder is not None and folder.is_dir()
+    try:
+        yield
+    except BaseException as error:
+        quick = not earlier and time.monotonic() - began < KEEP
+        if isinstance(error, ValueError) and quick:
+            forget(place)
+        elif folder is not None:
+            say_goodbye(folder)
+        raise
 
 
 def lines(found: "Purified", dry_run: bool) -> list[str]:

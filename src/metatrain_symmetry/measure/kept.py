@@ -35,6 +35,18 @@ def kept_folder(output: Path) -> Path:
     return output.with_name(f".{output.name}-kept")
 
 
+def say_goodbye(folder: Path) -> None:
+    """Say what there is for the next run, of one that ends before its time.
+
+    :param folder: where pieces are kept
+    """
+    if any(folder.glob("*.pt")):
+        logging.info(
+            f"what has been found so far is kept in '{folder}': the same command with "
+            "--continue goes on from there"
+        )
+
+
 class Kept:
     """Pieces of one measurement.
 
@@ -47,6 +59,7 @@ class Kept:
         self.folder, self.resume = folder, resume
         self.digest = digest(FORMAT, about)
         self.count = 0
+        self.earlier = any(folder.glob("*.pt"))
 
     def get(self, *identity: object) -> Any:
         """Look for a piece.
@@ -79,27 +92,22 @@ class Kept:
 
     def say(self) -> None:
         """Say what is there of an earlier run."""
-        if not any(self.folder.glob("*.pt")):
+        if not self.earlier:
             return
         if self.resume:
-            logging.info(f"going on with what is kept in '{self.folder}'")
+            logging.info(
+                f"going on with what is kept in '{self.folder}', as far as model, options "
+                "and structures are the same"
+            )
         else:
             logging.info(
                 f"'{self.folder}' holds pieces of a run that did not finish: this one "
                 "begins anew, --continue would go on with them"
             )
 
-    def say_goodbye(self) -> None:
-        """Say what there is for the next run, of one that ends before its time."""
-        if any(self.folder.glob("*.pt")):
-            logging.info(
-                f"what has been found so far is kept in '{self.folder}': the same command "
-                "with --continue goes on from there"
-            )
-
     def remove_if_little(self) -> None:
-        """Remove them if no structure has been finished by now, and none was before."""
-        if not self.count and not self.resume:
+        """Remove them if no structure has been finished by now, and nothing was there."""
+        if not self.count and not self.earlier:
             self.remove()
 
     def remove(self) -> None:

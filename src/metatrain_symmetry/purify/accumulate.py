@@ -1,5 +1,6 @@
 """The sweep: moments of a whole set, streamed over structures and rotations."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,7 +131,9 @@ class Sweep:
         for index in mine[: state.done]:
             again.take(reader.read(source, index))
         if again != state:
+            logging.info(f"the {source.name} set has changed: its sums begin anew")
             return _State()
+        logging.info(f"{source.name} set: {state.done} of {len(mine)} structures are there")
         for tensor, old in zip((t for f in found for t in f.tensors), sums, strict=True):
             tensor.copy_(old)
         bar.update(state.done * len(self.grid.matrices))

@@ -100,7 +100,10 @@ def purify(
             work = Purification.of(
                 net.to(where), train, held_out, read.hypers, per_structure, processes
             )
-            work.sweep(progress, name, _kept(work, model, name, read, place, resume))
+            kept = _kept(work, model, name, read, place, resume)
+            if kept is not None and processes.first and not states:
+                kept.say()
+            work.sweep(progress, name, kept)
             if processes.first:
                 old = {key: checkpoint[key] for key in keys}
                 states[name] = _solved(work, name, old, dry_run)
