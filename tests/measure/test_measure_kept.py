@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from worker_of_processes import Engine, report_of, structures
 
+from metatrain_symmetry import analyze
 from metatrain_symmetry.measure import run
 from metatrain_symmetry.measure.kept import Kept, digest_of_structure
 
@@ -141,3 +142,14 @@ def test_a_mistake_removes_nothing_of_an_earlier_run(tmp_path, earlier):
     again.put(2, "pilot")
     again.remove_if_little()
     assert again.folder.is_dir() == earlier
+
+
+def test_a_finite_group_from_a_file_is_the_same(tmp_path):
+    engine = Engine()
+    for _ in range(2):
+        report = analyze(
+            engine, structures(engine), "C3v", progress=False, kept=kept(tmp_path)
+        )  # fmt: skip
+        # and nothing better is to be had for more time
+        plan = "7 of 7 structures, all 6 elements of C3v on each"
+        assert report.summary["plan"] == plan

@@ -243,6 +243,17 @@ class WholeGroup(PointSet):
 
     group: FiniteGroup
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, WholeGroup):
+            return NotImplemented
+        # other processes and files bring copies of a group
+        one, two = self.group, other.group
+        same = one is two or torch.equal(one.matrices, two.matrices)
+        return same and (one.name, one.irreps()) == (two.name, two.irreps())
+
+    def __hash__(self) -> int:
+        return hash((self.group.name, self.size))
+
     @property
     def size(self) -> int:
         """Number of elements."""

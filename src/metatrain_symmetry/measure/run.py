@@ -174,8 +174,10 @@ class Run:
 
     def _absorb(self, found: Found) -> None:
         """Take what was found on one structure; the rest of what is known of it stays."""
-        index = found.index
-        self.tiers[index], self.given[index] = found.tier, found.given
+        index, planned = found.index, self.plan.tier
+        # of a copy that came from elsewhere nothing else is needed
+        self.tiers[index] = planned if found.tier == planned else found.tier
+        self.given[index] = found.given
         if found.on_set is not None:
             assert found.tier.points is not None
             found.on_set.along(self._orbit(found.tier.points))
