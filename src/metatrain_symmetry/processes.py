@@ -5,6 +5,7 @@ which structures are handed out one by one, progress is added up, and signs of l
 given: nobody waits for a process that is gone.
 """
 
+import itertools
 import os
 import threading
 import time
@@ -33,6 +34,9 @@ PATIENCE = 25.0
 
 FAREWELL = 10.0
 """Seconds that the first process, which may hold the store, stays for the others."""
+
+
+_MEETINGS = itertools.count()
 
 
 class Lost(RuntimeError):
@@ -79,7 +83,7 @@ class Processes:
             return
         while True:
             self.check()
-            number = int(self.store.add(name, 1)) - 1
+            number = self.add(name, 1) - 1
             if number >= count:
                 return
             yield number
@@ -102,7 +106,7 @@ class Processes:
             self._done += count
             return self._done
         self.check()
-        return int(self.store.add("done", count))
+        return self.add("done", count)
 
     def add_up(self, tensors: Iterable[torch.Tensor]) -> None:
         """Replace tensors by their sums over all processes.
@@ -111,8 +115,9 @@ class Processes:
         """
         if self.size > 1:
             self.meet()
-            for tensor in tensors:
-                dist.all_reduce(tensor)
+            with self._answered():
+                for tensor in tensors:
+                    dist.all_reduce(tensor)
 
     def from_first(self, make: Callable[[], Any]) -> Any:
         """Make something in the first process, and give it to all of them.
@@ -124,7 +129,8 @@ class Processes:
             return make()
         sent = [_packed(make()) if self.first else b""]
         self.meet()
-        dist.broadcast_object_list(sent)
+        with self._answered():
+            dist.broadcast_object_list(sent)
         return _unpacked(sent[0])
 
     def gather(self, value: Any, waiting: Callable[[], object] = lambda: None) -> list[Any]:
@@ -138,7 +144,8 @@ class Processes:
             return [value]
         self.meet(waiting)
         found: list[Any] | None = [b""] * self.size if self.first else None
-        dist.gather_object(_packed(value), found)
+        with self._answered():
+            dist.gather_object(_packed(value), found)
         return [_unpacked(one) for one in found or []]
 
     def meet(self, waiting: Callable[[], object] = lambda: None) -> None:
@@ -150,13 +157,24 @@ class Processes:
         if self.store is None:
             return
         name, pause = self._name(), 0.001
-        arrived = int(self.store.add(name, 1))
+        arrived = self.add(name, 1)
         while arrived < self.size:
             self.check()
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
             waiting()
-            arrived = int(self.store.add(name, 0))
+            arrived = self.add(name, 0)
+
+    def add(self, name: str, count: int) -> int:
+        """Add to a number that all processes share.
+
+        :param name: of the number
+        :param count: to be added
+        :raises Lost: if who holds it is gone
+        :return: what it is now
+        """
+        with self._answered():
+            return int(self.store.add(name, count))
 
     def check(self) -> None:
         """Make sure that the others are there.
@@ -166,6 +184,15 @@ class Processes:
         """
         if self.pulse is not None and self.pulse.trouble is not None:
             raise self.pulse.trouble
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        """Say in a sentence that another process does not answer."""
+        try:
+            yield
+        except RuntimeError as error:
+            self.check()  # may know more
+            raise _lost(self.size, f"another one does not answer ({error})") from error
 
     def _name(self) -> str:
         """Name of the next thing that all processes do, the same everywhere."""
@@ -216,11 +243,14 @@ class _Pulse(threading.Thread):
                 self.trouble = self._lost(silent)
 
     def _lost(self, what: str) -> Lost:
-        size = self.processes.size
-        return Lost(
-            f"one of {size} processes is lost: {' '.join(what.split())}. Nothing is "
-            "half-written: start all of them again, with --continue to go on"
-        )
+        return _lost(self.processes.size, what)
+
+
+def _lost(size: int, what: str) -> Lost:
+    return Lost(
+        f"one of {size} processes is lost: {' '.join(what.split())}. Nothing is "
+        "half-written: start all of them again, with --continue to go on"
+    )
 
 
 def _packed(value: Any) -> bytes:
@@ -260,7 +290,7 @@ def own_device(name: str) -> str:
     :param name: of torch
     :return: the same; of several processes on GPUs each takes the next GPU
     """
-    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    several = _started() > 1
     if name != "cuda" or not several or not torch.cuda.is_available():
         return name
     return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
@@ -273,21 +303,20 @@ def joined(device: str | torch.device) -> Iterator[Processes]:
     :param device: of this one: NCCL between tensors on GPUs, gloo otherwise
     :raises ValueError: if the others do not come
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    met = dist.is_initialized()
+    if (dist.get_world_size() if met else _started()) == 1:
         yield Processes()
         return
     on_gpu = str(device).startswith("cuda") and torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(device)
-    if dist.is_initialized():
-        yield Processes(dist.get_rank(), dist.get_world_size())
-        return
-    processes = _find_others()
-    backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-    dist.init_process_group(
-        backend, store=dist.PrefixStore("group", processes.store), timeout=TIMEOUT,
-        rank=processes.rank, world_size=processes.size,
-    )  # fmt: skip
+    processes = _of_group() if met else _find_others()
+    if not met:
+        backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+        dist.init_process_group(
+            backend, store=dist.PrefixStore("group", processes.store), timeout=TIMEOUT,
+            rank=processes.rank, world_size=processes.size,
+        )  # fmt: skip
     processes.pulse = pulse = _Pulse(processes)
     pulse.start()
     try:
@@ -298,7 +327,25 @@ def joined(device: str | torch.device) -> Iterator[Processes]:
         raise
     finally:
         pulse.over.set()
-        dist.destroy_process_group()
+        if not met:
+            dist.destroy_process_group()
+
+
+def _started() -> int:
+    """How many processes were started."""
+    text = os.environ.get("WORLD_SIZE", "1")
+    if not text.isdecimal():
+        raise ValueError(f"WORLD_SIZE is '{text}', which is no number: unset it")
+    return int(text)
+
+
+def _of_group() -> Processes:
+    """Processes that have met before share the store of their group."""
+    # the same number everywhere, since all of them join as often
+    store = dist.PrefixStore(
+        f"metatrain_symmetry {next(_MEETINGS)}", dist.distributed_c10d._get_default_store()
+    )
+    return Processes(dist.get_rank(), dist.get_world_size(), store)
 
 
 def _find_others() -> Processes:
@@ -323,12 +370,12 @@ def _find_others() -> Processes:
 
 def _part(processes: Processes) -> None:
     """Leave; the first process goes last, since it may hold the store."""
-    left, began = int(processes.store.add("left", 1)), time.monotonic()
+    left, began = processes.add("left", 1), time.monotonic()
     while processes.first and left < processes.size:
         if time.monotonic() - began > FAREWELL:
             return
         time.sleep(0.02)
-        left = int(processes.store.add("left", 0))
+        left = processes.add("left", 0)
 
 
 def _tell(processes: Processes, error: BaseException) -> None:

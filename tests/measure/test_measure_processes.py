@@ -45,8 +45,9 @@ def alone():
     return report_of(Engine())
 
 
-def test_three_processes_find_the_same(tmp_path, alone):
-    for process in start("measure", tmp_path / "out", size=3):
+@pytest.mark.parametrize("what", ["measure", "again"])
+def test_three_processes_find_the_same(tmp_path, alone, what):
+    for process in start(what, tmp_path / "out", size=3):
         _, error = process.communicate(timeout=120)
         assert process.returncode == 0, error
     together = Report.load(tmp_path / "out")
@@ -75,6 +76,20 @@ def test_a_lost_process_ends_all_of_them(tmp_path, what, said):
     assert first.returncode == 1
     assert said in error
     assert [path.name for path in tmp_path.iterdir()] == [".kept"]
+
+
+def test_without_the_first_one_the_others_end(tmp_path):
+    # it holds what all of them share, unless torchrun does
+    _, second = start("leave", tmp_path / "out")
+    _, error = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert "Lost: one of 2 processes is lost" in error.splitlines()[-1]
+
+
+def test_what_is_no_number_of_processes(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(ValueError, match="WORLD_SIZE is 'two', which is no number"):
+        processes.joined("cpu").__enter__()
 
 
 def test_others_that_never_come(monkeypatch):

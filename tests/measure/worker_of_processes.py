@@ -2,8 +2,9 @@
 
     python worker_of_processes.py WHAT FOLDER
 
-WHAT: ``measure``, or what the second process does in the middle of it: ``stop`` (it hangs)
-or ``refuse`` (it finds a mistake in the input).
+WHAT: ``measure``, ``again`` (twice, by processes that have met before), or what the second
+process does in the middle of it: ``stop`` (it hangs) or ``refuse`` (it finds a mistake in
+the input); in ``leave`` the first one is killed.
 """
 
 import os
@@ -78,6 +79,8 @@ def refuse():
 
 ACTS = {
     "measure": None,
+    "again": None,
+    "leave": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "refuse": refuse,
 }
@@ -86,8 +89,13 @@ ACTS = {
 def main(what, folder):
     """Measure together."""
     processes.BEAT, processes.PATIENCE = 0.2, 4.0
+    if what == "again":
+        torch.distributed.init_process_group("gloo")
+        with processes.joined("cpu") as together:
+            report_of(Engine(), together)
     with processes.joined("cpu") as together:
-        engine = Engine(None if together.first else ACTS[what], 8)
+        acts = together.first == (what == "leave")
+        engine = Engine(ACTS[what] if acts else None, 8)
         kept = Kept(folder.with_name(".kept"), "test")
         report = report_of(engine, together, kept)
         if together.first:
