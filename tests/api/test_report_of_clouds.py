@@ -15,6 +15,7 @@ from metatrain_symmetry import (
     open_engine,
     symmetry_report,
 )
+from metatrain_symmetry.api import symmetry_report as module
 from metatrain_symmetry.report.summary_lines import lines
 
 
@@ -110,3 +111,17 @@ def test_a_pointnet_of_a_public_package():
     assert (report.equivariance.A > report.equivariance.noise).all()
     layers = report.characters[report.characters.kind == "layer"]
     assert {"encoder", "head"} <= set(layers.probe)
+
+
+def test_what_is_kept_does_not_depend_on_the_number_of_a_gpu(monkeypatch):
+    seen = []
+
+    def watched(*arguments):
+        seen.append(arguments[-1])
+        raise InterruptedError
+
+    monkeypatch.setattr(module, "pieces_of", watched)
+    for device in ("cpu", "cpu:0", "cpu:1"):
+        with pytest.raises(InterruptedError):
+            symmetry_report(PointNet(), CLOUDS, call="channels first", device=device)
+    assert seen[0] == seen[1] == seen[2]

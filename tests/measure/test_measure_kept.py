@@ -1,5 +1,6 @@
 """What was measured survives a kill, and what depends on something else is not taken."""
 
+import logging
 import multiprocessing
 import os
 import random
@@ -96,12 +97,16 @@ def pieces(monkeypatch):
         ("model", {"degree": 12}, 7),
     ],
 )
-def test_only_what_is_the_same_is_taken(tmp_path, monkeypatch, about, options, again):
+def test_only_what_is_the_same_is_taken(
+    tmp_path, monkeypatch, caplog, about, options, again
+):
     options = {"degree": 8, "lambda_max": 3} | options
     report_of(Engine(), None, kept(tmp_path), degree=8, lambda_max=3)
     measured = pieces(monkeypatch)
-    fresh = report_of(Engine(), None, kept(tmp_path, about=about), **options)
+    with caplog.at_level(logging.INFO):
+        fresh = report_of(Engine(), None, kept(tmp_path, about=about), **options)
     assert len(measured) == again
+    assert f"{7 - again} of 7 structures are from an earlier run" in caplog.text
     same(fresh, report_of(Engine(), **options))
 
 

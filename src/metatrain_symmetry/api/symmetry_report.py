@@ -159,7 +159,9 @@ def symmetry_report(
         engine = _engine(loaded.model, targets, probes, options, clouds)
         compiled = compilable(engine) if compile else None
         data = _read(engine, structures, max_structures, checked.seed, fmax)
-        about = (gradients, device, extensions, loaded.state, loaded.epochs, compile)
+        # each of several processes has its own GPU
+        kind = str(device).partition(":")[0]
+        about = (gradients, kind, extensions, loaded.state, loaded.epochs, compile)
         kept = pieces_of(model, place, resume, engine, measured, about)
         job = Measurement(engine, data, measured, checked, fmax, processes, kept, compiled)
         named = (model, structures, loaded)

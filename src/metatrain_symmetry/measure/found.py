@@ -43,6 +43,7 @@ class Found:
     :param given: what is known without rotating it
     :param seconds: that this took
     :param evaluations: of the model, along the orbits
+    :param earlier: whether an earlier run has found it
     """
 
     index: int
@@ -52,6 +53,7 @@ class Found:
     given: Given
     seconds: float
     evaluations: int
+    earlier: bool = False
 
 
 def look_at_given(

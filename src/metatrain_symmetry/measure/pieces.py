@@ -1,6 +1,8 @@
 """Which pieces of a measurement are kept, and what each of them depends on."""
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from ..data.labelled import LabelledStructure
@@ -84,9 +86,18 @@ class Pieces:
         """
         if self.kept is None or not self.kept.resume:
             return None
-        return cast(
-            Found | None, self.kept.get(*self._structure(index, tier, lambda_circles))
-        )
+        known = self.kept.get(*self._structure(index, tier, lambda_circles))
+        return None if known is None else replace(known, earlier=True)
+
+    def say(self, earlier: int) -> None:
+        """Say how much of a measurement an earlier run has done.
+
+        :param earlier: number of structures that it has measured
+        """
+        if self.kept is not None and self.kept.resume:
+            logging.info(
+                f"{earlier} of {len(self.data)} structures are from an earlier run"
+            )
 
     def keep(self, found: Found, tier: Tier, lambda_circles: int, clock: Clock) -> None:
         """Keep one structure.

@@ -79,6 +79,7 @@ class Run:
         self.given: dict[int, Given] = {}
         self.orbits: dict[object, Orbit] = {}
         self.given_up, self.passes = 0, 0
+        self.earlier: set[int] = set()
         self.at_all_costs = False
         self.small = small_tiers(group) or [Tier(group.exact(0), noise=0)]
         self.pilot: Pilot
@@ -111,6 +112,8 @@ class Run:
             self._show()
             self.bar.total = self.bar.n
             self.bar.refresh()
+        if self.processes.first:
+            self.pieces.say(len(self.earlier))
 
     def _go_on(self) -> None:
         """What an earlier run has spent of the budget is spent."""
@@ -178,6 +181,8 @@ class Run:
         # of a copy that came from elsewhere nothing else is needed
         self.tiers[index] = planned if found.tier == planned else found.tier
         self.given[index] = found.given
+        if found.earlier:
+            self.earlier.add(index)
         if found.on_set is not None:
             assert found.tier.points is not None
             found.on_set.along(self._orbit(found.tier.points))
