@@ -14,7 +14,7 @@ from metatrain.utils.data.dataset import DiskDataset
 from metatrain.utils.data.writers import DiskDatasetWriter, MemmapWriter
 
 from metatrain_symmetry import symmetry_report
-from metatrain_symmetry.data import frame_sets, read, read_structures
+from metatrain_symmetry.data import datasets, frame_sets, read, read_structures
 from metatrain_symmetry.data.archive import Archive
 from metatrain_symmetry.data.frames import Frames
 from metatrain_symmetry.data.opened import open_archive, open_data
@@ -289,3 +289,53 @@ def test_what_is_no_data_set_is_said_in_a_sentence(model, tmp_path):
         read_structures(tmp_path / "none.zip", engine)
     with pytest.raises(ValueError, match="is a folder"):
         read_structures(tmp_path, engine)
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path):
+    path = tmp_path / "growing.xyz"
+    ase.io.write(path, structures())
+    frames = Frames(path)
+    assert len(frames[3]) == len(structures()[3])
+    ase.io.write(path, structures(), append=True)
+    with pytest.raises(ValueError, match="has changed while it was being read"):
+        frames[3]
+
+
+@pytest.mark.parametrize(("end", "said"), [("\n \n\n", False), ("\n2\n", True)])
+def test_what_follows_a_blank_line_is_not_lost_in_silence(tmp_path, caplog, end, said):
+    path = tmp_path / "blank.xyz"
+    ase.io.write(path, structures()[:2])
+    path.write_text(path.read_text() + end)
+    assert len(Frames(path)) == len(ase.io.read(path, ":")) == 2
+    assert ("a blank line after 2 structures" in caplog.text) == said
+
+
+def test_metatrain_speaks_once_of_a_large_file(model, files, monkeypatch, caplog):
+    monkeypatch.setattr(frame_sets, "LARGE", 0)
+    with caplog.at_level("INFO"):
+        found = read_structures(files / "set.xyz.yaml", open_engine(model))
+        assert len(found[0].system) == len(found[0].system)
+    assert caplog.text.count("Forces found in section 'energy'") == 1
+
+
+def test_looking_for_a_mistake_stops_at_the_first_one(tmp_path, monkeypatch):
+    known, seen = structures(), []
+    ase.io.write(tmp_path / "some.xyz", known)
+    monkeypatch.setattr(
+        ase.io, "iread", lambda *_: (seen.append(i) or known[i] for i in range(COUNT))
+    )
+    monkeypatch.setattr(ase.io, "read", None)
+    target = {"key": "nrg", "sample_kind": "system"}
+    fault = datasets._fault_of_ase(tmp_path / "some.xyz", target)
+    assert "structure 0 of" in fault
+    assert "has no entry 'nrg'" in fault
+    assert seen == [0]
+
+
+def test_a_zip_file_that_was_cut_while_it_is_read(files, tmp_path):
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes((files / "set.zip").read_bytes())
+    found = open_archive(cut, {"energy": {}})
+    cut.write_bytes(b"")
+    with pytest.raises(ValueError, match="is damaged: copy or write it anew"):
+        found[0]

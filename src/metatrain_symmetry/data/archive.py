@@ -107,7 +107,8 @@ class Archive(DiskDataset):
         # opened each time: a handle kept would be shared by forked processes
         with Path(self.zip_file_path).open("rb") as file:
             file.seek(offset)
-            header = _LOCAL.unpack(file.read(_LOCAL.size))
+            head = file.read(_LOCAL.size)
+            header = _LOCAL.unpack(head.ljust(_LOCAL.size, b"\0"))
             file.seek(offset + _LOCAL.size + header[-2] + header[-1])
             content = file.read(size)
         if zlib.crc32(content) != crc:
@@ -169,5 +170,8 @@ def _directory(file: IO[bytes]) -> tuple[int, int]:
     if locator[0] != b"PK\x06\x07":
         return count, first
     file.seek(locator[2])
-    large = _END_64.unpack(file.read(_END_64.size))
+    head = file.read(_END_64.size)
+    if len(head) < _END_64.size or head[:4] != b"PK\x06\x06":
+        raise LookupError("the directory is not where it should be")
+    large = _END_64.unpack(head)
     return large[7], large[9]

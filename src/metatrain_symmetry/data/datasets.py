@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +110,12 @@ def _open(part: Any, name: str) -> DataSet:
     length_factor(unit, "", name)
     try:
         data, infos = open_data(part)
-        count = len(data)
+        size = len(data)
     except Exception as error:
         raise ValueError(_fault(part, name) or _because(error, name)) from error
-    indices: Sequence[int] = range(count)
+    indices: Sequence[int] = range(size)
     if "indices" in part:
-        indices = read_indices(part["indices"], count, name)
+        indices = read_indices(part["indices"], size, name)
     return DataSet(data, infos, indices, unit)
 
 
@@ -186,35 +187,40 @@ def _known(unit: str) -> bool:
 
 def _fault_of_ase(path: Path, target: Any | None) -> str | None:
     """What is wrong with a file of structures, or with a target in it."""
-    try:
-        frames = ase.io.read(path, ":")
-    except Exception:
-        return f"ASE cannot read '{path}', so check that it is whole and of its format"
-    if not frames:
-        return f"'{path}' holds no structures"
-    if target is None:
-        return None
-    key, atomic = target["key"], target["sample_kind"] == "atom"
-    special = ("energy", "forces", "stress")
-    for index, atoms in enumerate(frames):
-        known = dict(atoms.arrays if atomic else atoms.info)
-        results = {} if atoms.calc is None else atoms.calc.results
-        known |= {name: results[name] for name in special if name in results}
-        where = f"structure {index} of '{path}'"
-        if key not in known:
-            what = "per-atom array" if atomic else "entry"
-            return f"{where} has no {what} '{key}': {did_you_mean(key, known)}"
+    several = ase.io.iread(path, ":")
+    for index in count():  # one after the other: a large file does not fit into memory
         try:
-            np.asarray(known[key], dtype=float)
-        except (TypeError, ValueError):
-            text = quoted(np.asarray(known[key]).flatten()[:3].tolist())
-            return f"'{key}' of {where} is not made of numbers but of {text}"
-        if atomic and len(np.atleast_1d(known[key])) != len(atoms):
-            return f"'{key}' of {where} has not one row for each of {len(atoms)} atoms"
-        fault = _fault_of_shape(np.asarray(known[key], dtype=float), target, len(atoms))
-        if fault is not None:
-            return f"'{key}' of {where} {fault}"
+            atoms = next(several, None)
+        except Exception:
+            return f"ASE cannot read '{path}', so check that it is whole and of its format"
+        if atoms is None:
+            return None if index else f"'{path}' holds no structures"
+        if target is not None:
+            fault = _fault_of_atoms(atoms, target, f"structure {index} of '{path}'")
+            if fault is not None:
+                return fault
     return None
+
+
+def _fault_of_atoms(atoms: ase.Atoms, target: Any, where: str) -> str | None:
+    """What is wrong with a target of one structure."""
+    key, atomic = target["key"], target["sample_kind"] == "atom"
+    known = dict(atoms.arrays if atomic else atoms.info)
+    results = {} if atoms.calc is None else atoms.calc.results
+    special = ("energy", "forces", "stress")
+    known |= {name: results[name] for name in special if name in results}
+    if key not in known:
+        what = "per-atom array" if atomic else "entry"
+        return f"{where} has no {what} '{key}': {did_you_mean(key, known)}"
+    try:
+        np.asarray(known[key], dtype=float)
+    except (TypeError, ValueError):
+        text = quoted(np.asarray(known[key]).flatten()[:3].tolist())
+        return f"'{key}' of {where} is not made of numbers but of {text}"
+    if atomic and len(np.atleast_1d(known[key])) != len(atoms):
+        return f"'{key}' of {where} has not one row for each of {len(atoms)} atoms"
+    fault = _fault_of_shape(np.asarray(known[key], dtype=float), target, len(atoms))
+    return None if fault is None else f"'{key}' of {where} {fault}"
 
 
 def _fault_of_shape(values: np.ndarray, target: Any, n_atoms: int) -> str | None:

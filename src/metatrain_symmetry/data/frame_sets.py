@@ -37,15 +37,15 @@ class FrameSet:
     def __init__(self, part: Any, files: dict[str, Frames]) -> None:
         counts = {path: len(frames) for path, frames in files.items()}
         if len(set(counts.values())) > 1:
-            told = " and ".join(f"{n} in '{path}'" for path, n in counts.items())
-            raise ValueError(f"there are {told} structures: give as many of each")
+            told = " and ".join(f"'{path}' has {n}" for path, n in counts.items())
+            raise ValueError(f"{told} structures: give as many of each")
         self.part, self.files = part, files
         self._folder = TemporaryDirectory(prefix="metatrain-symmetry-")
         folder = Path(self._folder.name)
         self._paths = {path: str(folder / f"{n}.xyz") for n, path in enumerate(files)}
         self._section = _with_paths(part, self._paths)
         self._known: dict[str, Any] = {}
-        _, self._known = self._read(0)
+        _, self._known = self._read(0, quiet=False)
 
     @property
     def infos(self) -> dict[str, Any]:
@@ -71,13 +71,13 @@ class FrameSet:
                 )
         return sample
 
-    def _read(self, index: int) -> tuple[Any, dict[str, Any]]:
+    def _read(self, index: int, quiet: bool = True) -> tuple[Any, dict[str, Any]]:
         """A sample of metatrain, and what it says of its targets."""
         for path, frames in self.files.items():
             Path(self._paths[path]).write_bytes(frames.text(index))
         section = self._section
         try:
-            with _quiet(index > 0):
+            with _quiet(quiet):
                 systems = read_systems(
                     section["systems"]["read_from"], section["systems"]["reader"]
                 )
@@ -103,7 +103,7 @@ def frame_set(part: Any) -> FrameSet | None:
         path = Path(str(options["read_from"]))
         if options.get("reader") not in (None, "ase") or not path.is_file():
             return None
-        if str(path) in files:
+        if str(options["read_from"]) in files:
             continue
         frames = frames_of(path) if path.suffix in (".xyz", ".extxyz") else None
         if frames is None or not len(frames):

@@ -1,6 +1,9 @@
 """Files of extended XYZ, of which one structure at a time is read."""
 
+import logging
+import os
 from collections.abc import Sequence
+from functools import partial
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -37,6 +40,7 @@ class Frames(Sequence[ase.Atoms]):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._version = _version(self.path.stat())
         self.bounds, self.sizes = _scan(self.path)
 
     def __len__(self) -> int:
@@ -51,10 +55,9 @@ class Frames(Sequence[ase.Atoms]):
     def __getitem__(self, index: int | slice) -> ase.Atoms | list[ase.Atoms]:
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
+        text = self.text(index)
         try:
-            atoms: ase.Atoms = next(read_xyz(StringIO(self.text(index).decode()), 0))
-        except IndexError:
-            raise
+            atoms: ase.Atoms = next(read_xyz(StringIO(text.decode()), 0))
         except Exception as error:
             raise ValueError(
                 f"structure {index} of '{self.path}' cannot be read by ASE: check that the "
@@ -67,6 +70,7 @@ class Frames(Sequence[ase.Atoms]):
 
         :param index: of the structure
         :raises IndexError: if there is no such structure
+        :raises ValueError: if this is no longer the file that was looked through
         :return: as they stand in the file
         """
         if not -len(self) <= index < len(self):
@@ -74,6 +78,11 @@ class Frames(Sequence[ase.Atoms]):
         index %= len(self)
         first, last = self.bounds[index : index + 2].tolist()
         with self.path.open("rb") as file:
+            if _version(os.fstat(file.fileno())) != self._version:
+                raise ValueError(
+                    f"'{self.path}' has changed while it was being read: start again, and "
+                    "write other structures to another file"
+                )
             file.seek(first)
             return file.read(last - first)
 
@@ -111,7 +120,17 @@ def _scan(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 bar.update(here - bar.n)
         bounds.append(here)
         bar.update(here - bar.n)
+        if line and any(part.strip() for part in iter(partial(file.read, 2**20), b"")):
+            logging.warning(
+                f"'{path}' has a blank line after {len(counts)} structures, and ASE takes "
+                "nothing of what follows it: remove that line"
+            )
     return bounds.array(), counts.array()
+
+
+def _version(found: os.stat_result) -> tuple[int, int]:
+    """What changes when a file is written anew."""
+    return found.st_size, found.st_mtime_ns
 
 
 def _next(file: IO[bytes], here: int, header: bytes) -> tuple[int, bytes, int]:
