@@ -290,7 +290,7 @@ def own_device(name: str) -> str:
     :param name: of torch
     :return: the same; of several processes on GPUs each takes the next GPU
     """
-    several = _started() > 1
+    several = started() > 1
     if name != "cuda" or not several or not torch.cuda.is_available():
         return name
     return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
@@ -304,7 +304,7 @@ def joined(device: str | torch.device) -> Iterator[Processes]:
     :raises ValueError: if the others do not come
     """
     met = dist.is_initialized()
-    if (dist.get_world_size() if met else _started()) == 1:
+    if (dist.get_world_size() if met else started()) == 1:
         yield Processes()
         return
     on_gpu = str(device).startswith("cuda") and torch.cuda.is_available()
@@ -331,8 +331,12 @@ def joined(device: str | torch.device) -> Iterator[Processes]:
             dist.destroy_process_group()
 
 
-def _started() -> int:
-    """How many processes were started."""
+def started() -> int:
+    """Number of processes that were started.
+
+    :raises ValueError: if ``WORLD_SIZE`` is no number
+    :return: at least 1
+    """
     text = os.environ.get("WORLD_SIZE", "1")
     if not text.isdecimal():
         raise ValueError(f"WORLD_SIZE is '{text}', which is no number: unset it")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from metatrain_symmetry import group_by_name, symmetry_report
-from metatrain_symmetry.cli import symmetry
+from metatrain_symmetry.cli import symmetrize, symmetry
 from metatrain_symmetry.data.targets_of_atoms import of_atoms
 from metatrain_symmetry.models import open_engine
 from metatrain_symmetry.report.folder import write
@@ -261,9 +261,17 @@ def test_an_interruption_is_one_line(files, tmp_path, name, code, word):
     assert f"kept in '{kept}': the same command with --continue" in rest
 
 
-def test_every_argument_has_a_help():
-    import argparse
+def test_what_several_processes_do_not_share_is_done_by_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    parser = argparse.ArgumentParser()
+    symmetry.add_arguments(parser)
+    with pytest.raises(ValueError, match="the folder of a run, is work for one process"):
+        symmetry.run(parser.parse_args([str(tmp_path)]))
+    with pytest.raises(ValueError, match="averaged model is work for one process"):
+        symmetrize.run(argparse.Namespace())
 
+
+def test_every_argument_has_a_help():
     parser = argparse.ArgumentParser()
     symmetry.add_arguments(parser)
     assert all(action.help for action in parser._actions)

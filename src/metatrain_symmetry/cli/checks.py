@@ -15,6 +15,21 @@ OF_MODELS = (
 """Arguments that say how a model is measured: a run has been measured already."""
 
 
+def alone(what: str) -> None:
+    """Refuse several processes where all of them would do the same, in the same place.
+
+    :param what: is done
+    :raises ValueError: if there are several
+    """
+    from ..processes import started
+
+    if started() > 1:
+        raise ValueError(
+            f"{what} is work for one process: start it without torchrun, or unset "
+            "WORLD_SIZE"
+        )
+
+
 def memory(gigabytes: float) -> int:
     """Memory budget of the command line.
 

@@ -3,6 +3,7 @@
 import argparse
 
 from ..api.symmetrize_model import symmetrize_model
+from . import checks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     :param arguments: as parsed
     :raises ValueError: with one sentence for the user
     """
+    checks.alone("exporting an averaged model")
     symmetrize_model(
         arguments.model,
         arguments.output,

@@ -161,6 +161,7 @@ def _draw_run(arguments: argparse.Namespace) -> None:
     """Draw the series of a run's folder."""
     from ..api.run_page import draw_run
 
+    checks.alone(f"drawing '{arguments.model}', the folder of a run,")
     checks.only_for_models(arguments)
     if arguments.structures is not None:
         raise ValueError(
