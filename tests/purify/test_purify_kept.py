@@ -46,6 +46,9 @@ class Bar:
     def update(self, count):
         self.n += count
 
+    def clear(self):
+        pass
+
 
 @pytest.fixture(scope="module")
 def world():
@@ -65,14 +68,16 @@ def swept(world, folder=None, chosen=None, fatal=None, monkeypatch=None):
     return [t for one in found for t in one.tensors], bar.n, len(count)
 
 
-def test_a_sweep_goes_on_where_it_was(world, tmp_path, monkeypatch):
+def test_a_sweep_goes_on_where_it_was(world, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(accumulate, "KEEP", 0.0)
     undisturbed, rotations, _ = swept(world)
     for fatal in (2, 2, 4):
         with pytest.raises(Killed):
             swept(world, tmp_path, fatal=fatal)
-    found, seen, count = swept(world, tmp_path)
+    with caplog.at_level(logging.INFO):
+        found, seen, count = swept(world, tmp_path)
     assert (seen, count) == (rotations, 1)
+    assert "training set: 4 of 5 structures are there" in caplog.text
     for one, other in zip(found, undisturbed, strict=True):
         assert torch.equal(one, other)
 

@@ -130,6 +130,7 @@ class Sweep:
         again, mine = _State(), self.processes.mine(len(source))
         for index in mine[: state.done]:
             again.take(reader.read(source, index))
+        bar.clear()  # a line of its own
         if again != state:
             logging.info(f"the {source.name} set has changed: its sums begin anew")
             return _State()
