@@ -82,11 +82,11 @@ class Kept:
         if not any(self.folder.glob("*.pt")):
             return
         if self.resume:
-            logging.info(f"going on with what is kept in '{self.folder}'")
+            logging.info(f"going on from what is kept in '{self.folder}'")
         else:
             logging.info(
-                f"'{self.folder}' holds pieces of a run that did not finish: this one "
-                "begins anew, --continue would go on with them"
+                f"'{self.folder}' holds results of a run that did not finish: this run "
+                "begins anew, with --continue it would go on from them"
             )
 
     def say_goodbye(self) -> None:
