@@ -30,12 +30,18 @@ from metatrain_symmetry.finetune.options import FinetuneHypers, read_options
 from metatrain_symmetry.finetune.run import Finetuned
 from metatrain_symmetry.finetune.training import StagePlan, newest_checkpoint, train
 from metatrain_symmetry.finetune.work import Work
+from metatrain_symmetry.groups.design import Name
 from metatrain_symmetry.models.live_or_exported import length_unit
 from metatrain_symmetry.purify.checkpoint import build_model, distinct_states, read_pet
 from metatrain_symmetry.purify.options import PurifyHypers, read_shared
 
 
-METHODS = ("full", "heads", "readout", "further", "averaging")
+GROUPS: dict[str, tuple[Name, int]] = {
+    "averaging": ("I", 60),
+    "averaging over O": ("O", 24),
+}
+"""Groups of rotations that predictions are averaged over, and their order."""
+METHODS = ("full", "heads", "readout", "further", *GROUPS)
 SETS = ("training", "validation", "test")
 FILES = ("read_from", "indices", "systems", "training_set", "validation_set", "test_set")
 """Options that name a file where they are a text."""
@@ -185,12 +191,12 @@ class Study:
         """Apply one method, and compare.
 
         :param method: of :data:`METHODS`
-        :return: entries of the results file by name; ``averaging`` gives two
+        :return: entries of the results file by name; averages give two
         """
         before = self.before  # not in anyone's time
         assert before
-        if method == "averaging":
-            return self._averaged()
+        if method in GROUPS:
+            return self._averaged(method)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             started = time.perf_counter()
@@ -217,17 +223,17 @@ class Study:
         }
         return {"seconds": seconds, "seconds/training": relative, **more, **changes}
 
-    def _averaged(self) -> dict[str, dict[str, Any]]:
-        engine = engine_of(self.model)
+    def _averaged(self, method: str) -> dict[str, dict[str, Any]]:
+        engine, (group, order) = engine_of(self.model), GROUPS[method]
         started = time.perf_counter()
-        both = {name: averaged(engine, d, self.whole) for name, d in self.data.items()}
+        both = {n: averaged(engine, d, self.whole, group) for n, d in self.data.items()}
         seconds = time.perf_counter() - started
         found = {}
-        for method, cost in (("averaging", 60), ("averaging with inversions", 120)):
-            after = {name: sums[method] for name, sums in both.items()}
-            entry = self.entry(after, seconds, {"evaluations": cost})
+        for i, name in enumerate((method, f"{method} with inversions")):
+            after = {part: sums[i] for part, sums in both.items()}
+            entry = self.entry(after, seconds, {"evaluations": order * (i + 1)})
             del entry["seconds/training"]  # there is no training: inference costs more
-            found[method] = entry
+            found[name] = entry
         return found
 
     def options_of(self, method: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from metatrain_symmetry.data.labelled import LabelledStructure
 from metatrain_symmetry.finetune.errors import errors, per_atom
 from metatrain_symmetry.finetune.tables import labels
 from metatrain_symmetry.groups import representation
-from metatrain_symmetry.groups.design import GroupOrbit, GroupPoints
+from metatrain_symmetry.groups.design import GroupOrbit, GroupPoints, Name
 from metatrain_symmetry.groups.frames import Frame, random_frame
 from metatrain_symmetry.models.engine import Block, Engine
 from metatrain_symmetry.models.sweep import sweep
@@ -62,34 +62,38 @@ def measured(
 
 
 def averaged(
-    engine: Engine, data: Sequence[LabelledStructure], whole: frozenset[str]
-) -> dict[str, Sums]:
-    """Evaluate a model that is averaged at inference over the icosahedral group.
+    engine: Engine,
+    data: Sequence[LabelledStructure],
+    whole: frozenset[str],
+    group: Name = "I",
+) -> tuple[Sums, Sums]:
+    """Evaluate a model that is averaged at inference over a finite group.
 
-    The average over 60 rotations, seen from orientation h, is the mean over the orbit
+    The average over its rotations, seen from orientation h, is the mean over the orbit
     ``g h x``. It knows nothing of inversions, so that the average over them too is given.
 
     :param engine: of the model
     :param data: structures with targets
     :param whole: per-structure targets that do not count per atom
-    :return: sums by method
+    :param group: of rotations, such as ``I`` or ``O``
+    :return: sums without and with inversions
     """
-    found: dict[str, Sums] = {"averaging": {}, "averaging with inversions": {}}
+    found: tuple[Sums, Sums] = {}, {}
     for number, one in enumerate(data):
-        for block, values in _averages(engine, one, number).items():
+        for block, values in _averages(engine, one, number, group).items():
             atoms = one.structure.n_atoms if per_atom(block, whole) else 1
             squares = squares_of(values / atoms, one.bare_targets[block] / atoms)
-            for sums, row in zip(found.values(), squares, strict=True):
+            for sums, row in zip(found, squares, strict=True):
                 sums.setdefault(block, np.zeros((len(data), 3)))[number] = row
     return found
 
 
 def _averages(
-    engine: Engine, one: LabelledStructure, number: int
+    engine: Engine, one: LabelledStructure, number: int, name: Name
 ) -> dict[Block, torch.Tensor]:
     """Means over orbits, rotated back, ``(frames, 2, samples, components, properties)``."""
     blocks = [block for block in engine.blocks if block in one.bare_targets]
-    group = GroupPoints("I", False).orbit(0).matrices
+    group = GroupPoints(name, False).orbit(0).matrices
     draws = Rotation.random(FRAMES, rng=np.random.default_rng(number)).as_matrix()
     means: dict[Block, list[torch.Tensor]] = {block: [] for block in blocks}
     for h in (s * torch.from_numpy(draw) for draw in draws for s in (1, -1)):

@@ -27,6 +27,8 @@ MARKERS = {
     "further": "X",
     "averaging": "^",
     "averaging with inversions": "v",
+    "averaging over O": "<",
+    "averaging over O with inversions": ">",
     "scratch": "*",
     "full, unlabelled": "p",
 }

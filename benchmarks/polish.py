@@ -4,7 +4,7 @@
   does; ``further`` is a training that goes on for as many epochs with the same learning
   rates and no penalty, of which metatrain's best model is taken; ``averaging`` is the
   trained model averaged over the 60 rotations of the icosahedron at inference, with and
-  without inversions.
+  without inversions; ``averaging over O``, which has to be asked for, over 24.
 - ``scratch``: trainings from scratch with and without ``symmetry_penalty``. Those that are
   interrupted go on.
 - ``unlabelled``: one checkpoint, and ``full`` without and with structures of other
@@ -114,7 +114,7 @@ def _add_own(parts: dict[str, argparse.ArgumentParser]) -> None:
         one.add_argument(
             "--training-seconds", type=float, help="instead of those of its log"
         )
-    model.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    model.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS[:-1]))
     scratch.add_argument("--seeds", nargs="+", type=int, default=[0])
     scratch.add_argument("--root", type=Path, default=Path("polish-trainings"))
 

@@ -9,7 +9,8 @@ times on a GPU and of several processes.
     python -m benchmarks.scale --parts formats --output benchmarks/results/scale.json
     python -m benchmarks.scale --parts times --output benchmarks/results/scale.json
     python -m benchmarks.scale --parts processes --output benchmarks/results/scale.json
-    python -m benchmarks.scale --device cuda --parts times --output scale_gpu.json
+    python -m benchmarks.scale --device cuda --parts times \
+        --axes atoms lambda_max probes --output benchmarks/results/scale_gpu.json
 """
 
 from __future__ import annotations
@@ -139,6 +140,8 @@ def cases(args: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
     if "times" in args.parts:
         bench = Bench(args.device)
         for axis, points in (QUICK if args.quick else AXES).items():
+            if axis not in args.axes:
+                continue
             found[axis] = lambda a=axis, p=points: {"points": bench.axis(a, p)}
     return found
 
@@ -150,6 +153,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     parser.add_argument("--device", default="cpu", help="of torch, such as cuda")
     parser.add_argument("--parts", nargs="+", default=list(PARTS))
+    parser.add_argument("--axes", nargs="+", default=list(AXES), choices=list(AXES))
     parser.add_argument("--sizes", nargs="+", type=int, help="structures of data sets")
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2])
     for name, what in (("evaluation", "one evaluation"), ("reduction", "one probe")):

@@ -34,7 +34,9 @@ MODEL = "architecture.model"
 POINTS = 10
 """Checkpoints of a training at which A is measured."""
 ALONG = 48
-"""Test structures on which it is; at the end it is all of them."""
+"""Test structures on which it is."""
+ALL = 160
+"""Test structures at the end, and as many that all trainings have seen."""
 BATCH = 8
 """Structures of a step, as in the options file."""
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -141,16 +143,18 @@ def _structures(training: Training) -> int:
     return int(file.stem.removeprefix("training_"))
 
 
-def at_the_end(training: Training, frames: list[Any]) -> pd.DataFrame:
+def at_the_end(training: Training, frames: dict[str, list[Any]]) -> pd.DataFrame:
     """A and errors of the newest model of a training.
 
     :param training: with at least one checkpoint
-    :param frames: test structures
+    :param frames: structures by where they are from: ``test`` or ``training``
     """
     assert training.checkpoint is not None
-    cache = training.folder / f"end_{len(frames)}.csv"
-    found = measured(training.checkpoint, frames, cache)
-    return found.assign(
+    tables = []
+    for where, some in frames.items():
+        cache = training.folder / f"end_{where}_{len(some)}.csv"
+        tables.append(measured(training.checkpoint, some, cache).assign(where=where))
+    return pd.concat(tables, ignore_index=True).assign(
         variant=training.variant,
         seed=training.seed,
         finished=training.state["finished"],
@@ -163,22 +167,41 @@ def markdown(end: pd.DataFrame) -> str:
 
     :param end: tables of :func:`at_the_end`
     """
-    short = {name: name.removeprefix("non_conservative_") for name in PAPER}
+    short = [name.removeprefix("non_conservative_") for name in PAPER]
     columns = [
         f"{quantity} of {name}"
         for quantity in ("A / error", "A", "error")
-        for name in short.values()
+        for name in short
     ]
+    columns += [f"A / error of {name}, trained on" for name in short]
     lines = ["| variant | seed | minutes | " + " | ".join(columns) + " |"]
     lines.append("|---|" + "---:|" * (len(columns) + 2))
     for (variant, seed), table in end.groupby(["variant", "seed"], sort=False):
-        rows = table.set_index("target").loc[list(PAPER)]
+        rows, known = (
+            table[table["where"] == where].set_index("target").loc[list(PAPER)]
+            for where in ("test", "training")
+        )
         cells = [f"{100 * value:.0f} %" for value in rows.median_A_over_error]
         cells += [f"{value:.2g}" for value in [*rows.median_A, *rows.median_error]]
+        cells += [f"{100 * value:.0f} %" for value in known.median_A_over_error]
         done = "" if rows.finished.all() else " (not finished)"
         start = [f"{variant}{done}", str(seed), f"{rows.minutes.iloc[0]:.0f}"]
         lines.append("| " + " | ".join(start + cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def structures_of(setting: Setting) -> dict[str, list[Any]]:
+    """Test structures, and some that all trainings have seen.
+
+    :param setting: with the folder of the data
+    """
+    folder = setting.data / FOLDER
+    smallest = min(
+        folder.glob("training_*.xyz"), key=lambda path: int(path.stem.split("_")[1])
+    )
+    count = 2 if setting.quick else ALL
+    files = {"test": folder / "test.xyz", "training": smallest}
+    return {where: list(ase.io.iread(path, f":{count}")) for where, path in files.items()}
 
 
 def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
@@ -188,21 +211,22 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
     :param setting: where to write
     :return: ratios at the end
     """
-    frames = list(ase.io.iread(setting.data / FOLDER / "test.xyz", ":"))
-    frames = frames[: 2 if setting.quick else None]
-    few = frames[:ALONG]
+    frames = structures_of(setting)
     end: pd.DataFrame = pd.concat(
         [at_the_end(training, frames) for training in trainings], ignore_index=True
     )
+    few = frames["test"][:ALONG]
     tables = {"end": end, "epochs": pd.concat([along(t, few) for t in trainings])}
     write(setting.results, tables, markdown(end))
     draw(setting.results)
     return {
         "median_A_over_error": {
-            f"{variant}, seed {seed}": table.set_index(
+            f"{variant}, seed {seed}, {where}": table.set_index(
                 "target"
             ).median_A_over_error.to_dict()
-            for (variant, seed), table in end.groupby(["variant", "seed"], sort=False)
+            for (variant, seed, where), table in end.groupby(
+                ["variant", "seed", "where"], sort=False
+            )
         }
     }
 

@@ -84,9 +84,13 @@ def test_tables_and_figure_of_convergence(tmp_path):
     table.to_csv(tmp_path / "epochs.csv", index=False)
     _convergence_figure.draw(tmp_path)
     assert (tmp_path / "convergence.png").stat().st_size > 5000
-    text = convergence.markdown(table[table.epoch == 10])
+    end = table[table.epoch == 10]
+    seen = end.assign(median_A_over_error=0.7)
+    both = [end.assign(where="test"), seen.assign(where="training")]
+    text = convergence.markdown(pd.concat(both))
     assert "| a | 0 | 3 | 50 % |" in text
     assert "| b (not finished) | 0 | 3 | 50 % |" in text
+    assert text.count("| 70 % | 70 % | 70 % |\n") == 2
 
 
 def test_table_and_figure_of_the_readout(tmp_path):

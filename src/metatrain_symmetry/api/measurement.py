@@ -112,7 +112,7 @@ class Measurement:
             try:
                 report = Report.load(place)
                 if report.summary.get("measurement") == self._digest(report):
-                    logging.info(f"'{place}' is complete: there is nothing to go on with")
+                    logging.info(f"'{place}' is complete: nothing is left to do")
                     self.kept.remove()
                     return report
             except (OSError, ValueError, KeyError, AttributeError):
@@ -145,11 +145,11 @@ def check_resume(resume: bool, model: Any, output: Any) -> None:
         return
     if not isinstance(model, str | Path):
         raise ValueError(
-            "only of models that are files something is kept to go on from: leave out "
-            "--continue (resume), or give the path of a model"
+            "results are kept only for models that are files: leave out --continue "
+            "(resume), or give the path of a model"
         )
     if output is None:
-        raise ValueError("--continue (resume) goes on with a folder of results: name it")
+        raise ValueError("--continue (resume) needs the folder of the results: name it")
 
 
 def pieces_of(

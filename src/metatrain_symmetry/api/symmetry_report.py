@@ -96,8 +96,8 @@ def symmetry_report(
     :param device: of torch
     :param extensions: folder of an exported model's extensions
     :param compile: whether a checkpoint of PET or pet_ssh is compiled by ``torch.compile``
-        before it is measured, which takes a minute of the budget and pays in long
-        measurements
+        before it is measured, which takes about a minute of the budget and pays in long
+        measurements only
     :param estimator: how structures are rotated, see
         :class:`~metatrain_symmetry.measure.settings.Settings`, also for the next ones
     :param degree: of the grid; None for what a pilot finds to be enough

@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on with a fine-tuning (purify.method: heads or full) that was interrupted",
     )
     add("--continue", action="store_true", dest="resume",
-        help="go on from what a killed run has kept beside its output")  # fmt: skip
+        help="go on from what a killed run has kept beside its output (of a fine-tuning: "
+        "as --restart)")  # fmt: skip
     add("--device", help="cpu or cuda (default: that of the options)")
 
 

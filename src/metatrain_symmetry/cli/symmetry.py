@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which state of a checkpoint (default: best, as mtt export)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace DIR if it is there")
     add("--continue", action="store_true", dest="resume",
-        help="go on from what a run that was killed has kept beside DIR")  # fmt: skip
+        help="go on from what a killed run has kept beside DIR")  # fmt: skip
     add("--targets", nargs="+", metavar="NAME", help="targets (default: all)")
     add(
         "--probes",
@@ -58,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "as C3v, D6h or Oh; with an axis: SO(2):x, C4v:1,1,0 (default: O(3))")  # fmt: skip
     add("--lambda-max", type=int, help="largest λ of the spectra (default: 8)")
     add("--estimator", choices=("grid", "circles", "hybrid", "icosahedral"),
-        help="icosahedral: A of many structures (default: hybrid)")  # fmt: skip
+        help="how structures are rotated; icosahedral: for A of many structures (default: "
+        "hybrid)")  # fmt: skip
     add("--degree", type=int, help="degree of the grid (default: chosen by a pilot)")
     add(
         "--tolerance", type=float, help="residual that counts as converged (default: 0.001)"
@@ -81,7 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="cpu", help="(default: cpu)")
     add("--extensions", metavar="DIR", help="folder of an exported model's extensions")
     add("--compile", action="store_true", default=None,
-        help="compile a PET first, for a minute: pays in long measurements")  # fmt: skip
+        help="compile a checkpoint of PET or pet_ssh first, which takes about a minute "
+        "and pays in long measurements only")  # fmt: skip
     add("--fmax", type=float, metavar="F",
         help="largest force that relaxations leave, in eV/Å, for the verdict")  # fmt: skip
     add("--seed", type=int, help="of random choices (default: 0)")
@@ -175,7 +177,7 @@ def _draw_run(arguments: argparse.Namespace) -> None:
         )
     if arguments.resume:
         raise ValueError(
-            f"'{arguments.model}' is a folder, which is drawn at once: leave out --continue"
+            f"'{arguments.model}' is a folder, which is only drawn: leave out --continue"
         )
     output = None if arguments.output is None else Path(arguments.output)
     page = draw_run(Path(arguments.model), output, arguments.overwrite)

@@ -157,8 +157,8 @@ def _opened(path: Path, engine: Engine) -> tuple[Any, Infos]:
     """A data set, and what the targets are that the model has too."""
     if path.is_dir():
         logging.info(
-            f"'{path}' does not say which targets it holds: give an options file with "
-            "systems and targets for errors beside A"
+            f"'{path}' does not say which targets it holds: to compare with them, give an "
+            "options file with systems and targets"
         )
         return open_data({"systems": {"read_from": str(path)}})
     data = open_archive(path, {})

@@ -96,13 +96,13 @@ class Kept:
             return
         if self.resume:
             logging.info(
-                f"going on with what is kept in '{self.folder}', as far as model, options "
+                f"going on from what is kept in '{self.folder}', as far as model, options "
                 "and structures are the same"
             )
         else:
             logging.info(
-                f"'{self.folder}' holds pieces of a run that did not finish: this one "
-                "begins anew, --continue would go on with them"
+                f"'{self.folder}' holds results of a run that did not finish: this run "
+                "begins anew, with --continue it would go on from them"
             )
 
     def remove_if_little(self) -> None:

@@ -186,7 +186,7 @@ class CompiledForward:
 
         :raises ValueError: if it fails
         """
-        logging.info("Compiling the model, which takes up to a minute")
+        logging.info("Compiling the model, which takes half a minute to two minutes")
         start = time.perf_counter()
         try:
             yield
