@@ -150,7 +150,7 @@ def main(study: Study, arguments: list[str] | None = None) -> dict[str, Any]:
     missing = {name: what for name, what in outcome.items() if what != "finished"}
     summary: dict[str, Any] = {
         "study": study.title,
-        "command": " ".join(["python", "-m", f"benchmarks.studies.{study.name}", *given]),
+        "command": command_of(study, given),
         "versions": {package: version(package) for package in PACKAGES},
         "hardware": hardware(),
         "wall_s": {t.name: t.state["wall_s"] for t in usable},
@@ -162,6 +162,21 @@ def main(study: Study, arguments: list[str] | None = None) -> dict[str, Any]:
         print(f"not finished: {name} ({what})")
     print(f"tables and figures are in '{chosen.results}'")
     return summary
+
+
+def command_of(study: Study, arguments: list[str]) -> str:
+    """The command, without folders, which are those of one computer.
+
+    :param study: the study
+    :param arguments: of the command line
+    """
+    left, skip = [], False
+    for argument in arguments:
+        folder = argument.split("=")[0] in ("--data", "--runs", "--output")
+        if not skip and not folder:
+            left.append(argument)
+        skip = folder and "=" not in argument
+    return " ".join(["python", "-m", f"benchmarks.studies.{study.name}", *left])
 
 
 def _portable(value: Any) -> Any:

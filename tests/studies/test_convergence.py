@@ -9,7 +9,7 @@ from ase import Atoms
 
 from benchmarks.makers.chgnet_splits import HELD_OUT, TRAINED_ON, split
 from benchmarks.studies import _convergence_figure, _readout_figure, convergence, readout
-from benchmarks.studies._study import Setting
+from benchmarks.studies._study import Setting, command_of
 from benchmarks.studies.pes import PAPER
 
 
@@ -106,3 +106,9 @@ def test_table_and_figure_of_the_readout(tmp_path):
     _readout_figure.draw(tmp_path)
     assert (tmp_path / "readout.png").stat().st_size > 5000
     assert "| energy (0,+) | 0 | 10 | -50.0 % | +25.0 % |" in readout.markdown(changes)
+
+
+def test_the_command_names_no_folders_of_one_computer():
+    given = ["--runs", "/a b", "--seeds", "0", "1", "--data=/c", "--only", "as in"]
+    found = command_of(convergence.STUDY, [*given, "--output", "/d"])
+    assert found == "python -m benchmarks.studies.convergence --seeds 0 1 --only as in"
