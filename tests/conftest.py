@@ -1,5 +1,6 @@
 """Settings of every test."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,5 +11,8 @@ import torch
 for folder in (".", "models", "pet_ssh", "report"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
-# with more threads than idle cores torch is up to thirty times slower
+# with more threads than idle cores torch is up to thirty times slower, in commands too
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+# TorchScript spends seconds on making a graph fast that a test evaluates a few times
+torch._C._set_graph_executor_optimize(False)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
+from common import SMALL
 from omegaconf import DictConfig, OmegaConf
 from synthetic import make_report
 
@@ -34,10 +35,11 @@ NOISE = ("Warning", "deprecated", "empty unit")
 
 @pytest.fixture
 def config(tmp_path) -> DictConfig:
-    frames = ase.io.read(ROOT / "data" / "xtb_molecules.xyz", ":24")
-    ase.io.write(tmp_path / "few.xyz", frames)
+    frames = ase.io.read(ROOT / "data" / "xtb_molecules.xyz", ":60")
+    ase.io.write(tmp_path / "few.xyz", sorted(frames, key=len)[:24])
     config = OmegaConf.load(ROOT / "configs" / "quickstart.yaml")
     config.training_set.systems.read_from = "few.xyz"
+    config.architecture.model |= SMALL
     config.architecture.training.num_epochs = 2
     config.architecture.training.batch_size = 4
     return config

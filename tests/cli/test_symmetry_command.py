@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from commands import run
 
 from metatrain_symmetry import group_by_name, symmetry_report
 from metatrain_symmetry.cli import symmetrize, symmetry
@@ -94,8 +95,7 @@ def test_truth_of_a_file_is_in_spherical_order(files):
 
 
 def mtt(*arguments, cwd):
-    command = [sys.executable, "-m", "metatrain", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+    return run("metatrain", *arguments, cwd=cwd)
 
 
 def test_command_on_an_exported_model(files, tmp_path):

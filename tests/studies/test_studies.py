@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase.calculators.morse import MorsePotential
+from commands import run
 from metatrain.utils.architectures import check_architecture_options, get_default_hypers
 from metatrain.utils.pydantic import validate_base_options
 from omegaconf import OmegaConf
@@ -160,10 +160,7 @@ def study(name, folder, *arguments):
     """Run a study as a user types it; return its summary and what it printed."""
     places = ["--data", folder / "data", "--runs", folder / "runs"]
     places += ["--output", folder / "results"]
-    command = ["-m", f"benchmarks.studies.{name}", "--quick", *places, *arguments]
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run(f"benchmarks.studies.{name}", "--quick", *places, *arguments, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads((folder / "results" / "summary.json").read_text()), done.stdout
 

@@ -2,12 +2,12 @@
 
 import copy
 import os
-import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import ase.io
+from commands import REPEATABLE, run
 from metatrain.utils.architectures import get_default_hypers
 from metatrain.utils.data import DatasetInfo, get_dataset
 from metatrain.utils.omegaconf import expand_dataset_config, expand_loss_config
@@ -18,8 +18,6 @@ from training_common import MOLECULES, changed
 OPTIONS = changed(
     architecture__training__num_epochs=4, architecture__training__checkpoint_interval=1
 )
-# metatrain orders the losses of the targets by a set, and so by Python's hashes of names
-REPEATABLE = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 SYMMETRY = {"interval": 1, "max_overhead": 0.02, "lambda_max": 2, "estimator": "circles"}
 
 
@@ -56,15 +54,11 @@ def train(folder, content, *arguments, expect=0):
     """Run ``mtt train`` in a process; return the run's folder and its log."""
     with inside(folder):
         known = set(Path("outputs").glob("*/*"))
-        result = subprocess.run(
-            [*command(content), *arguments],
-            env={**os.environ, **REPEATABLE},
-            capture_output=True,
-            text=True,
-        )
+        _, _, *rest = command(content)
+        result = run(*rest, *arguments, env={**os.environ, **REPEATABLE})
         assert result.returncode == expect, result.stdout + result.stderr
-        (run,) = set(Path("outputs").glob("*/*")) - known
-        return folder / run, (run / "train.log").read_text()
+        (folder_of_run,) = set(Path("outputs").glob("*/*")) - known
+        return folder / folder_of_run, (folder_of_run / "train.log").read_text()
 
 
 def few_molecules(folder):

@@ -1,0 +1,76 @@
+"""Commands in processes of their own that begin with torch and metatrain imported.
+
+Those imports cost every command some five seconds. Here a server has them once, and each
+command is a fork of it: with its own folder, variables, output and exit code.
+"""
+
+import atexit
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import torch
+
+
+# metatrain orders the losses of the targets by a set, and so by Python's hashes of names,
+# which are those of the server
+REPEATABLE = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    [
+        "metatrain.cli.train",
+        "metatrain_symmetry.cli.symmetry",
+        "metatrain_symmetry.pet_ssh.trainer",
+        "metatrain_symmetry.purify.run",
+    ]
+)
+
+
+def run(module, *arguments, cwd=".", env=None):
+    """What ``python -m module arguments`` says and returns.
+
+    :param module: ``metatrain``, ``metatrain_symmetry`` or a benchmark
+    :param arguments: of the command
+    :param cwd: folder to work in
+    :param env: environment, that of the tests if not given
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        streams = [Path(folder, name) for name in ("stdout", "stderr")]
+        command = [module, *map(str, arguments)]
+        given = (command, str(cwd), dict(env or os.environ), streams, list(sys.path))
+        with mock.patch.dict(os.environ, REPEATABLE):
+            multiprocessing.forkserver.ensure_running()
+        process = SERVER.Process(target=_work, args=given)
+        process.start()
+        process.join(300)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        output = [path.read_text() if path.is_file() else "" for path in streams]
+    return subprocess.CompletedProcess(command, process.exitcode, *output)
+
+
+def _work(command, folder, environment, streams, path):
+    for number, stream in enumerate(streams, 1):
+        file = os.open(stream, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = ["", *path]
+    sys.argv = command
+    torch._C._set_graph_executor_optimize(False)  # as in conftest.py
+    # what the server would do at its end, as removing folders of W&B, is not for us to do
+    atexit._clear()
+    try:
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+    finally:
+        # a process of multiprocessing leaves them out
+        atexit._run_exitfuncs()
