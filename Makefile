@@ -23,7 +23,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/python -m examples.quickstart.run
 
 test: $(VENV)/.installed-tests
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/build

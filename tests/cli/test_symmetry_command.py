@@ -168,10 +168,17 @@ def test_bad_input_writes_nothing(files, tmp_path, changes, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failure_while_writing_leaves_the_old_results(files, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def report(files):
+    return symmetry_report(files[1], labelled(1), **QUICK)
+
+
+def test_a_failure_while_writing_leaves_the_old_results(
+    files, report, tmp_path, monkeypatch
+):
     _, model = files
     out = tmp_path / "out"
-    symmetry_report(model, labelled(1), out, **QUICK)
+    write(report, out)
     before = (out / "summary.json").read_bytes()
 
     def fail(*arguments):
@@ -184,10 +191,9 @@ def test_a_failure_while_writing_leaves_the_old_results(files, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_a_failure_while_replacing_leaves_the_old_results(files, tmp_path, monkeypatch):
-    _, model = files
+def test_a_failure_while_replacing_leaves_the_old_results(report, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    report = symmetry_report(model, labelled(1), out, **QUICK)
+    write(report, out)
     before = (out / "summary.json").read_bytes()
     replace = os.replace
 
@@ -205,10 +211,10 @@ def test_a_failure_while_replacing_leaves_the_old_results(files, tmp_path, monke
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_only_results_are_replaced(files, tmp_path):
+def test_only_results_are_replaced(files, report, tmp_path):
     _, model = files
     out = tmp_path / "out"
-    symmetry_report(model, labelled(1), out, **QUICK)
+    write(report, out)
     link = tmp_path / "link"
     link.symlink_to(out)
     symmetry_report(model, labelled(1), link, overwrite=True, **QUICK)
