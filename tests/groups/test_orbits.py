@@ -96,7 +96,7 @@ def test_known_products():
     assert held == [{"(0,+)"}, {"(0,-)"}, {"(1,-)"}, {"(2,+)"}]
 
 
-@pytest.mark.parametrize("degree", [4, 9, 12])
+@pytest.mark.parametrize("degree", [4, 9, 10])
 @pytest.mark.parametrize("improper", [True, False])
 def test_fast_transform_equals_dense_product(degree, improper):
     grid = O3Grid(degree, improper=improper)

@@ -83,7 +83,8 @@ def test_without_the_first_one_the_others_end(tmp_path):
     _, second = start("leave", tmp_path / "out")
     _, error = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert "Lost: one of 2 processes is lost" in error.splitlines()[-1]
+    # torch may have more to say after it
+    assert "Lost: one of 2 processes is lost" in error
 
 
 def test_what_is_no_number_of_processes(monkeypatch):
