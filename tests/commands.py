@@ -66,11 +66,11 @@ def _work(command, folder, environment, streams, path):
     os.environ.update(environment)
     sys.path[:] = ["", *path]
     sys.argv = command
-    torch._C._set_graph_executor_optimize(False)  # as in conftest.py
     # what the server would do at its end, as removing folders of W&B, is not for us to do
     atexit._clear()
     try:
-        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+        with torch.jit.optimized_execution(False):  # as in conftest.py
+            runpy.run_module(command[0], run_name="__main__", alter_sys=True)
     finally:
         # a process of multiprocessing leaves them out
         atexit._run_exitfuncs()

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 
@@ -14,5 +15,10 @@ for folder in (".", "models", "pet_ssh", "report"):
 # with more threads than idle cores torch is up to thirty times slower, in commands too
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
-# TorchScript spends seconds on making a graph fast that a test evaluates a few times
-torch._C._set_graph_executor_optimize(False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_optimisation():
+    """TorchScript takes seconds to make a graph fast that a test evaluates a few times."""
+    with torch.jit.optimized_execution(False):
+        yield

@@ -7,7 +7,8 @@ labelled by CHGNet, AN ML TEACHER; A and errors are measured along each of them:
 
     python -m benchmarks.studies.convergence
 
-Each training is resumed from its last checkpoint. One seed takes six hours on one core.
+Each training is resumed from its last checkpoint. One seed takes about
+six hours on one core.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Functions of known spectrum, resolved by every orbit; dense products as the oracle."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -96,8 +98,9 @@ def test_known_products():
     assert held == [{"(0,+)"}, {"(0,-)"}, {"(1,-)"}, {"(2,+)"}]
 
 
-@pytest.mark.parametrize("degree", [4, 9, 10])
-@pytest.mark.parametrize("improper", [True, False])
+@pytest.mark.parametrize(
+    ("degree", "improper"), [*product((4, 9, 12), (True, False)), (16, False)]
+)
 def test_fast_transform_equals_dense_product(degree, improper):
     grid = O3Grid(degree, improper=improper)
     values = torch.randn(
@@ -110,9 +113,12 @@ def test_fast_transform_equals_dense_product(degree, improper):
         dense = irrep.dimension * c.square().sum(dim=(0, 1))
         fast = torch.stack([p.powers[0, column] for p in found])
         assert torch.allclose(fast, dense, rtol=1e-12, atol=1e-16)
-    for i, powers in enumerate(found):  # Bessel
+    # Bessel's inequality needs positive weights, which the set of degree 12 has not
+    assert (grid.weights > 0).all() == (degree != 12)
+    for i, powers in enumerate(found):
         assert powers.norm2[0] == pytest.approx(float(grid.weights @ values[:, i] ** 2))
-        assert powers.powers.sum() <= powers.norm2[0]
+        if degree != 12:
+            assert powers.powers.sum() <= powers.norm2[0]
 
 
 @settings(max_examples=20, deadline=None)
