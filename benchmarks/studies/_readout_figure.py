@@ -7,9 +7,14 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from benchmarks.studies._draw import write
 from metatrain_symmetry.report import style
+
+
+STYLES = ("-", "--", ":")
+"""Of the trainings."""
 
 
 def draw(results: Path) -> None:
@@ -21,28 +26,49 @@ def draw(results: Path) -> None:
     changes = pd.read_csv(results / "purified.csv")
     shares = pd.read_csv(results / "features.csv")
     with style.context():
-        figure = Figure(figsize=(14.5, 4.2), layout="constrained")
-        panels = figure.subplots(1, 3)
-        for axes, name in zip(panels[:2], ("A", "error"), strict=True):
-            _ratios(axes, changes, name)
-        _features(panels[2], shares)
-        for axes in panels:
-            axes.set_xlabel("epoch")
+        figure = Figure(figsize=(12.5, 8.4), layout="constrained")
+        (over_steps, over_rate), (errors, features) = figure.subplots(2, 2)
+        _ratios(over_steps, changes, "A", "steps")
+        _ratios(over_rate, changes, "A", "learning_rate")
+        _ratios(errors, changes, "error", "steps")
+        _features(features, shares)
+        for axes in (over_steps, errors, features):
+            axes.set_xlabel("steps of training")
             axes.legend(fontsize=7)
+        over_rate.set_xlabel("learning rate")
+        over_rate.set_xscale("log")
+        over_rate.invert_xaxis()
+        _trainings(over_rate, list(changes.variant.unique()))
         write(figure, results / "readout.png")
 
 
-def _ratios(axes: Axes, changes: pd.DataFrame, name: str) -> None:
-    """One line for each target, irrep and seed."""
-    groups = changes.groupby(["target", "o3_lambda", "o3_sigma"], sort=False)
+def _trainings(axes: Axes, variants: list[str]) -> None:
+    """Which line belongs to which training."""
+    lines = [Line2D([], [], color="0.3", lw=1.3, ls=ls) for ls in STYLES[: len(variants)]]
+    axes.legend(lines, variants, fontsize=7)
+
+
+def _curves(
+    axes: Axes, table: pd.DataFrame, x: str, y: str, color: str, label: str
+) -> None:
+    """One line for each training."""
+    variants = list(table.groupby("variant", sort=False))
+    for ls, (_, own) in zip(STYLES, variants, strict=False):
+        for _, rows in own.groupby("seed"):
+            axes.plot(rows[x], rows[y], ".", ls=ls, color=color, lw=1.3, label=label)
+            label = "_"  # one entry of the legend
+
+
+def _ratios(axes: Axes, changes: pd.DataFrame, name: str, x: str) -> None:
+    """One colour for each target and irrep."""
+    ratios = changes.assign(
+        ratio=changes[f"rms_{name}_after"] / changes[f"rms_{name}_before"]
+    )
+    groups = ratios.groupby(["target", "o3_lambda", "o3_sigma"], sort=False)
     for number, ((target, o3_lambda, sigma), own) in enumerate(groups):
         sign = "+" if sigma == 1 else "-"
-        for index, (_, rows) in enumerate(own.groupby("seed")):
-            axes.plot(
-                rows.epoch, rows[f"rms_{name}_after"] / rows[f"rms_{name}_before"], ".-",
-                color=f"C{number}", lw=1.3,
-                label=None if index else f"{target} ({o3_lambda},{sign})",
-            )  # fmt: skip
+        label = f"{target} ({o3_lambda},{sign})"
+        _curves(axes, own, x, "ratio", f"C{number}", label)
     axes.axhline(1, color="0.4", lw=1, ls=":")
     axes.set_ylabel(f"{name}, purified over trained")
 
@@ -50,12 +76,9 @@ def _ratios(axes: Axes, changes: pd.DataFrame, name: str) -> None:
 def _features(axes: Axes, shares: pd.DataFrame) -> None:
     """Shares of the proper irreps in the last-layer features, a mean over all of them."""
     proper = shares[shares.channel.str.endswith("+)")]
-    means = proper.groupby(["channel", "epoch", "seed"]).share.mean().reset_index()
+    names = ["channel", "variant", "seed", "steps"]
+    means = proper.groupby(names, sort=False).share.mean().reset_index()
     for number, (channel, own) in enumerate(means.groupby("channel")):
-        for index, (_, rows) in enumerate(own.groupby("seed")):
-            axes.plot(
-                rows.epoch, rows.share, ".-", color=f"C{number}", lw=1.3,
-                label=None if index else str(channel),
-            )  # fmt: skip
+        _curves(axes, own, "steps", "share", f"C{number}", str(channel))
     axes.set_yscale("log")
     axes.set_ylabel("share in the last-layer features")

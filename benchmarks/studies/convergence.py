@@ -97,16 +97,17 @@ def plan(setting: Setting) -> list[Training]:
     ]
 
 
-def checkpoints(training: Training) -> list[tuple[int, Path]]:
-    """Checkpoints along a training, at most :data:`POINTS`, evenly spread.
+def checkpoints(training: Training, points: int = POINTS) -> list[tuple[int, Path]]:
+    """Checkpoints along a training, evenly spread.
 
     :param training: with at least one checkpoint
+    :param points: wanted number of them; up to twice as many where few were written
     :return: numbers of finished epochs and files
     """
     files = training.folder.glob("outputs/*/*/model_*.ckpt")
     found = {int(file.stem.removeprefix("model_")) + 1: file for file in sorted(files)}
     epochs = sorted(found)
-    step = max(1, len(epochs) // POINTS)
+    step = max(1, len(epochs) // points)
     return [(epoch, found[epoch]) for epoch in epochs[::-1][::step][::-1]]
 
 
@@ -134,12 +135,15 @@ def along(training: Training, frames: list[Any]) -> pd.DataFrame:
         cache = training.folder / f"along_{epoch}_{len(frames)}.csv"
         tables.append(measured(file, frames, cache).assign(epoch=epoch))
     found = pd.concat(tables, ignore_index=True)
-    steps = found.epoch * _structures(training) // BATCH
+    steps = found.epoch * structures_trained_on(training) // BATCH
     return found.assign(variant=training.variant, seed=training.seed, steps=steps)
 
 
-def _structures(training: Training) -> int:
-    """Structures of the training set."""
+def structures_trained_on(training: Training) -> int:
+    """How many structures the training set has.
+
+    :param training: of a data set of :mod:`benchmarks.makers.chgnet_splits`
+    """
     file = Path(training.options["training_set"]["systems"]["read_from"])
     return int(file.stem.removeprefix("training_"))
 

@@ -2,14 +2,17 @@
 
 The paper halves A of one part of the stress; in the study ``pes`` the readout lowered A by
 a third to a half after 27 epochs, and by a few per cent at the end. Here the readout is
-purified at ten points of the training ``as in pes`` of the study ``convergence``, which is
-trained if it is not there, and the irreps of the last-layer features stand beside::
+purified at points along two trainings of the study ``convergence``, which are trained if
+they are not there: one ends where the other still has half of its learning rate, which
+separates the learning rate from the number of steps. The irreps of the last-layer features
+stand beside::
 
     python -m benchmarks.studies.readout
 """
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +28,20 @@ from benchmarks.studies._purified import KEYS, QUICK, accuracy, scan
 from benchmarks.studies._readout_figure import draw
 from benchmarks.studies._series import write
 from benchmarks.studies._study import Setting, Study, main
-from benchmarks.studies.convergence import ALONG, checkpoints, options_of
+from benchmarks.studies.convergence import (
+    ALONG,
+    BATCH,
+    checkpoints,
+    options_of,
+    structures_trained_on,
+)
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.api.purify_checkpoint import purify_checkpoint
 from metatrain_symmetry.purify.run import Purified
 
 
-VARIANT = "as in pes"
+POINTS = {"as in pes": 10, "4 x structures, 2 x longer": 5}
+"""Checkpoints of each training at which the readout is purified."""
 FEATURES = 8
 """Test structures on which the features are resolved."""
 SWEEP = {
@@ -44,12 +54,12 @@ SWEEP = {
 
 
 def plan(setting: Setting) -> list[Training]:
-    """The training of the study ``convergence``, whose folder lies beside this one's."""
+    """Trainings of the study ``convergence``, whose folder lies beside this one's."""
     root = setting.runs.with_name("convergence")
-    options = options_of(VARIANT, setting)
     return [
-        Training(VARIANT, seed, changed(options, {"seed": seed}), root)
+        Training(name, seed, changed(options_of(name, setting), {"seed": seed}), root)
         for seed in setting.seeds
+        for name in POINTS
     ]
 
 
@@ -102,10 +112,13 @@ def measured(
     :param training: with at least one checkpoint
     :param frames: test structures
     :param quick: sizes of a test
-    :return: tables of :func:`purified` and :func:`features`, with ``seed`` and ``epoch``
+    :return: tables of :func:`purified` and :func:`features`, with ``variant``, ``seed``,
+        ``epoch``, ``steps`` and ``learning_rate``
     """
     tables: tuple[list[pd.DataFrame], list[pd.DataFrame]] = ([], [])
-    for epoch, file in tqdm(checkpoints(training), desc=training.name, unit="checkpoint"):
+    rates = learning_rates(training)
+    chosen = checkpoints(training, POINTS[training.variant])
+    for epoch, file in tqdm(chosen, desc=training.name, unit="checkpoint"):
         made = (
             lambda file=file: purified(file, training, frames, quick),
             lambda file=file: features(file, frames, quick),
@@ -115,8 +128,30 @@ def measured(
             if not cache.is_file():
                 make().to_csv(cache, index=False)
             table = pd.read_csv(cache, keep_default_na=False, na_values=["nan", ""])
-            several.append(table.assign(seed=training.seed, epoch=epoch))
+            table = table.assign(
+                variant=training.variant,
+                seed=training.seed,
+                epoch=epoch,
+                steps=epoch * structures_trained_on(training) // BATCH,
+                learning_rate=rates[epoch],
+            )
+            several.append(table)
     return pd.concat(tables[0]), pd.concat(tables[1])
+
+
+def learning_rates(training: Training) -> dict[int, float]:
+    """Learning rates from metatrain's logs, also where a training was continued.
+
+    :param training: with at least one log
+    :return: by the number of finished epochs
+    """
+    found: dict[int, float] = {}
+    for log in sorted(training.folder.glob("outputs/*/*/train.csv")):
+        with log.open(newline="") as file:
+            names, _, *rows = csv.reader(file)
+        column = names.index("learning rate")
+        found |= {int(row[0]) + 1: float(row[column]) for row in rows}
+    return found
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -124,10 +159,12 @@ def markdown(table: pd.DataFrame) -> str:
 
     :param table: of :func:`purified`
     """
-    lines = ["| target | seed | epoch | A | error |", "|---|---:|---:|---:|---:|"]
+    names = ["variant", "seed", "steps", "learning rate", "target", "A", "error"]
+    lines = ["| " + " | ".join(names) + " |", "|---|---:|---:|---:|---|---:|---:|"]
     for row in table.to_dict("records"):
         sign = "+" if row["o3_sigma"] > 0 else "-"
-        cells = [f"{row['target']} ({row['o3_lambda']},{sign})", row["seed"], row["epoch"]]
+        cells = [row["variant"], row["seed"], row["steps"], f"{row['learning_rate']:.1e}"]
+        cells.append(f"{row['target']} ({row['o3_lambda']},{sign})")
         for name in ("rms_A", "rms_error"):
             change = row[f"{name}_after"] / row[f"{name}_before"] - 1
             cells.append(f"{100 * change:+.1f} %")
@@ -148,7 +185,7 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
     changes, shares = (pd.concat(tables) for tables in zip(*found, strict=True))
     write(setting.results, {"purified": changes, "features": shares}, markdown(changes))
     draw(setting.results)
-    return {"points": len(changes[["seed", "epoch"]].drop_duplicates())}
+    return {"points": len(changes[["variant", "seed", "epoch"]].drop_duplicates())}
 
 
 STUDY = Study(

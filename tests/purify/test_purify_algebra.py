@@ -1,5 +1,6 @@
 """The closed form against what can be written out, on small problems."""
 
+import functools
 import math
 
 import pytest
@@ -92,8 +93,11 @@ def labelled(engine, samples, problem):
     return [(sample, found[1]) for sample, found in pairs if found is not None]
 
 
-def brute_force(engine, samples, problem, alpha, eta):
-    """Least squares of predictions turned back, one evaluation per unknown."""
+def design_of(engine, samples, problem):
+    """Predictions turned back as a linear map of the readout: one evaluation per unknown.
+
+    Of shape ``(rotations, samples, components, unknowns)``, and the labels beside it.
+    """
     w0 = readout(engine.model, problem)
     inverse = representation(problem.part.irrep, GRID.matrices).transpose(1, 2)
     pairs = labelled(engine, samples, problem)
@@ -105,10 +109,14 @@ def brute_force(engine, samples, problem, alpha, eta):
         values = [fast_model(engine, s, problem, GRID.matrices)[..., :1] for s, _ in pairs]
         columns.append(torch.einsum("gmn,gsnp->gsmp", inverse, torch.cat(values, 1)))
     add_to_readout(engine.model, problem, w0 - readout(engine.model, problem))
-    design = torch.cat(columns, -1)  # (g, samples, d, unknowns)
+    return torch.cat(columns, -1), torch.cat([y for _, y in pairs])
+
+
+def brute_force(design, labels, w0, alpha, eta):
+    """Least squares of predictions turned back."""
     root = GRID.weights.sqrt()[:, None, None, None]
     mean = (root.square() * design).sum(0)
-    y = root * torch.cat([y for _, y in pairs])
+    y = root * labels
     # Λ: squares of the features that a unit weight has, the same for all components
     sizes = (root * design).square().sum((0, 1)).reshape(design.shape[2], -1)
     per_feature = sizes.reshape(design.shape[2], design.shape[2], -1).sum(0)
@@ -131,21 +139,27 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("target", "irrep"), CASES, ids=str)
-@pytest.mark.parametrize(("alpha", "eta"), [(0.0, 0.1), (3.0, 1e-3), (50.0, 0.0)])
-def test_equals_least_squares_of_predictions_turned_back(target, irrep, alpha, eta):
+@functools.cache
+def least_squares_of(target, irrep):
+    """A problem, its moments, and what a direct solution needs."""
     info = DatasetInfo("Angstrom", TYPES, {target: rich_info().targets[target]})
     model = toy(info, featurizer_type="residual", d_head=2)
     # only crystals, every other one, have a stress: one alone tells too little
     atoms = structures(8 if "stress" in target else 2)
     engine, problems, chosen, moments = accumulated(model, [target], atoms, GRID)
     index = next(i for i, p in enumerate(problems) if p.part.irrep == irrep)
-    problem = problems[index]
-    w0 = readout(model, problem)
-    found = Path(moments[index], w0, eta).readout(alpha)
-    expected = brute_force(engine, chosen, problem, alpha, eta)
+    w0 = readout(model, problems[index])
+    return moments[index], w0, *design_of(engine, chosen, problems[index])
+
+
+@pytest.mark.parametrize(("alpha", "eta"), [(0.0, 0.1), (3.0, 1e-3), (50.0, 0.0)])
+@pytest.mark.parametrize(("target", "irrep"), CASES, ids=str)
+def test_equals_least_squares_of_predictions_turned_back(target, irrep, alpha, eta):
+    moments, w0, design, labels = least_squares_of(target, irrep)
+    found = Path(moments, w0, eta).readout(alpha)
+    expected = brute_force(design, labels, w0, alpha, eta)
     if eta == 0:  # directions without samples are free: compare what is predicted
-        squares = moments[index].norm2(found - expected) / moments[index].norm2(expected)
+        squares = moments.norm2(found - expected) / moments.norm2(expected)
         assert squares.max() < 1e-16
     else:
         torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)

@@ -40,7 +40,9 @@ def test_trainings_differ_in_what_their_names_say(setting):
     def steps(name):
         options = trainings[name].options
         epochs = options["architecture"]["training"]["num_epochs"]
-        return epochs * convergence._structures(trainings[name]) // convergence.BATCH
+        return (
+            epochs * convergence.structures_trained_on(trainings[name]) // convergence.BATCH
+        )
 
     base = steps("as in pes")
     assert steps("a quarter of the structures, as many steps") == base
@@ -53,13 +55,24 @@ def test_trainings_differ_in_what_their_names_say(setting):
         assert "test_set" not in options
 
 
-def test_the_readout_is_that_of_the_same_training(setting):
-    (own,) = [t for t in readout.plan(setting) if t.seed == 1]
-    (other,) = [
-        t for t in convergence.plan(setting) if (t.variant, t.seed) == ("as in pes", 1)
-    ]
-    assert own.folder.name == other.folder.name
-    assert own.root == setting.runs.with_name("convergence")
+def test_the_readout_is_that_of_the_same_trainings(setting):
+    others = {t.name: t for t in convergence.plan(setting)}
+    found = readout.plan(setting)
+    assert len(found) == len(readout.POINTS) * len(setting.seeds)
+    for own in found:
+        assert own.folder.name == others[own.name].folder.name
+        assert own.root == setting.runs.with_name("convergence")
+
+
+def test_learning_rates_are_those_of_the_newest_log(setting):
+    training = readout.plan(setting)[0]
+    rows = {"1": [(0, 4e-3), (1, 3e-3)], "2": [(1, 2e-3), (2, 1e-3)]}
+    for time, some in rows.items():
+        folder = training.folder / "outputs" / "day" / time
+        folder.mkdir(parents=True)
+        lines = ["Epoch,learning rate,loss", ",,", *(f"{n},{rate},1" for n, rate in some)]
+        (folder / "train.csv").write_text("\n".join(lines))
+    assert readout.learning_rates(training) == {1: 4e-3, 2: 2e-3, 3: 1e-3}
 
 
 def test_checkpoints_are_spread_and_end_with_the_last(setting):
@@ -95,17 +108,19 @@ def test_tables_and_figure_of_convergence(tmp_path):
 
 def test_table_and_figure_of_the_readout(tmp_path):
     epochs = np.arange(10, 60, 10)
-    changes = pd.DataFrame({"epoch": epochs, "seed": 0, "target": "energy",
+    names = {"variant": "as in pes", "seed": 0, "epoch": epochs, "steps": 160 * epochs}
+    changes = pd.DataFrame({**names, "learning_rate": 1e-2 / epochs, "target": "energy",
                             "o3_lambda": 0, "o3_sigma": 1, "rms_A_before": 2.0,
                             "rms_A_after": 1.0, "rms_error_before": 4.0,
                             "rms_error_after": 5.0})  # fmt: skip
-    shares = pd.DataFrame({"epoch": epochs, "seed": 0, "probe": "LLF", "channel": "(1,+)",
-                           "share": 0.1, "stderr": 0.0})  # fmt: skip
+    shares = pd.DataFrame({**names, "probe": "LLF", "channel": "(1,+)", "share": 0.1,
+                           "stderr": 0.0})  # fmt: skip
     changes.to_csv(tmp_path / "purified.csv", index=False)
     shares.to_csv(tmp_path / "features.csv", index=False)
     _readout_figure.draw(tmp_path)
     assert (tmp_path / "readout.png").stat().st_size > 5000
-    assert "| energy (0,+) | 0 | 10 | -50.0 % | +25.0 % |" in readout.markdown(changes)
+    row = "| as in pes | 0 | 1600 | 1.0e-03 | energy (0,+) | -50.0 % | +25.0 % |"
+    assert row in readout.markdown(changes)
 
 
 def test_the_command_names_no_folders_of_one_computer():

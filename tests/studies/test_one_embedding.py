@@ -7,7 +7,7 @@ import sphericart.torch
 import torch
 from ase import Atoms
 from metatensor.torch import Labels, TensorBlock, TensorMap
-from test_studies import study
+from test_studies import shared_data, study
 
 from benchmarks.studies import _embeddings, _series, one_embedding, pseudoscalar, readable
 from benchmarks.studies._embedding_start import Start, explained
@@ -214,10 +214,10 @@ def test_errors_of_a_continued_training(tmp_path, monkeypatch):
     assert final.l8_rmse.isna().all()
 
 
-def test_one_embedding(tmp_path):
+def test_one_embedding(tmp_path, tmp_path_factory):
     pytest.importorskip("pyscf")
     pytest.importorskip("rdkit")
-    summary, _ = study("one_embedding", tmp_path)
+    summary, _ = study("one_embedding", tmp_path, data=shared_data(tmp_path_factory))
     assert summary["not_finished"] == {}
     rows = pd.read_csv(tmp_path / "results" / "trainings.csv")
     assert set(rows.variant) == {"PET, temperature 1", "silent, temperature 1"}

@@ -1,6 +1,7 @@
 """Studies at the size of a test: they run, go on, and say what is missing."""
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -156,9 +157,15 @@ def test_results_are_small():
     assert sum(sizes) < 2e6  # seven studies, some fifteen benchmarks
 
 
-def study(name, folder, *arguments):
+def shared_data(factory):
+    """A folder for data that several tests, in any process, need and none changes."""
+    base = factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "study-data"
+
+
+def study(name, folder, *arguments, data=None):
     """Run a study as a user types it; return its summary and what it printed."""
-    places = ["--data", folder / "data", "--runs", folder / "runs"]
+    places = ["--data", data or folder / "data", "--runs", folder / "runs"]
     places += ["--output", folder / "results"]
     done = run(f"benchmarks.studies.{name}", "--quick", *places, *arguments, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -189,10 +196,10 @@ def test_pseudoscalar(tmp_path):
     assert all(path.stat().st_mtime_ns == when for path, when in states.items())
 
 
-def test_density(tmp_path):
+def test_density(tmp_path, tmp_path_factory):
     pytest.importorskip("pyscf")
     pytest.importorskip("rdkit")
-    study("density", tmp_path)
+    study("density", tmp_path, data=shared_data(tmp_path_factory))
     rows = pd.read_csv(tmp_path / "results" / "trainings.csv")
     assert set(rows.variant) == {"PET", "l_max auto (4)"}
     assert rows.test_relative_rmse.between(0, 10, inclusive="neither").all()
