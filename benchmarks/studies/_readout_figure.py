@@ -34,6 +34,7 @@ def draw(results: Path) -> None:
         _features(features, shares)
         for axes in (over_steps, errors, features):
             axes.set_xlabel("steps of training")
+        for axes in (over_steps, errors):
             axes.legend(fontsize=7)
         over_rate.set_xlabel("learning rate")
         over_rate.set_xscale("log")
@@ -82,3 +83,4 @@ def _features(axes: Axes, shares: pd.DataFrame) -> None:
         _curves(axes, own, "steps", "share", f"C{number}", str(channel))
     axes.set_yscale("log")
     axes.set_ylabel("share in the last-layer features")
+    axes.legend(fontsize=7, ncols=5, loc="lower right")
