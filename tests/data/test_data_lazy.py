@@ -4,14 +4,17 @@ import zipfile
 
 import ase.io
 import common
+import metatensor.torch as mts
 import numpy as np
 import pytest
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
+from metatensor.learn.data import group_and_join
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatomic.torch import systems_to_torch
 from metatrain.utils.data.dataset import DiskDataset
 from metatrain.utils.data.writers import DiskDatasetWriter, MemmapWriter
+from metatrain.utils.omegaconf import expand_dataset_config
 
 from metatrain_symmetry import symmetry_report
 from metatrain_symmetry.data import datasets, frame_sets, read, read_structures
@@ -108,6 +111,22 @@ def test_all_formats_say_the_same(model, files, monkeypatch, name, large):
         assert len(mine) == len(theirs) == 2
         for a, b in zip(mine, theirs, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_a_batch_of_a_large_file_is_that_of_a_small_one(files, monkeypatch):
+    """metatrain puts batches together by labels, which say which structure it is."""
+    batches = []
+    section = {"systems": {"read_from": str(files / "set.xyz")},
+               "targets": {"energy": {"read_from": str(files / "set.xyz")}}}  # fmt: skip
+    for large in (2**40, 0):
+        monkeypatch.setattr(frame_sets, "LARGE", large)
+        (part,) = expand_dataset_config(_omega(section))
+        data, _ = open_data(part)
+        batch = group_and_join([data[i] for i in (7, 2, 5)])
+        batches.append(batch._asdict()["energy"])
+    whole, single = batches
+    assert single.block().samples.column("system").tolist() == [7, 2, 5]
+    mts.allclose_raise(single, whole)
 
 
 def test_a_few_of_many_are_read_and_no_others(model, files, monkeypatch):
@@ -265,8 +284,6 @@ def test_targets_that_come_and_go_are_refused(files, monkeypatch, tmp_path):
     known[4].calc = SinglePointCalculator(known[4], energy=1.0)
     ase.io.write(tmp_path / "some.xyz", known)
     path = str(tmp_path / "some.xyz")
-    from metatrain.utils.omegaconf import expand_dataset_config
-
     (part,) = expand_dataset_config(
         _omega({"systems": {"read_from": path}, "targets": {"energy": {"read_from": path}}})
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatrain.utils.data import Dataset, read_systems, read_targets
 from metatrain.utils.data.readers import read_extra_data
 
@@ -88,8 +89,39 @@ class FrameSet:
             for path, written in self._paths.items():
                 text = text.replace(written, path)
             raise ValueError(f"structure {index} cannot be read: {text}") from error
-        data = Dataset.from_dict({"system": systems, **targets, **more})
+        tensors = {
+            name: [numbered(one, index) for one in several]
+            for name, several in {**targets, **more}.items()
+        }
+        data = Dataset.from_dict({"system": systems, **tensors})
         return data[0], {**infos, **known}
+
+
+def numbered(tensor: TensorMap, index: int) -> TensorMap:
+    """Targets of one structure, whose labels say which one of the data set it is.
+
+    A batch is put together by these labels, so no two structures may have the same.
+
+    :param tensor: as metatrain reads it from a file with nothing else
+    :param index: of the structure
+    :return: the same values, the samples named ``system`` being ``index``
+    """
+    blocks = []
+    for block in tensor.blocks():
+        new = _numbered_block(block, index)
+        for name, gradient in block.gradients():
+            new.add_gradient(name, _numbered_block(gradient, index))
+        blocks.append(new)
+    return TensorMap(tensor.keys, blocks)
+
+
+def _numbered_block(block: TensorBlock, index: int) -> TensorBlock:
+    names, values = block.samples.names, block.samples.values
+    if "system" in names:
+        values = values.clone()
+        values[:, names.index("system")] = index
+    samples = Labels(names, values)
+    return TensorBlock(block.values, samples, block.components, block.properties)
 
 
 def frame_set(part: Any) -> FrameSet | None:
