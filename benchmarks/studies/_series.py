@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,22 @@ def target_size(training: Training, part: str = "validation") -> float:
         frames = list(ase.io.iread(section["systems"]["read_from"], ":"))
         values = np.array([frames[i].info[target["key"]] for i in chosen])
     return float(np.sqrt(np.mean(values**2)))
+
+
+def logged(training: Training, column: str) -> dict[int, float]:
+    """A column of metatrain's logs, also where a training was continued.
+
+    :param training: with at least one log
+    :param column: how its name begins
+    :return: values by epoch, from 0; those of the newest log where there are several
+    """
+    found: dict[int, float] = {}
+    for log in sorted(training.folder.glob("outputs/*/*/train.csv")):
+        with log.open(newline="") as file:
+            names, _, *rows = csv.reader(file)
+        index = next(i for i, name in enumerate(names) if name.startswith(column))
+        found |= {int(row[0]): float(row[index]) for row in rows}
+    return found
 
 
 def errors(trainings: list[Training]) -> pd.DataFrame:

@@ -13,7 +13,6 @@ and what the best linear readout could know of the pseudo-scalar before training
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,15 +122,8 @@ def epochs_of(training: Training) -> pd.DataFrame:
     :param training: with at least one log of metatrain
     :return: columns ``epoch`` and ``relative_rmse``, that of predicting zero being one
     """
-    found: dict[int, float] = {}
     (target,) = training.options["training_set"]["targets"]
-    for log in sorted(training.folder.glob("outputs/*/*/train.csv")):
-        with log.open(newline="") as file:
-            names, _, *rows = csv.reader(file)
-        (column, *_) = [
-            i for i, n in enumerate(names) if n.startswith(f"validation {target} RMSE")
-        ]
-        found |= {int(row[0]): float(row[column]) for row in rows}
+    found = _series.logged(training, f"validation {target} RMSE")
     table = pd.DataFrame(sorted(found.items()), columns=["epoch", "rmse"])
     size = _series.target_size(training)
     return table.assign(relative_rmse=table.rmse / size).drop(columns="rmse")

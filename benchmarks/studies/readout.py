@@ -12,7 +12,6 @@ stand beside::
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from benchmarks.makers.chgnet_splits import FOLDER
 from benchmarks.studies._options import changed
 from benchmarks.studies._purified import KEYS, QUICK, accuracy, scan
 from benchmarks.studies._readout_figure import draw
-from benchmarks.studies._series import write
+from benchmarks.studies._series import logged, write
 from benchmarks.studies._study import Setting, Study, main
 from benchmarks.studies.convergence import (
     ALONG,
@@ -140,18 +139,12 @@ def measured(
 
 
 def learning_rates(training: Training) -> dict[int, float]:
-    """Learning rates from metatrain's logs, also where a training was continued.
+    """Learning rates from metatrain's logs.
 
     :param training: with at least one log
     :return: by the number of finished epochs
     """
-    found: dict[int, float] = {}
-    for log in sorted(training.folder.glob("outputs/*/*/train.csv")):
-        with log.open(newline="") as file:
-            names, _, *rows = csv.reader(file)
-        column = names.index("learning rate")
-        found |= {int(row[0]) + 1: float(row[column]) for row in rows}
-    return found
+    return {epoch + 1: rate for epoch, rate in logged(training, "learning rate").items()}
 
 
 def markdown(table: pd.DataFrame) -> str:
