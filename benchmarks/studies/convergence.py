@@ -48,7 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "a quarter of the structures, as many steps": {"structures": 320, "epochs": 400},
     "2 x longer": {"epochs": 200},
     "4 x structures, 2 x longer": {"structures": 5120, "epochs": 50},
-    "penalty from the start": {f"{TRAINER}.symmetry_penalty": {}},
+    "penalty in the last quarter": {f"{TRAINER}.symmetry_penalty": {}},
     "larger model": {
         f"{MODEL}.d_pet": 96,
         f"{MODEL}.d_head": 96,

@@ -16,6 +16,7 @@ from metatrain.utils.data import Dataset, read_systems, read_targets
 from metatrain.utils.data.readers import read_extra_data
 
 from ..messages import reason
+from ..models.tensor_maps import mapped
 from .frames import Frames, frames_of
 
 
@@ -106,22 +107,16 @@ def numbered(tensor: TensorMap, index: int) -> TensorMap:
     :param index: of the structure
     :return: the same values, the samples named ``system`` being ``index``
     """
-    blocks = []
-    for block in tensor.blocks():
-        new = _numbered_block(block, index)
-        for name, gradient in block.gradients():
-            new.add_gradient(name, _numbered_block(gradient, index))
-        blocks.append(new)
-    return TensorMap(tensor.keys, blocks)
 
+    def change(block: TensorBlock, _: str | None) -> TensorBlock:
+        names, values = block.samples.names, block.samples.values
+        if "system" in names:
+            values = values.clone()
+            values[:, names.index("system")] = index
+        samples = Labels(names, values)
+        return TensorBlock(block.values, samples, block.components, block.properties)
 
-def _numbered_block(block: TensorBlock, index: int) -> TensorBlock:
-    names, values = block.samples.names, block.samples.values
-    if "system" in names:
-        values = values.clone()
-        values[:, names.index("system")] = index
-    samples = Labels(names, values)
-    return TensorBlock(block.values, samples, block.components, block.properties)
+    return mapped(tensor, change)
 
 
 def frame_set(part: Any) -> FrameSet | None:
