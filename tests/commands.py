@@ -12,10 +12,12 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
 import torch
+from matplotlib.figure import Figure
 
 
 # metatrain orders the losses of the targets by a set, and so by Python's hashes of names,
@@ -44,9 +46,10 @@ def run(module, *arguments, cwd=".", env=None):
         streams = [Path(folder, name) for name in ("stdout", "stderr")]
         command = [module, *map(str, arguments)]
         given = (command, str(cwd), dict(env or os.environ), streams, list(sys.path))
+        given += (Figure.draw is not _nothing,)
         with mock.patch.dict(os.environ, REPEATABLE):
             multiprocessing.forkserver.ensure_running()
-        process = SERVER.Process(target=_work, args=given)
+        process = SERVER.Process(target=work, args=given)
         process.start()
         process.join(300)
         if process.exitcode is None:
@@ -56,7 +59,25 @@ def run(module, *arguments, cwd=".", env=None):
     return subprocess.CompletedProcess(command, process.exitcode, *output)
 
 
-def _work(command, folder, environment, streams, path):
+def blank():
+    """Figures are made and saved, and nothing is drawn: it would take most of the time."""
+    return mock.patch.object(Figure, "draw", _nothing)
+
+
+def _nothing(figure, renderer):
+    pass
+
+
+def work(command, folder, environment, streams, path, draws=False):
+    """Be a command, in a process of its own.
+
+    :param command: module or script, and its arguments
+    :param folder: to work in
+    :param environment: its variables
+    :param streams: files for what it says: output and errors
+    :param path: where modules are found, beside the folder
+    :param draws: whether it draws figures
+    """
     for number, stream in enumerate(streams, 1):
         file = os.open(stream, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
@@ -69,8 +90,12 @@ def _work(command, folder, environment, streams, path):
     # what the server would do at its end, as removing folders of W&B, is not for us to do
     atexit._clear()
     try:
-        with torch.jit.optimized_execution(False):  # as in conftest.py
-            runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+        # both as in conftest.py
+        with torch.jit.optimized_execution(False), nullcontext() if draws else blank():
+            if command[0].endswith(".py"):
+                runpy.run_path(command[0], run_name="__main__")
+            else:
+                runpy.run_module(command[0], run_name="__main__", alter_sys=True)
     finally:
         # a process of multiprocessing leaves them out
         atexit._run_exitfuncs()

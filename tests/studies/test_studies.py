@@ -167,7 +167,7 @@ def study(name, folder, *arguments, data=None):
     """Run a study as a user types it; return its summary and what it printed."""
     places = ["--data", data or folder / "data", "--runs", folder / "runs"]
     places += ["--output", folder / "results"]
-    done = run(f"benchmarks.studies.{name}", "--quick", *places, *arguments, cwd=ROOT)
+    done = run("study_forks", name, "--quick", *places, *arguments, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads((folder / "results" / "summary.json").read_text()), done.stdout
 
