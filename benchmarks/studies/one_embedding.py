@@ -1,11 +1,12 @@
 """One geometry embedding for a target of λ = 8 and for a pseudo-scalar.
 
-PET learns neither at its own attention temperature of 1. Every form of
-:mod:`benchmarks.studies._embeddings` is trained on the data of the studies ``density`` and
+PET learns neither at its own attention temperature of 1. Forms of
+:mod:`benchmarks.studies._embeddings` are trained on the data of the studies ``density`` and
 ``pseudoscalar``, and so are PET and the embedding of ``pet_ssh`` itself, at the
 temperature of 1 and at 0.1, where a pseudo-scalar is learned. The table has the epoch at
-which it was, the final errors of both tasks, the time of a training step against PET's,
-and what the best linear readout could know of the pseudo-scalar before training::
+which it was and the final errors of both tasks; of all embeddings and seeds, trained or
+not, the time of a training step against PET's, and what the best linear readout could know
+of the pseudo-scalar before training::
 
     python -m benchmarks.studies.one_embedding
     python -m benchmarks.studies.one_embedding --only "pseudo-scalar: silent" --seeds 0
@@ -35,12 +36,18 @@ TASKS = {PSEUDO: "pseudoscalar.yaml", DENSITY: "density_l8.yaml"}
 """Options file of each."""
 PLAIN, OWN = "PET", "pet_ssh"
 EMBEDDINGS = (PLAIN, OWN, *_embeddings.FORMS)
-TEMPERATURES = (1.0, 0.1)
-"""Of the attention: PET's own, and one at which pseudo-scalars are learned."""
+TRAINED: dict[float, tuple[str, ...]] = {
+    1.0: (PLAIN, OWN, "unit", "medium", "eager", "apart", "silent, bare"),
+    0.1: (PLAIN, OWN, "unit", "small", "medium", "eager", "falling", "silent, bare"),
+}
+"""Temperatures of the attention, PET's own and one at which pseudo-scalars are learned, and
+the embeddings that are trained; of the others is measured what they begin with."""
+STARTS = (0, 1, 2)
+"""Seeds of models that are not trained."""
 L_MAX = 4
 QUICK = {f"{TRAINER}.num_epochs": 2, f"{TRAINER}.batch_size": 12,
          f"{TRAINER}.checkpoint_interval": 1, f"{MODEL}.num_gnn_layers": 1}  # fmt: skip
-QUICKLY = ((PLAIN, 1.0), ("silent", 1.0))
+QUICKLY: dict[float, tuple[str, ...]] = {1.0: (PLAIN, "silent")}
 LEARNED = 0.9
 """Of the error of predicting zero: the pseudo-scalar is learned from here on."""
 
@@ -96,23 +103,30 @@ def options_of(
     return changed(options, QUICK if setting.quick else {})
 
 
+def training_of(
+    task: str, embedding: str, temperature: float, seed: int, setting: Setting
+) -> FormTraining:
+    """A training.
+
+    :param task: one of :data:`TASKS`
+    :param embedding: one of :data:`EMBEDDINGS`
+    :param temperature: of the attention
+    :param seed: of the training
+    :param setting: sizes and folders
+    """
+    options = options_of(task, embedding, temperature, seed, setting)
+    name = f"{task}: {embedding}, temperature {temperature:g}"
+    return FormTraining(name, seed, options, setting.runs, task, embedding, temperature)
+
+
 def plan(setting: Setting) -> list[Training]:
     """All trainings: PET's own temperature first, then seed by seed."""
     return [
-        FormTraining(
-            f"{task}: {embedding}, temperature {temperature:g}",
-            seed,
-            options_of(task, embedding, temperature, seed, setting),
-            setting.runs,
-            task,
-            embedding,
-            temperature,
-        )
+        training_of(task, embedding, temperature, seed, setting)
         for seed in setting.seeds
-        for temperature in TEMPERATURES
+        for temperature, embeddings in (QUICKLY if setting.quick else TRAINED).items()
         for task in TASKS
-        for embedding in EMBEDDINGS
-        if not setting.quick or (embedding, temperature) in QUICKLY
+        for embedding in embeddings
     ]
 
 
@@ -181,24 +195,29 @@ COLUMNS = {
 TITLE = "One embedding for both: validation RMSE / predicting zero"
 
 
-def measured(trainings: list[Training], setting: Setting) -> pd.DataFrame:
-    """What needs no training, a row for each variant and seed.
+def started(setting: Setting) -> pd.DataFrame:
+    """What needs no training, of every embedding, also where none was trained.
 
-    :param trainings: all that there are
-    :param setting: sizes
+    :param setting: sizes, seeds and data
+    :return: ``variant``, ``seed``, ``readable`` and ``step``
     """
-    known = [t for t in trainings if isinstance(t, FormTraining)]
+    wanted = QUICKLY if setting.quick else dict.fromkeys(TRAINED, EMBEDDINGS)
+    known = [
+        training_of(PSEUDO, embedding, temperature, seed, setting)
+        for seed in (setting.seeds if setting.quick else STARTS)
+        for temperature, embeddings in wanted.items()
+        for embedding in embeddings
+    ]
     ratios = steps([t.embedding for t in known], setting.quick)
-    first = {(t.embedding, t.temperature, t.seed): t for t in known if t.task == PSEUDO}
-    found = at_the_start(list(first.values()), setting.quick)
+    found = at_the_start(known, setting.quick)
     rows = [
         {
             "variant": t.variant.split(": ", 1)[1],
             "seed": t.seed,
+            "readable": found[t.embedding, t.temperature, t.seed],
             "step": ratios[t.embedding],
-            "readable": found.get((t.embedding, t.temperature, t.seed), np.nan),
         }
-        for t in {(t.embedding, t.temperature, t.seed): t for t in known}.values()
+        for t in known
     ]
     return pd.DataFrame(rows)
 
@@ -213,10 +232,14 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
     finished = [t for t in trainings if t.state["finished"]]
     if not finished:
         return {}
-    curves = curves_of(finished)
-    final = ends(curves).merge(measured(finished, setting), on=["variant", "seed"])
-    tables = {"curves": thinned(curves), "trainings": final}
-    _series.write(setting.results, tables, _series.table_of(final, COLUMNS))
+    curves, start = curves_of(finished), started(setting)
+    final = ends(curves).merge(start, on=["variant", "seed"])
+    tables = {"curves": thinned(curves), "trainings": final, "start": start}
+    text = "\n".join(
+        _series.table_of(rows, {name: COLUMNS[name] for name in names})
+        for rows, names in ((final, COLUMNS), (start, ("readable", "step")))
+    )
+    _series.write(setting.results, tables, text)
     draw(setting.results)
     return {"trainings": len(finished)}
 

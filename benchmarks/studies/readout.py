@@ -12,6 +12,7 @@ stand beside::
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tqdm import tqdm
 
 from benchmarks._training import Training
 from benchmarks.makers.chgnet_splits import FOLDER
-from benchmarks.studies._options import changed
+from benchmarks.studies import convergence
 from benchmarks.studies._purified import KEYS, QUICK, accuracy, scan
 from benchmarks.studies._readout_figure import draw
 from benchmarks.studies._series import logged, write
@@ -30,8 +31,8 @@ from benchmarks.studies._study import Setting, Study, main
 from benchmarks.studies.convergence import (
     ALONG,
     BATCH,
+    LONGEST,
     checkpoints,
-    options_of,
     structures_trained_on,
 )
 from metatrain_symmetry import symmetry_report
@@ -39,7 +40,7 @@ from metatrain_symmetry.api.purify_checkpoint import purify_checkpoint
 from metatrain_symmetry.purify.run import Purified
 
 
-POINTS = {"as in pes": 10, "4 x structures, 2 x longer": 5}
+POINTS = {"as in pes": 10, LONGEST: 5}
 """Checkpoints of each training at which the readout is purified."""
 FEATURES = 8
 """Test structures on which the features are resolved."""
@@ -55,11 +56,8 @@ SWEEP = {
 def plan(setting: Setting) -> list[Training]:
     """Trainings of the study ``convergence``, whose folder lies beside this one's."""
     root = setting.runs.with_name("convergence")
-    return [
-        Training(name, seed, changed(options_of(name, setting), {"seed": seed}), root)
-        for seed in setting.seeds
-        for name in POINTS
-    ]
+    trainings = convergence.plan(setting)
+    return [replace(one, root=root) for one in trainings if one.variant in POINTS]
 
 
 def purified(
@@ -187,7 +185,7 @@ STUDY = Study(
     maker="benchmarks.makers.chgnet_splits",
     plan=plan,
     analyse=analyse,
-    seeds=(0, 1),
+    seeds=(0,),
 )
 
 if __name__ == "__main__":

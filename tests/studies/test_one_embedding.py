@@ -188,10 +188,10 @@ def test_both_tasks_have_the_same_embedding(tmp_path):
         key = (training.embedding, training.temperature)
         models.setdefault(key, []).append(model["geometry_embedding"])
         assert model["attention_temperature"] == training.temperature
-    assert len(models) == 2 * len(one_embedding.EMBEDDINGS)
+    assert len(models) == sum(map(len, one_embedding.TRAINED.values()))
     assert all(len(both) == 2 and both[0] == both[1] for both in models.values())
-    (one, *_) = [t for t in trainings if t.embedding == "silent"]
-    assert one.command[:2] == [_embeddings.__file__, "silent"]
+    (one, *_) = [t for t in trainings if t.embedding == "unit"]
+    assert one.command[:2] == [_embeddings.__file__, "unit"]
     assert one.command[2] == "train"
 
 
@@ -224,4 +224,6 @@ def test_one_embedding(tmp_path, tmp_path_factory):
     numbers = ["pseudo_rmse", "l8_rmse", "readable", "step"]
     assert np.isfinite(rows[numbers]).all(axis=None)
     assert rows.step[rows.variant == "PET, temperature 1"].tolist() == [1.0]
+    start = pd.read_csv(tmp_path / "results" / "start.csv")
+    assert start.merge(rows, on=["variant", "seed", "readable", "step"]).shape[0] == 2
     assert (tmp_path / "results" / "epochs.png").stat().st_size > 1000
