@@ -77,9 +77,7 @@ def _ratios(axes: Axes, changes: pd.DataFrame, name: str, x: str) -> None:
 def _features(axes: Axes, shares: pd.DataFrame) -> None:
     """Shares of the proper irreps in the last-layer features, a mean over all of them."""
     proper = shares[shares.channel.str.endswith("+)")]
-    names = ["channel", "variant", "seed", "steps"]
-    means = proper.groupby(names, sort=False).share.mean().reset_index()
-    for number, (channel, own) in enumerate(means.groupby("channel")):
+    for number, (channel, own) in enumerate(proper.groupby("channel")):
         _curves(axes, own, "steps", "share", f"C{number}", str(channel))
     axes.set_yscale("log")
     axes.set_ylabel("share in the last-layer features")

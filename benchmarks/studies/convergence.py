@@ -51,6 +51,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     LONGEST: {"structures": 5120, "epochs": 50},
     "penalty in the last quarter": {f"{TRAINER}.symmetry_penalty": {}},
     "penalty from the start": {f"{TRAINER}.symmetry_penalty.start": 0.0},
+    "smaller model": {
+        f"{MODEL}.d_pet": 24,
+        f"{MODEL}.d_head": 24,
+        f"{MODEL}.d_node": 48,
+        f"{MODEL}.d_feedforward": 48,
+    },
     "larger model": {
         f"{MODEL}.d_pet": 96,
         f"{MODEL}.d_head": 96,

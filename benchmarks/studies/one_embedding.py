@@ -38,7 +38,7 @@ PLAIN, OWN = "PET", "pet_ssh"
 EMBEDDINGS = (PLAIN, OWN, *_embeddings.FORMS)
 TRAINED: dict[float, tuple[str, ...]] = {
     1.0: (PLAIN, OWN, "unit", "medium", "eager", "apart", "silent, bare"),
-    0.1: (PLAIN, OWN, "unit", "small", "medium", "eager", "falling", "silent, bare"),
+    0.1: (PLAIN, OWN, "unit", "small", "medium", "eager", "silent, bare"),
 }
 """Temperatures of the attention, PET's own and one at which pseudo-scalars are learned, and
 the embeddings that are trained; of the others is measured what they begin with."""

@@ -136,6 +136,18 @@ def measured(
     return pd.concat(tables[0]), pd.concat(tables[1])
 
 
+def over_probes(shares: pd.DataFrame) -> pd.DataFrame:
+    """Shares of the irreps over the last-layer features of all outputs.
+
+    :param shares: table of :func:`measured`
+    :return: ``share``, their mean, and the ``smallest`` and the ``largest``
+    """
+    names = ["variant", "seed", "epoch", "steps", "learning_rate", "channel"]
+    found = shares.groupby(names, sort=False).share.agg(["mean", "min", "max"])
+    new = {"mean": "share", "min": "smallest", "max": "largest"}
+    return found.rename(columns=new).reset_index()
+
+
 def learning_rates(training: Training) -> dict[int, float]:
     """Learning rates from metatrain's logs.
 
@@ -174,7 +186,8 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
     frames = frames[: 2 if setting.quick else ALONG]
     found = [measured(training, frames, setting.quick) for training in trainings]
     changes, shares = (pd.concat(tables) for tables in zip(*found, strict=True))
-    write(setting.results, {"purified": changes, "features": shares}, markdown(changes))
+    tables = {"purified": changes, "features": over_probes(shares)}
+    write(setting.results, tables, markdown(changes))
     draw(setting.results)
     return {"points": len(changes[["variant", "seed", "epoch"]].drop_duplicates())}
 

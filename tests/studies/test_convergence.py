@@ -119,8 +119,13 @@ def test_table_and_figure_of_the_readout(tmp_path):
                             "o3_lambda": 0, "o3_sigma": 1, "rms_A_before": 2.0,
                             "rms_A_after": 1.0, "rms_error_before": 4.0,
                             "rms_error_after": 5.0})  # fmt: skip
-    shares = pd.DataFrame({**names, "probe": "LLF", "channel": "(1,+)", "share": 0.1,
-                           "stderr": 0.0})  # fmt: skip
+    rates = {**names, "learning_rate": 1e-2 / epochs, "channel": "(1,+)"}
+    probes = [pd.DataFrame({**rates, "probe": p, "share": p}) for p in (0.1, 0.2, 0.6)]
+    shares = readout.over_probes(pd.concat(probes))
+    assert shares.epoch.tolist() == epochs.tolist()
+    np.testing.assert_allclose(shares.share, 0.3)
+    assert (shares.smallest == 0.1).all()
+    assert (shares.largest == 0.6).all()
     changes.to_csv(tmp_path / "purified.csv", index=False)
     shares.to_csv(tmp_path / "features.csv", index=False)
     _readout_figure.draw(tmp_path)
