@@ -225,6 +225,11 @@ class _Pulse(threading.Thread):
             if self.trouble is not None:
                 return
 
+    def stop(self) -> None:
+        """End it: Python aborts if it exits while a thread is inside of the store."""
+        self.over.set()
+        self.join(FAREWELL)
+
     def _beat(self) -> None:
         store, rank = self.processes.store, self.processes.rank
         store.add(f"pulse {rank}", 1)
@@ -326,7 +331,7 @@ def joined(device: str | torch.device) -> Iterator[Processes]:
         _tell(processes, error)
         raise
     finally:
-        pulse.over.set()
+        pulse.stop()
         if not met:
             dist.destroy_process_group()
 

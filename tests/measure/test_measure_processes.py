@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -105,6 +106,33 @@ def test_others_that_never_come(monkeypatch):
     with pytest.raises(ValueError, match="start them with torchrun, or unset WORLD_SIZE"):
         processes.joined("cpu").__enter__()
     assert time.monotonic() - began < 30
+
+
+class SlowStore:
+    """Answers late; says when it has been asked."""
+
+    def __init__(self):
+        self.asked = threading.Event()
+
+    def add(self, name, count):
+        self.asked.set()
+        time.sleep(0.3)
+        return 2
+
+    def check(self, names):
+        return False
+
+
+def test_nothing_of_ours_runs_when_python_exits(monkeypatch):
+    """It aborts if a thread is inside of the store then: "terminate called ..."."""
+    store = SlowStore()
+    monkeypatch.setattr(processes.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(processes.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(processes, "_of_group", lambda: processes.Processes(0, 2, store))
+    monkeypatch.setattr(processes, "BEAT", 0.001)
+    with processes.joined("cpu") as together:
+        assert store.asked.wait(10)
+    assert not together.pulse.is_alive()
 
 
 def test_work_is_planned_for_all_processes():
