@@ -30,13 +30,13 @@ def no_optimisation():
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """The order of the tests, which several processes share, decides nothing."""
+    """Torch's generator begins each test alike, whatever ran before in its process."""
     torch.manual_seed(0)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def figures(request):
-    """Blank, but for those who look at them."""
+    """Blank, except in tests that look at them."""
     from commands import blank
 
     draws = request.path.parent.name in DRAWN or request.path.stem in DRAWN

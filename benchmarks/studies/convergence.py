@@ -7,7 +7,7 @@ labelled by CHGNet, AN ML TEACHER; A and errors are measured along each of them:
 
     python -m benchmarks.studies.convergence
 
-Each training is resumed from its last checkpoint. All of them take about six hours on one
+Each training is resumed from its last checkpoint. All of them take about nine hours on one
 core.
 """
 
@@ -95,7 +95,7 @@ def options_of(variant: str, setting: Setting) -> dict[str, Any]:
 
 
 def plan(setting: Setting) -> list[Training]:
-    """All variants of the first seed, and of others the longest training."""
+    """All variants of the first seed that is asked for, only the longest of the others."""
     return [
         Training(
             name, seed, changed(options_of(name, setting), {"seed": seed}), setting.runs

@@ -9,7 +9,7 @@ not, the time of a training step against PET's, and what the best linear readout
 of the pseudo-scalar before training::
 
     python -m benchmarks.studies.one_embedding
-    python -m benchmarks.studies.one_embedding --only "pseudo-scalar: silent" --seeds 0
+    python -m benchmarks.studies.one_embedding --only "pseudo-scalar: medium" --seeds 0
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ TRAINED: dict[float, tuple[str, ...]] = {
     0.1: (PLAIN, OWN, "unit", "small", "medium", "eager", "silent, bare"),
 }
 """Temperatures of the attention, PET's own and one at which pseudo-scalars are learned, and
-the embeddings that are trained; of the others is measured what they begin with."""
+the embeddings that are trained; for the others, only what they begin with is measured."""
 STARTS = (0, 1, 2)
-"""Seeds of models that are not trained."""
+"""Seeds of models that are not trained, beside those that are."""
 L_MAX = 4
 QUICK = {f"{TRAINER}.num_epochs": 2, f"{TRAINER}.batch_size": 12,
          f"{TRAINER}.checkpoint_interval": 1, f"{MODEL}.num_gnn_layers": 1}  # fmt: skip
@@ -201,10 +201,11 @@ def started(setting: Setting) -> pd.DataFrame:
     :param setting: sizes, seeds and data
     :return: ``variant``, ``seed``, ``readable`` and ``step``
     """
+    seeds = setting.seeds if setting.quick else sorted({*STARTS, *setting.seeds})
     wanted = QUICKLY if setting.quick else dict.fromkeys(TRAINED, EMBEDDINGS)
     known = [
         training_of(PSEUDO, embedding, temperature, seed, setting)
-        for seed in (setting.seeds if setting.quick else STARTS)
+        for seed in seeds
         for temperature, embeddings in wanted.items()
         for embedding in embeddings
     ]

@@ -33,7 +33,8 @@ PATIENCE = 25.0
 """Seconds without a sign of life after which a process is lost."""
 
 FAREWELL = 10.0
-"""Seconds that the first process, which may hold the store, stays for the others."""
+"""Seconds to wait at the end: the first process, which may hold the store, for the others,
+and each process for its own thread."""
 
 
 _MEETINGS = itertools.count()
@@ -226,7 +227,7 @@ class _Pulse(threading.Thread):
                 return
 
     def stop(self) -> None:
-        """End it: Python aborts if it exits while a thread is inside of the store."""
+        """End it: Python aborts if it exits while a thread is inside the store."""
         self.over.set()
         self.join(FAREWELL)
 

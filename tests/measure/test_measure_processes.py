@@ -124,7 +124,7 @@ class SlowStore:
 
 
 def test_nothing_of_ours_runs_when_python_exits(monkeypatch):
-    """It aborts if a thread is inside of the store then: "terminate called ..."."""
+    """It aborts if a thread is inside the store then: "terminate called ..."."""
     store = SlowStore()
     monkeypatch.setattr(processes.dist, "is_initialized", lambda: True)
     monkeypatch.setattr(processes.dist, "get_world_size", lambda: 2)

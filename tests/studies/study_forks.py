@@ -14,11 +14,12 @@ from benchmarks import _training
 
 
 def fork(arguments, folder, deadline=float("inf")):
-    """Do what :func:`benchmarks._training.run_python` does, without a deadline."""
+    """Do what :func:`benchmarks._training.run_python` does, without deadline or figures."""
     assert deadline == float("inf")
     # a module, or the file of a script
     command = arguments[1:] if arguments[0] == "-m" else arguments
     log = folder / _training.LOG
+    log.unlink(missing_ok=True)
     given = (command, folder, dict(os.environ), [log, log], sys.path[1:])
     process = multiprocessing.get_context("fork").Process(target=commands.work, args=given)
     process.start()
