@@ -143,9 +143,8 @@ def over_probes(shares: pd.DataFrame) -> pd.DataFrame:
     :return: ``share``, their mean, and the ``smallest`` and the ``largest``
     """
     names = ["variant", "seed", "epoch", "steps", "learning_rate", "channel"]
-    found = shares.groupby(names, sort=False).share.agg(["mean", "min", "max"])
-    new = {"mean": "share", "min": "smallest", "max": "largest"}
-    return found.rename(columns=new).reset_index()
+    groups = shares.groupby(names, sort=False).share
+    return groups.agg(share="mean", smallest="min", largest="max").reset_index()
 
 
 def learning_rates(training: Training) -> dict[int, float]:
