@@ -125,6 +125,8 @@ def test_command_with_a_group(files, tmp_path, caplog, name, column, first):
     out = tmp_path / "out"
     call = [folder / "model.pt", folder / "structures.xyz", "-o", out, "--group", name]
     limits = [] if name == "C4v" else ["--lambda-max", 3]
+    if name == "SO(3)":  # of which a slow machine would get too few rotations
+        limits += ["--degree", 8]
     with caplog.at_level("INFO"):
         symmetry.run(parser.parse_args([*map(str, [*call, *limits]), "--budget", "10s"]))
     summary = json.loads((out / "summary.json").read_text())
@@ -135,7 +137,7 @@ def test_command_with_a_group(files, tmp_path, caplog, name, column, first):
     assert rows[column].iloc[0] == first
     assert set(rows.channel) == {str(irrep) for irrep in group.irreps(3)}
     for _, own in table.groupby("probe"):
-        # of SO(3), shares and residual are estimated apart from each other
+        # of SO(3), some may come from the grid and others from circles
         error = float((own.stderr**2).sum() ** 0.5)
         assert abs(own.share.sum() - 1) <= 4 * error + 1e-6
     assert "averaging over" in caplog.text

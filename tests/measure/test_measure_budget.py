@@ -57,7 +57,8 @@ def test_a_plan_fits_the_budget_or_is_the_least_there_is(n, seconds, left, highe
     good = len(small_tiers(O3())) - 2
     costs = [seconds * tier.evaluations(O3(), 12) for tier in tiers]
     plan = choose(tiers, costs, n, left, good)
-    cost = plan.n_structures * seconds * plan.tier.evaluations(O3(), 12)
+    # multiplied in this order, as rounding differs in another
+    cost = plan.n_structures * (seconds * plan.tier.evaluations(O3(), 12))
     assert 1 <= plan.n_structures <= n
     assert cost <= left or (plan.tier, plan.n_structures) == (tiers[0], 1)
 

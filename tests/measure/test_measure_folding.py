@@ -19,6 +19,7 @@ from metatrain_symmetry.groups import (
 from metatrain_symmetry.measure.budget import Clock
 from metatrain_symmetry.measure.combine import combine
 from metatrain_symmetry.measure.deviation import refine
+from metatrain_symmetry.measure.folding import Folding
 from metatrain_symmetry.measure.resolver import Spectrum
 from metatrain_symmetry.measure.run import Run
 from metatrain_symmetry.measure.settings import Settings
@@ -68,6 +69,26 @@ def test_folded_channels_are_subtracted_exactly(make):
     assert shares[-1].share == pytest.approx(2 / 3)
     for share in shares[:-1]:
         assert share.stderr > 0  # a frame scatters, though not for this function
+
+
+def test_what_a_set_leaves_is_the_residual_without_what_it_folds():
+    function = elements(Irrep(1, -1), Irrep(6), Irrep(8))
+    point_set = spectrum(O3Grid(4, frame=random_frame(3)), function)
+    circles = spectrum(Circles(3, 10, seed=1), function)
+    left = 1 - float(point_set.powers.powers.sum() / point_set.powers.norm2)
+    assert abs(left - 2 / 3) > 0.1  # the set alone is wrong
+    share, error = Folding([(point_set, circles)]).beyond(irreps_up_to(2), 1)
+    assert share == pytest.approx(2 / 3, abs=1e-10)
+    assert error > 0
+    # a function of the band: nothing is left, and no error but rounding
+    within = elements(Irrep(0), Irrep(2))
+    pair = spectrum(O3Grid(4, frame=random_frame(3)), within)
+    seen = spectrum(Circles(3, 10, seed=1), within)
+    share, error = Folding([(pair, seen)]).beyond(irreps_up_to(2), 1)
+    assert abs(share) < 1e-13
+    assert error < 1e-12
+    assert Folding([(pair, seen)]).beyond(irreps_up_to(3), 1) is None
+    assert Folding([(pair, None)]).beyond(irreps_up_to(2), 1) is None
 
 
 def test_without_circles_the_error_covers_what_may_be_folded():

@@ -1,5 +1,7 @@
 """Error bars against exact values, over seeds, for every channel and every A shown."""
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,17 +35,23 @@ def force(points):
     return found.roll(-1, dims=-1).unsqueeze(-1)
 
 
+def peak(points):
+    """A layer that sees one orientation only: many circles miss it."""
+    directions = points / points.norm(dim=-1, keepdim=True)
+    return torch.exp(6 * (directions[:, :1, 2] - 1)).reshape(-1, 1, 1)
+
+
 def engine_and_structures(count):
-    engine = FunctionEngine(targets={VECTOR: force}, layers={"layer": wavy})
+    engine = FunctionEngine(targets={VECTOR: force}, layers={"layer": wavy, "peak": peak})
     random = np.random.default_rng(5)
     clouds = [torch.from_numpy(random.normal(size=(4, 3))) for _ in range(count)]
     return engine, [engine.prepare(cloud, f"cloud {i}") for i, cloud in enumerate(clouds)]
 
 
-@pytest.fixture(scope="module")
-def exact():
-    """Shares and A of eight structures from a grid of degree 40."""
-    engine, structures = engine_and_structures(8)
+@lru_cache
+def exact(count):
+    """Shares and A of some structures from a grid of degree 40."""
+    engine, structures = engine_and_structures(count)
     grid = O3Grid(40, 4, frame=random_frame(99))
     powers, norms, A = {}, {}, []
     for structure in structures:
@@ -57,9 +65,9 @@ def exact():
     return shares, np.array(A), [str(irrep) for irrep in grid.irreps]
 
 
-def scores(exact, count, seeds, **options):
+def scores(count, seeds, **options):
     """z of every channel and of every A."""
-    shares, A, channels = exact
+    shares, A, channels = exact(count)
     engine, structures = engine_and_structures(count)
     rows = []
     for seed in range(seeds):
@@ -91,8 +99,8 @@ def scores(exact, count, seeds, **options):
     ],
     ids=["small grid", "larger grid", "circles", "grid"],
 )
-def test_z_scores_of_every_channel(exact, options):
-    found = scores(exact, 8, 6, **options)
+def test_z_scores_of_every_channel(options):
+    found = scores(8, 6, **options)
     assert found.z.notna().all()
     assert (found.z.abs() > 3).mean() <= 0.02
     for _, rows in found.groupby("kind"):
@@ -102,9 +110,31 @@ def test_z_scores_of_every_channel(exact, options):
     assert found[found.kind == "A"].relative.median() < 0.1
 
 
-def test_a_small_grid_knows_pseudo_channels_that_circles_do_not(exact):
-    grid = scores(exact, 8, 2, degree=12)
-    circles = scores(exact, 8, 2, estimator="circles", circles=16)
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("degree", "largest"), [(8, 0.8), (12, 0.2)])
+def test_z_scores_of_few_structures(count, degree, largest):
+    """With as many circles as are taken unasked."""
+    found = scores(count, 24, degree=degree)
+    assert found.z.notna().all()
+    assert (found.z.abs() > 3).mean() <= 0.02
+    for _, rows in found[~found.name.str.startswith("peak")].groupby("name"):
+        assert (rows.z.abs() > 3).sum() <= 1
+    left = found[found.name.isin(["layer residual", "force (1,+) residual"])]
+    assert left.relative.median() < largest
+
+
+def test_shares_and_residual_on_one_set_have_the_sum_one():
+    engine, structures = engine_and_structures(2)
+    settings = Settings(lambda_max=4, degree=12, budget=None)
+    report = analyze(engine, structures, settings=settings, progress=False)
+    for _, rows in report.characters.groupby("probe"):
+        if set(rows.estimator) == {"grid"}:
+            assert rows.share.sum() == pytest.approx(1, abs=1e-13)
+
+
+def test_a_small_grid_knows_pseudo_channels_that_circles_do_not():
+    grid = scores(8, 2, degree=12)
+    circles = scores(8, 2, estimator="circles", circles=16)
     low = ["layer (1,-)", "layer (2,-)", "layer (3,-)"]
     of_grid = grid[grid.name.isin(low)].relative.median()
     of_circles = circles[circles.name.isin(low)].relative.median()
@@ -145,6 +175,12 @@ def test_scatter_over_structures_where_replicates_are_missing():
         value, error = ratio(parts)
         z.append(abs(value - 1) / error)
     assert (np.array(z) > 2).mean() == pytest.approx(0.0455, abs=0.015)
+
+
+def test_a_single_structure_keeps_its_bound():
+    """There is no scatter over structures that could make it smaller."""
+    part = Replicates(np.array([1.0]), np.array([2.0]), noise=0.04)
+    assert ratio([part]) == pytest.approx((0.5, 0.1))
 
 
 def test_a_random_choice_adds_the_error_of_choosing():

@@ -124,6 +124,8 @@ class FoldingOrbit(Orbit, Protocol):
         """Which set it is, whatever its frame."""
 
     lambda_max: int
+    degree: int
+    """Up to which averages over it are exact."""
 
     def folded(self, irrep: Any, limit: int) -> np.ndarray:
         """Share of each irrep up to a degree that is folded into one of the band."""

@@ -22,6 +22,7 @@ class Folding:
 
     folds = True
     lambda_max: int
+    degree: int
 
     @property
     @abstractmethod

@@ -143,10 +143,8 @@ class _Probe:
         if sets and len(sets) < everywhere and irrep.pseudo:
             found.append(self._of_sets(irrep, sets))
         known = [share for share in found if share.stderr == share.stderr]
-        if known:  # circles where they know much better, as where a set folds back a lot
-            best = min(known, key=lambda share: share.stderr)
-            sure = doubt(sum(len(c.powers.norm2) - 1 for c in circles))
-            return best if best.stderr * sure < known[0].stderr / 2 else known[0]
+        if known:
+            return known[_better([share.stderr for share in known], circles)]
         return self._mixed(irrep) if sets and circles else found[0]
 
     def _of_sets(
@@ -184,7 +182,10 @@ class _Probe:
         """What lies beyond the irreps: small as it is, not one minus a sum of shares."""
         circles = [c for _, c in self.pairs if c is not None]
         if len(circles) == len(self.pairs) and all(self._resolved(c) for c in circles):
-            return self._of_circles(self._beyond, circles)
+            known = [self.folding.beyond(self.irreps, self.population)]
+            known += [self._of_circles(self._beyond, circles)]
+            found = [one for one in known if one is not None]
+            return found[_better([error for _, error in found], circles)]
         sets = [g if g is not None else c for g, c in self.pairs]
         parts = [_replicates(self._beyond, s) for s in sets if s is not None]
         for part, spectrum in zip(parts, sets, strict=True):
@@ -203,6 +204,16 @@ class _Probe:
         kept = [i for i, irrep in enumerate(spectrum.powers.irreps) if irrep in self.irreps]
         powers = spectrum.powers.powers[:, kept].sum(dim=1)
         return (spectrum.powers.norm2 - powers).numpy()
+
+
+def _better(errors: Sequence[float], circles: Sequence[Spectrum]) -> int:
+    """Which of several to take: circles where they surely know much better.
+
+    :param errors: of a set first, of circles last
+    """
+    best = int(np.argmin(errors))
+    sure = doubt(sum(len(c.powers.norm2) - 1 for c in circles))
+    return best if errors[best] * sure < errors[0] / 2 else 0
 
 
 def _power(irrep: AnyIrrep) -> Callable[[Spectrum], np.ndarray]:

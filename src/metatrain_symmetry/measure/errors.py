@@ -89,7 +89,7 @@ def ratio(parts: Sequence[Replicates], population: int = 0) -> tuple[float, floa
     within = _within(parts, residuals)
     between = _between(residuals)
     variance = within
-    if not _replicated(parts):
+    if len(parts) > 1 and not _replicated(parts):
         # the scatter of few structures may be small by chance, a bound is never tight
         variance = float(np.fmin(within, np.fmax(between, LOOSE**2 * within)))
     if population > len(parts):

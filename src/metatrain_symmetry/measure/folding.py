@@ -11,13 +11,23 @@ freedom.
 The squared norm itself is averaged over the set, exactly up to its degree; its variance is
 that of the quadrature of a scalar function, ``Σ_β M_0β B^q_β`` with the powers of
 ``q = |h|²``, which circles give too.
+
+What lies beyond the irreps is ``r = h - Σ_α c_α``. The products of the c with themselves
+are exact on the set, and those of c with r are the ``c · F`` above, so that both cancel in
+``<|h|²> - Σ_α p_α = <|r|²> - Σ_α |F_α|²``, whose mean is ``Σ_β B_β - Σ_α f_α``: adding what
+is folded gives the residual without a bias. The set averages ``|r|²`` exactly but for the
+part ``r_2`` of r beyond half of its degree. What that adds, ``q = 2 r_1 · r_2 + |r_2|²``,
+is averaged as any scalar is: with m the largest ``M_0β`` beyond the degree, the variance is
+at most ``m (<q²> - <q>²)``, here that of normal variables, ``m (4 |r_1|² |r_2|² + 2
+|r_2|⁴)``. The ``|F_α|²`` count as squares of one normal variable for each α.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from ..groups.base import AnyIrrep, FoldingOrbit, Orbit, folds
+from ..groups.folding import MARGIN, folding_matrix
 from .errors import Replicates, ratio
 from .quadrature import quadrature_variance
 from .resolver import Spectrum
@@ -67,10 +77,91 @@ class Folding:
         spread = 0.0
         if level > ROUNDING:
             spread = noise_of(level, share + level)
-        norms = max((self._norms(orbit) for orbit in orbits), default=0.0)
-        for part, norm in zip(parts, h, strict=True):
-            part.noise += float((spread**2 + share**2 * norms) * norm**2)
+        self._add_noise(parts, share, spread, orbits)
         return parts
+
+    def beyond(
+        self, irreps: Sequence[AnyIrrep], population: int
+    ) -> tuple[float, float] | None:
+        """Share of what lies beyond some irreps, where every structure has set and circles.
+
+        :param irreps: what is not counted
+        :param population: see :func:`~.errors.ratio`
+        :return: share and standard error; None where a set does not resolve the irreps, or
+            where circles are missing
+        """
+        parts, orbits = [], []
+        for g, c in self.pairs:
+            if g is None or c is None or not folds(g.orbit):
+                return None
+            if any(irrep not in g.powers.irreps for irrep in irreps):
+                return None
+            parts.append(self._left(irreps, g, c))
+            orbits.append(g.orbit)
+        h = sum(float(part.h.mean()) for part in parts)
+        if not h > 0:
+            return None
+        share = sum(float(part.b.mean()) for part in parts) / h
+        distinct = _distinct(orbits)
+        spread = max(self._spread(irreps, orbit, max(share, 0.0)) for orbit in distinct)
+        self._add_noise(parts, share, spread, distinct)
+        return ratio(parts, population)
+
+    def _add_noise(
+        self,
+        parts: Sequence[Replicates],
+        share: float,
+        spread: float,
+        orbits: Sequence[FoldingOrbit],
+    ) -> None:
+        """Add to each structure that of its power and of its squared norm."""
+        norms = max((self._norms(orbit) for orbit in orbits), default=0.0)
+        for part in parts:
+            part.noise += (spread**2 + share**2 * norms) * float(part.h.mean()) ** 2
+
+    def _left(
+        self, irreps: Sequence[AnyIrrep], spectrum: Spectrum, circles: Spectrum
+    ) -> Replicates:
+        """Replicates of what a set leaves, with what it folds back."""
+        samples = spectrum.n_samples
+        kept = [spectrum.powers.irreps.index(irrep) for irrep in irreps]
+        h = spectrum.powers.norm2.numpy() / samples
+        b = h - spectrum.powers.powers[:, kept].sum(dim=1).numpy() / samples
+        rows = [_row(spectrum.orbit, irrep, circles) for irrep in irreps]
+        row = np.sum([row for row in rows if row is not None], axis=0)
+        folded = (circles.powers.powers.numpy() @ row) / circles.n_samples
+        noise = (ROUNDING * float(h.mean())) ** 2
+        if len(folded) > 1:
+            noise += float(folded.var(ddof=1)) / len(folded)
+        return Replicates(b + folded.mean(), h, noise)
+
+    def _spread(
+        self, irreps: Sequence[AnyIrrep], orbit: FoldingOrbit, share: float
+    ) -> float:
+        """Standard deviation of the squared norm of what a set leaves, as a share."""
+        limit = max(c.powers.limit for _, c in self.pairs if c is not None) + MARGIN
+        half, family = orbit.degree // 2, orbit.points.family
+        matrix = folding_matrix(orbit.points, half, limit)
+        rows = [irrep in irreps for irrep in family(half)]
+        far = np.array([float(irrep.degree > half) for irrep in family(limit)])
+        below, outside = (
+            self._upper_share(lambda c, row=row: row[: len(c.powers.irreps)], row.max())
+            for row in (np.linalg.norm(matrix[rows], axis=0), far)
+        )
+        most = orbit.most_folded(family(0)[0], orbit.degree + 1)
+        variance = most * (4 * share * outside + 2 * outside**2)
+        return float(np.sqrt(variance) + np.sqrt(2) * below)
+
+    def _upper_share(self, row: Callable[[Spectrum], np.ndarray], most: float) -> float:
+        """Upper estimate of a weighted sum of powers, from circles."""
+        known, beyond = [], []
+        for _, c in self.pairs:
+            if c is not None:
+                powers = c.powers.powers.numpy() / c.n_samples
+                norm = c.powers.norm2.numpy() / c.n_samples
+                known.append(Replicates(powers @ row(c), norm))
+                beyond.append(Replicates(norm - powers.sum(axis=1), norm))
+        return _upper(known) + most * _upper(beyond)
 
     def _norms(self, orbit: FoldingOrbit) -> float:
         """Relative variance of the squared norm as the set averages it."""
@@ -106,17 +197,14 @@ class Folding:
         circles = [c for _, c in self.pairs if c is not None]
         if not circles:
             return self._level_of_band(irrep, orbit)
-        known, beyond = [], []
-        for c in circles:
-            row = _row(orbit, irrep, c)
-            assert row is not None
-            powers, norm = c.powers.powers.numpy() / c.n_samples, c.powers.norm2.numpy()
-            known.append(Replicates(powers @ row, norm / c.n_samples))
-            rest = norm / c.n_samples - powers.sum(axis=1)
-            beyond.append(Replicates(rest, norm / c.n_samples))
         limit = max(c.powers.limit for c in circles)
-        most = orbit.most_folded(irrep, limit + 1)
-        return _upper(known) + most * _upper(beyond)
+
+        def row(c: Spectrum) -> np.ndarray:
+            found = _row(orbit, irrep, c)
+            assert found is not None
+            return found
+
+        return self._upper_share(row, orbit.most_folded(irrep, limit + 1))
 
     def _level_of_band(self, irrep: AnyIrrep, orbit: FoldingOrbit) -> float:
         """The same without circles, from what the band leaves of the squared norm."""

@@ -6,7 +6,7 @@ from ..groups import Group
 from ..models.engine import Engine
 from .pilot import Pilot, wanted_degree
 from .settings import Settings
-from .tiers import FIRST_GRID, NOISE, Plan, Tier, choose, ladder, small_tiers
+from .tiers import FIRST_GRID, NOISE, Plan, Tier, choose, ladder, least_circles, small_tiers
 
 
 LEAST_GRID = 1200
@@ -70,7 +70,7 @@ def choices(
         return Choices(group, [*less, tier], len(less))
     degree = _degree(engine, group, n, settings, pilot)
     if settings.estimator == "grid" or settings.degree is not None:
-        tier = Tier(group.exact(degree), settings.circles or 2, NOISE)
+        tier = Tier(group.exact(degree), settings.circles or least_circles(n), NOISE)
         return Choices(group, [*small, tier], len(small))
     tiers = ladder(group, n, degree, 2 * settings.lambda_max)
     if settings.circles is not None:

@@ -20,6 +20,10 @@ FIRST_GRID = 8
 FEW = 8
 """This number of structures come before a better tier for fewer of them."""
 
+LEAST_CIRCLES = 8
+"""Circles beside sets in all: their powers are skewed, and fewer may miss by chance both
+a power and that it scatters."""
+
 
 @dataclass(frozen=True)
 class Tier:
@@ -87,6 +91,15 @@ def small_tiers(group: Group) -> list[Tier]:
     ]
 
 
+def least_circles(n: int) -> int:
+    """Number of circles that each structure gets at least beside a set that is exact.
+
+    :param n: number of structures
+    :return: 2 or more
+    """
+    return max(-(-LEAST_CIRCLES // n), 2)
+
+
 def ladder(group: Group, n: int, highest: int, exact: int) -> list[Tier]:
     """List the tiers for some structures.
 
@@ -105,7 +118,8 @@ def ladder(group: Group, n: int, highest: int, exact: int) -> list[Tier]:
         Tier(group.exact(degree), circles if degree < exact else few, NOISE)
         for degree in range(FIRST_GRID, highest + 1, 2)
     ]
-    start = [Tier(group.exact(FIRST_GRID), 4, NOISE)] if circles > 4 else []
+    least = max(least_circles(n), 4)
+    start = [Tier(group.exact(FIRST_GRID), least, NOISE)] if circles > least else []
     return [*small_tiers(group), *start, *grids]
 
 
