@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .models.point_cloud import PointCloudEngine
     from .models.points.cloud import PointCloud
     from .models.points.output import Output
+    from .pet_ssh.convert import convert_pet_checkpoint
     from .pet_ssh.upgrade import upgrade_pet_checkpoint
     from .purify.classifier import PurifiedClassifier, purify_classifier
     from .purify.run import Purified
@@ -90,6 +91,7 @@ __all__ = [
     "Verdict",
     "analyze",
     "assert_equivariant",
+    "convert_pet_checkpoint",
     "equivariance_error",
     "find_symmetry",
     "group_by_name",
@@ -138,6 +140,7 @@ _HOMES = {
     "Verdict": "measure.verdict",
     "analyze": "measure.analysis",
     "assert_equivariant": "api.equivariance",
+    "convert_pet_checkpoint": "pet_ssh.convert",
     "equivariance_error": "api.equivariance",
     "find_symmetry": "symmetrise.symmetry",
     "group_by_name": "groups.named",

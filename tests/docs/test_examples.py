@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from branches import NEW, branch_model
 from common import energy_info, pet
 
 import metatrain_symmetry
@@ -34,6 +35,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples")
     info = energy_info()
     torch.save(pet(info).get_checkpoint(), folder / "model.ckpt")
+    torch.save(branch_model(NEW)[1], folder / "branch.ckpt")
     lines = DATA.read_text().splitlines(keepends=True)
     count, kept = 0, []
     while count < 20:

@@ -22,7 +22,7 @@ def structure(request):
     return {"molecule": molecule, "crystal": crystal}[request.param]()
 
 
-@pytest.fixture(scope="module", params=["harmonics", "LayerNorm", None])
+@pytest.fixture(scope="module", params=["harmonics", "LayerNorm", "distance", None])
 def model(request):
     return pet_ssh(
         energy_info(), embedding={"l_max": 4, "normalization": request.param}

@@ -29,6 +29,7 @@ EVERY_EMBEDDING = [
     {"l_max": 8, "normalization": "LayerNorm", "keep_distance": False},
     {"l_max": 2, "normalization": "RMSNorm", "length_scale": 1},
     {"l_max": 3, "normalization": None},
+    {"l_max": 3, "normalization": "distance", "keep_distance": False, "length_scale": 1},
 ]
 FEATURIZERS = ["feedforward", "residual"]
 isolated = ase.Atoms("O", positions=[[0.1, 0.2, 0.3]])
@@ -160,6 +161,25 @@ def test_closed_form_of_the_embedding(scale, normalization):
     torch.testing.assert_close(module(edges), expected, rtol=1e-12, atol=1e-12)
 
 
+def test_closed_form_of_the_embedding_that_holds_the_distance():
+    """LayerNorm(b + W (r / s) [1, y, z, x]), written out for degree one."""
+    torch.manual_seed(0)
+    module = GeometryEmbedding(6, 1, 1.5, "distance", False).double()
+    vectors = torch.randn(3, 5, 3, dtype=torch.float64)
+    vectors[1, 2] = 0  # as padding is
+    r = vectors.norm(dim=-1, keepdim=True)
+    harmonics = torch.cat([r, vectors[..., [1, 2, 0]]], dim=-1) / 1.5
+    features = harmonics @ module.linear.weight.T + module.linear.bias
+    centred = features - features.mean(dim=-1, keepdim=True)
+    variance = centred.square().mean(dim=-1, keepdim=True)
+    expected = centred / (variance + module.norm.eps).sqrt()
+    edges = torch.cat([vectors, r], dim=-1).requires_grad_()
+    found = module(edges)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    found.square().sum().backward()
+    assert torch.isfinite(edges.grad).all()
+
+
 @pytest.mark.parametrize("l_max", [1, 3])
 def test_default_embedding_holds_the_irreps_up_to_l_max_and_no_other(l_max):
     """On a sphere the embedding is a polynomial of degree l_max, exactly."""
@@ -194,7 +214,7 @@ def test_default_embedding_holds_the_irreps_up_to_l_max_and_no_other(l_max):
         ({"l_max": True}, "l_max must be a whole number"),
         ({"l_max": 25}, "l_max must be a whole number"),
         ({"lmax": 3}, "has no option 'lmax': did you mean l_max"),
-        ({"normalization": "bounded"}, "'harmonics', 'LayerNorm' or 'RMSNorm'"),
+        ({"normalization": "bounded"}, "'harmonics', 'LayerNorm', 'RMSNorm' or 'distance'"),
         ({"length_scale": 0}, "length_scale must be a positive length"),
         ({"length_scale": float("nan")}, "length_scale must be a positive length"),
         (

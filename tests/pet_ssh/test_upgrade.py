@@ -20,6 +20,7 @@ EMBEDDINGS = [
     {"l_max": 4, "normalization": "LayerNorm"},
     {"l_max": 1, "normalization": "RMSNorm", "length_scale": 0.7},
     {"l_max": 6, "normalization": None},
+    {"l_max": 3, "normalization": "distance"},
 ]
 
 

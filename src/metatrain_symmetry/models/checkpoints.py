@@ -31,3 +31,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             "training, not an exported model."
         )
     return checkpoint
+
+
+L_MAX_NAMES = ("geometry_embedding_l_max", "geometry_embedding_lmax")
+"""What branches of metatrain call the largest degree of PET's harmonics, later first."""
+
+
+def has_harmonics_of_a_branch(checkpoint: Any) -> bool:
+    """Whether a checkpoint is that of a PET with harmonics, which no release can read.
+
+    :param checkpoint: as read from a file
+    """
+    if checkpoint.get("architecture_name") != "pet":
+        return False
+    hypers = checkpoint.get("model_data", {}).get("model_hypers", {})
+    return any(hypers.get(name) is not None for name in L_MAX_NAMES)

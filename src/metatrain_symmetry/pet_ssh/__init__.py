@@ -1,11 +1,12 @@
 """The architecture ``pet_ssh``, laid out as metatrain lays out its own."""
 
+from .convert import convert_pet_checkpoint
 from .model import PetSSH
 from .trainer import Trainer
 from .upgrade import upgrade_pet_checkpoint
 
 
-__all__ = ["PetSSH", "Trainer", "upgrade_pet_checkpoint"]
+__all__ = ["PetSSH", "Trainer", "convert_pet_checkpoint", "upgrade_pet_checkpoint"]
 
 __model__ = PetSSH
 __trainer__ = Trainer

@@ -69,18 +69,23 @@ class GeometryEmbeddingHypers(TypedDict):
     by the cutoff looks safe but makes the high degrees vanish at bond lengths, and with
     them the method.
     """
-    normalization: Literal["harmonics", "LayerNorm", "RMSNorm"] | None = "harmonics"
+    normalization: Literal["harmonics", "LayerNorm", "RMSNorm", "distance"] | None = (
+        "harmonics"
+    )
     """How the values are kept of order one at every distance.
 
     ``harmonics`` divides the harmonics of an edge by their root mean square: a function
     of the distance alone, so the embedding holds the irreps up to ``l_max`` and no other.
-    ``LayerNorm`` and ``RMSNorm`` follow the linear map instead, and mix irreps. ``null``
-    leaves the values as they are.
+    ``LayerNorm`` and ``RMSNorm`` follow the linear map instead, and mix irreps.
+    ``distance`` gives the harmonics of every degree the norm r, and a LayerNorm follows:
+    the form that PET has on branches of metatrain, there without :attr:`keep_distance`.
+    ``null`` leaves the values as they are.
     """
     keep_distance: bool = True
     """Keep PET's own linear map of ``[x, y, z, r]`` and add the harmonics to it.
 
-    The distance r is not among the harmonics. Needed to upgrade a trained PET.
+    The distance r is not among the harmonics, except with the normalization ``distance``.
+    Needed to upgrade a trained PET.
     """
 
 

@@ -83,6 +83,8 @@ def check_range(options: Mapping[str, Any], cutoff: float) -> None:
     :raises ValueError: if they do not.
     """
     l_max, scale = options["l_max"], options["length_scale"]
+    if options["normalization"] == "distance":
+        return  # which is the first power of r for every degree
     if l_max is not None and l_max * math.log10(cutoff / scale) > 17:
         raise ValueError(
             f"geometry_embedding.length_scale = {scale} is too small for l_max = {l_max} "

@@ -16,11 +16,12 @@ from metatrain.utils.pydantic import validate_base_options
 from omegaconf import DictConfig, OmegaConf
 
 from ..io import recover, replacing
-from ..models.checkpoints import read_checkpoint
+from ..models.checkpoints import has_harmonics_of_a_branch, read_checkpoint
 from ..training import complete
 from ..training.continuation import remember
 from ..training.options import check_files
 from .checkpoints import Checkpoint
+from .convert import convert_pet_checkpoint
 from .options import AUTO, automatic_l_max
 from .upgrade import upgrade_pet_checkpoint
 
@@ -58,7 +59,10 @@ def check(
     wanted = _section(options, "architecture.model.geometry_embedding") or {}
     if not _needs_upgrade(checkpoint, source, wanted):
         return options
-    upgraded = upgrade_pet_checkpoint(checkpoint, wanted)
+    if has_harmonics_of_a_branch(checkpoint):
+        upgraded = convert_pet_checkpoint(checkpoint)
+    else:
+        upgraded = upgrade_pet_checkpoint(checkpoint, wanted)
     # a folder of its own, or `--restart auto` could take it for a checkpoint of this run
     path = Path(checkpoint_dir) / "upgraded" / Path(source).name
     _write_atomically(upgraded, path)
@@ -144,7 +148,8 @@ def check_restart(path: str | Path, wanted: str = "pet_ssh") -> None:
     :param wanted: architecture in the options
     :raises ValueError: if the checkpoint cannot be read, or if it holds another one
     """
-    name = read_checkpoint(path)["architecture_name"]
+    checkpoint = read_checkpoint(path)
+    name = checkpoint["architecture_name"]
     if name in PARTS and name != wanted:
         raise ValueError(
             f"The checkpoint '{path}' holds only the {name} that a training fits before "
@@ -157,6 +162,11 @@ def check_restart(path: str | Path, wanted: str = "pet_ssh") -> None:
         raise ValueError(
             f"The checkpoint '{path}' holds a {name!r} model and cannot restart a "
             f"{wanted!r} training{hint}."
+        )
+    if "trainer_ckpt_version" not in checkpoint:
+        raise ValueError(
+            f"The checkpoint '{path}' holds no state of a trainer, so there is nothing to "
+            "continue: give it as `training: finetune: read_from:`."
         )
 
 

@@ -13,6 +13,7 @@ from metatrain.pet import PET
 from metatrain.pet import Trainer as PETTrainer
 
 from ..messages import quoted
+from ..models.checkpoints import has_harmonics_of_a_branch
 from . import checkpoints
 from .checkpoints import Checkpoint
 from .documentation import complete_options
@@ -67,7 +68,12 @@ def upgrade_pet_checkpoint(
 
 def _as_plain_pet(checkpoint: Checkpoint) -> Checkpoint:
     """Copy a checkpoint and bring PET's part to the installed versions."""
-    _check_content(checkpoint)
+    check_content(checkpoint)
+    if has_harmonics_of_a_branch(checkpoint):
+        raise ValueError(
+            "this 'pet' model has harmonics of a branch of metatrain already: "
+            "convert_pet_checkpoint makes it a 'pet_ssh'"
+        )
     name = checkpoint["architecture_name"]
     hypers = checkpoint["model_data"]["model_hypers"]
     embedding = hypers.get("geometry_embedding", {"l_max": None})
@@ -94,7 +100,7 @@ def _as_plain_pet(checkpoint: Checkpoint) -> Checkpoint:
     return checkpoint
 
 
-def _check_content(checkpoint: Any) -> None:
+def check_content(checkpoint: Any) -> None:
     """Make sure that a checkpoint is one, and whole.
 
     :raises ValueError: if it is not.

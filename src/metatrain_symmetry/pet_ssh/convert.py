@@ -1,0 +1,204 @@
+r"""From a PET with harmonics, as branches of metatrain have it, to a ``pet_ssh``.
+
+No release of metatrain has it, as of 2026.4. Two forms are known, both with a LayerNorm
+named ``rmsnorm`` after the edge embedder:
+
+* ``geometry_embedding_l_max`` (since August 2026, versions 18 and 19 of PET's
+  checkpoints): the harmonics of each degree have the norm r. This is our normalization
+  ``distance``.
+* ``geometry_embedding_lmax`` (before): solid harmonics with a bias, which here is part of
+  the column of :math:`R_{00} = 1 / \sqrt{4 \pi}`. This is our ``LayerNorm``, with a
+  length scale of one. Last layers had a leading axis of species then.
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from metatrain.pet import PET
+
+from ..messages import quoted
+from ..models.checkpoints import L_MAX_NAMES, has_harmonics_of_a_branch
+from . import checkpoints
+from .checkpoints import Checkpoint
+from .documentation import complete_options
+from .upgrade import check_content
+
+
+BRANCH_VERSIONS = {18, 19}
+"""Of checkpoints of the first form: what they added to version 16 is neutral."""
+
+OLD_BRANCH, ITS_RELEASE = 16, 13
+"""Version of the latest branch with the second form, and of the release it started from."""
+
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "head_type": ("per_target",),
+    "num_head_layers": (2,),
+    "readout_type": ({"atom_type_gating": False, "hypers": {}}, None),
+    "shallow_ensemble": (None,),
+    "atomic_basis_z_readout": (False, None),
+    "num_experts": (None,),
+    "num_routed_experts": (None,),
+    "num_topk_experts": (None,),
+    "moe_embedding_dim": (16,),
+}
+"""Options of these branches, and values with which the model is that of a release."""
+
+TRAINER = (
+    "trainer_ckpt_version", "train_hypers", "optimizer_state_dict", "scheduler_state_dict",
+    "best_optimizer_state_dict",
+)  # fmt: skip
+
+
+def convert_pet_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
+    """Turn the checkpoint of a PET that has harmonics already into one of a ``pet_ssh``.
+
+    Such models are trained with branches of metatrain, not with releases. The new model
+    makes the same predictions, to rounding. The state of the trainer is dropped: train on
+    by fine-tuning.
+
+    :param checkpoint: what ``torch.load`` reads from a ``.ckpt`` file of a ``pet`` that was
+        trained with ``geometry_embedding_l_max`` or ``geometry_embedding_lmax``. It is not
+        changed.
+    :return: checkpoint of a ``pet_ssh``, to be given to ``torch.save``.
+    :raises ValueError: if the checkpoint is none of such a model, is of an unknown version,
+        or uses other options that releases of metatrain do not have.
+
+    >>> import torch
+    >>> from metatrain_symmetry import convert_pet_checkpoint
+    >>> checkpoint = torch.load("branch.ckpt", weights_only=False)
+    >>> convert_pet_checkpoint(checkpoint)["architecture_name"]
+    'pet_ssh'
+    """
+    check_content(checkpoint)
+    if not has_harmonics_of_a_branch(checkpoint):
+        raise ValueError(
+            f"this {checkpoint['architecture_name']!r} model has no harmonics of a branch "
+            "of metatrain: upgrade_pet_checkpoint adds some to a 'pet' model"
+        )
+    checkpoint = copy.deepcopy(checkpoint)
+    for key in TRAINER:
+        checkpoint.pop(key, None)
+    hypers = checkpoint["model_data"]["model_hypers"]
+    found = {name: hypers.pop(name, None) for name in L_MAX_NAMES}
+    per_degree = found[L_MAX_NAMES[0]] is not None
+    l_max = next(value for value in found.values() if value is not None)
+    options = complete_options(
+        {
+            "l_max": l_max,
+            "length_scale": 1.0,
+            "normalization": "distance" if per_degree else "LayerNorm",
+            "keep_distance": False,
+        }
+    )
+    _drop_neutral(hypers)
+    checkpoint = _as_release(checkpoint, per_degree)
+    for key in ("model_state_dict", "best_model_state_dict"):
+        if checkpoint.get(key) is not None:
+            checkpoint[key] = _converted(checkpoint[key], hypers, l_max, per_degree)
+    hypers["geometry_embedding"] = options
+    checkpoint["architecture_name"] = "pet_ssh"
+    return checkpoint
+
+
+def _drop_neutral(hypers: dict[str, Any]) -> None:
+    """Drop options that change nothing.
+
+    :raises ValueError: if one of them has another value.
+    """
+    for name, values in NEUTRAL.items():
+        if name in hypers and hypers[name] not in values:
+            raise ValueError(
+                f"this model uses the option {name}: {quoted(hypers[name])} of a branch of "
+                "metatrain, which no release has, so that 'pet_ssh' cannot have it either"
+            )
+        hypers.pop(name, None)
+
+
+def _as_release(checkpoint: Checkpoint, per_degree: bool) -> Checkpoint:
+    """Bring all but the harmonics to the installed version of PET.
+
+    :raises ValueError: if that is not known to work.
+    """
+    version = checkpoint["model_ckpt_version"]
+    if per_degree and version in BRANCH_VERSIONS:
+        checkpoint["model_ckpt_version"] = 16
+    if not per_degree and version == OLD_BRANCH and _before_backend(checkpoint):
+        checkpoint["model_ckpt_version"] = ITS_RELEASE
+    try:
+        return checkpoints.upgrade(
+            checkpoint,
+            "model_ckpt_version",
+            checkpoints.MODEL_VERSION,
+            PET.upgrade_checkpoint,
+        )
+    except Exception as error:  # an old version of a branch may lack anything
+        raise ValueError(
+            f"version {version} of this checkpoint is not one that can be converted: "
+            f"metatrain {_reason(error)}"
+        ) from error
+
+
+def _before_backend(checkpoint: Checkpoint) -> bool:
+    return not any(key.startswith("backend.") for key in checkpoint["model_state_dict"])
+
+
+def _reason(error: Exception) -> str:
+    return f"says '{error}'" if isinstance(error, RuntimeError) else "cannot upgrade it"
+
+
+def _converted(
+    state: Mapping[str, Any], hypers: Mapping[str, Any], l_max: int, per_degree: bool
+) -> dict[str, Any]:
+    """Move linear maps and norms into the embeddings; harmonics have no weights.
+
+    :raises ValueError: if they are not where they should be.
+    """
+    layers = [f"backend.gnn_layers.{i}" for i in range(hypers["num_gnn_layers"])]
+    shape = (hypers["d_pet"], (l_max + 1) ** 2)
+    for layer in layers:
+        weight = state.get(f"{layer}.edge_embedder.weight")
+        if weight is None or tuple(weight.shape) != shape:
+            raise ValueError(
+                f"'{layer}.edge_embedder.weight' of shape {shape} is not among the weights "
+                "of this checkpoint: its branch of metatrain is one that we do not know"
+            )
+    found: dict[str, Any] = {}
+    for key, value in state.items():
+        layer, _, name = key.partition(".edge_embedder.")
+        if layer in layers:
+            if name == "bias" and not per_degree:
+                continue
+            if name == "weight" and not per_degree:
+                value = _with_bias(value, state[f"{layer}.edge_embedder.bias"])
+            found[f"{layer}.edge_embedder.linear.{name}"] = value
+            found |= {
+                f"{layer}.edge_embedder.norm.{own}": state[f"{layer}.rmsnorm.{own}"]
+                for own in ("weight", "bias")
+            }
+        elif not _belongs_to_harmonics(key, layers):
+            name, value = _last_layer(key, value)
+            found[name] = value
+    return found
+
+
+def _last_layer(key: str, value: Any) -> tuple[str, Any]:
+    """A weight without the axis of species, where there is one for all of them."""
+    for theirs, ours in ((".weights.0", ".weight"), (".biases.0", ".bias")):
+        if "_last_layers." in key and key.endswith(theirs) and len(value) == 1:
+            return key.removesuffix(theirs) + ours, value[0].clone()
+    return key, value
+
+
+def _belongs_to_harmonics(key: str, layers: list[str]) -> bool:
+    names = ("rmsnorm.", "spherical_harmonics.", "geometry_norm_factors")
+    return any(key.startswith(f"{layer}.{name}") for layer in layers for name in names)
+
+
+def _with_bias(weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Weights with the bias in the column of the constant harmonic."""
+    weight = weight.clone()
+    weight[:, 0] += bias * math.sqrt(4 * math.pi)
+    return weight
