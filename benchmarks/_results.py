@@ -68,13 +68,22 @@ def append_entry(path: Path, entry: dict[str, Any]) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file, whole or not at all.
+    """Write a JSON file, whole or not at all, numbers with seven significant digits.
 
     :param path: the file to make or replace; its folder is made if need be
     :param content: what it will hold
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, _lines(content, 0) + "\n")
+    write_text(path, _lines(_rounded(content), 0) + "\n")
+
+
+def _rounded(value: Any) -> Any:
+    """The same with shorter numbers: the repository keeps results."""
+    if isinstance(value, dict):
+        return {key: _rounded(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(child) for child in value]
+    return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
 def _lines(value: Any, depth: int) -> str:

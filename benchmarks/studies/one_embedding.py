@@ -235,7 +235,7 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
         return {}
     curves, start = curves_of(finished), started(setting)
     final = ends(curves).merge(start, on=["variant", "seed"])
-    tables = {"curves": thinned(curves), "trainings": final, "start": start}
+    tables = {"curves": wide(thinned(curves)), "trainings": final, "start": start}
     text = "\n".join(
         _series.table_of(rows, {name: COLUMNS[name] for name in names})
         for rows, names in ((final, COLUMNS), (start, ("readable", "step")))
@@ -246,13 +246,25 @@ def analyse(trainings: list[Training], setting: Setting) -> dict[str, Any]:
 
 
 def thinned(curves: pd.DataFrame) -> pd.DataFrame:
-    """Every fourth epoch to 40, then every tenth, and the last: tables stay small.
+    """Every fourth epoch to 40, then every twentieth, and the last: tables stay small.
 
     :param curves: of :func:`curves_of`
     """
     last = curves.groupby(["task", "variant", "seed"]).epoch.transform("max")
     early = (curves.epoch <= 40) & (curves.epoch % 4 == 0)
-    return curves[early | (curves.epoch % 10 == 0) | (curves.epoch == last)]
+    return curves[early | (curves.epoch % 20 == 0) | (curves.epoch == last)]
+
+
+def wide(curves: pd.DataFrame) -> pd.DataFrame:
+    """A column for each seed: names of tasks and variants are long.
+
+    :param curves: of :func:`curves_of`
+    :return: ``task``, ``variant``, ``epoch`` and ``seed 0``, ...
+    """
+    names = ["task", "variant", "epoch"]
+    found = curves.pivot(index=names, columns="seed", values="relative_rmse")
+    order = curves[names].drop_duplicates()
+    return order.merge(found.add_prefix("seed ").reset_index(), on=names)
 
 
 def draw(folder: Path) -> None:
@@ -260,11 +272,18 @@ def draw(folder: Path) -> None:
 
     :param folder: with ``curves.csv``
     """
-    curves = pd.read_csv(folder / "curves.csv")
-    names = ["variant", "seed", "epoch"]
-    wide = curves.pivot(index=names, columns="task", values="relative_rmse")
-    shown = {task: task for task in TASKS if task in wide}
-    draw_curves(wide.reset_index(), shown, folder / "epochs.png", TITLE)
+    table = pd.read_csv(folder / "curves.csv")
+    names = ["task", "variant", "epoch"]
+    curves = table.melt(names, var_name="seed", value_name="rmse").dropna()
+    index = ["variant", "seed", "epoch"]
+    shown = curves.pivot(index=index, columns="task", values="rmse").reset_index()
+    # in the order of the plan: variants have the same colour in every figure
+    shown = shown.sort_values(
+        "variant", key=lambda own: own.map(list(dict.fromkeys(table.variant)).index),
+        kind="stable",
+    )  # fmt: skip
+    columns = {task: task for task in TASKS if task in shown}
+    draw_curves(shown, columns, folder / "epochs.png", TITLE)
 
 
 STUDY = Study(
