@@ -1,6 +1,6 @@
 """Error bars against exact values, over seeds, for every channel and every A shown."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from metatrain_symmetry.models import Block, FunctionEngine
 
 VANISHING = 1e-12
 """What the exact grid itself does not know better."""
+
+FAR_DEGREE = 28
 
 VECTOR = Block("force", Irrep(1), "atom", "eV/A")
 
@@ -35,10 +37,19 @@ def force(points):
     return found.roll(-1, dims=-1).unsqueeze(-1)
 
 
-def peak(points):
+def peak(points, sharpness=6):
     """A layer that sees one orientation only: many circles miss it."""
     directions = points / points.norm(dim=-1, keepdim=True)
-    return torch.exp(6 * (directions[:, :1, 2] - 1)).reshape(-1, 1, 1)
+    return torch.exp(sharpness * (directions[:, :1, 2] - 1)).reshape(-1, 1, 1)
+
+
+def beyond(points):
+    """One, and a Legendre polynomial of a degree that no circle looks at."""
+    z = points[:, :1, 2] / points[:, :1].norm(dim=-1)
+    last, legendre = torch.ones_like(z), z
+    for l in range(2, FAR_DEGREE + 1):
+        last, legendre = legendre, ((2 * l - 1) * z * legendre - (l - 1) * last) / l
+    return (1 + 0.1 * (2 * FAR_DEGREE + 1) ** 0.5 * legendre).reshape(-1, 1, 1)
 
 
 def engine_and_structures(count):
@@ -123,13 +134,48 @@ def test_z_scores_of_few_structures(count, degree, largest):
     assert left.relative.median() < largest
 
 
+def residuals(layer, count, seeds, **options):
+    """Residuals of a layer over seeds, and their errors."""
+    _, structures = engine_and_structures(count)
+    engine = FunctionEngine(layers={"layer": layer})
+    found = []
+    for seed in range(seeds):
+        settings = Settings(lambda_max=4, seed=seed, budget=None, **options)
+        table = analyze(engine, structures, settings=settings, progress=False).characters
+        found.append(table[table.channel == "residual"][["share", "stderr"]].iloc[0])
+    return pd.DataFrame(found)
+
+
+@pytest.mark.parametrize("count", [1, 8, 32])
+def test_a_residual_that_no_circle_resolves(count):
+    """What is folded from there is the same for all structures: no average over them."""
+    found = residuals(beyond, count, 6, degree=8)
+    z = (found.share - 0.01 / 1.01) / found.stderr
+    assert z.abs().max() < 3
+    assert abs(z.mean()) < 1
+    assert found.stderr.median() < 0.03
+
+
+def test_circles_that_miss_a_sharp_peak_do_not_replace_the_grid():
+    sharp = partial(peak, sharpness=30)
+    _, structures = engine_and_structures(1)
+    engine = FunctionEngine(layers={"layer": sharp})
+    grid = O3Grid(60, 4, frame=random_frame(99))
+    (spectrum,) = measure_structure(
+        engine, structures[0], grid, [], engine.probes
+    ).spectra.values()
+    truth = 1 - float(spectrum.powers.powers.sum() / spectrum.powers.norm2)
+    found = residuals(sharp, 1, 24, degree=8)
+    assert ((found.share - truth).abs() / found.stderr).max() < 3
+
+
 def test_shares_and_residual_on_one_set_have_the_sum_one():
     engine, structures = engine_and_structures(2)
     settings = Settings(lambda_max=4, degree=12, budget=None)
     report = analyze(engine, structures, settings=settings, progress=False)
     for _, rows in report.characters.groupby("probe"):
-        if set(rows.estimator) == {"grid"}:
-            assert rows.share.sum() == pytest.approx(1, abs=1e-13)
+        assert set(rows.estimator) == {"grid"}
+        assert rows.share.sum() == pytest.approx(1, abs=1e-13)
 
 
 def test_a_small_grid_knows_pseudo_channels_that_circles_do_not():

@@ -185,18 +185,21 @@ def test_circles_do_not_replace_a_set_by_chance(count):
     assert max(abs(z_score()) for _ in range(2000)) < 5
 
 
-def test_circles_replace_a_set_where_they_know_better():
+@pytest.mark.parametrize(
+    ("count", "off", "taken"), [(24, 0, "circles"), (8, 0, "grid"), (24, 2, "grid")]
+)
+def test_many_circles_that_agree_with_a_set_replace_it(count, off, taken):
     irreps = irreps_up_to(0)
     on_set = Powers(irreps, torch.tensor([[1.0, 0.2]]).double(), torch.ones(1).double())
     on_set.tail = 0.1
-    odd = 0.1 + 1e-4 * torch.linspace(-1, 1, 8).double()
+    odd = off + 0.1 + 1e-4 * torch.linspace(-1, 1, count).double()
     powers = torch.stack([1 - odd, odd], dim=1)
     circles = Spectrum(
-        Powers(irreps, powers, torch.ones(8).double()), 1, orbit=Circles(8, 0)
+        Powers(irreps, powers, torch.ones(count).double()), 1, orbit=Circles(count, 0)
     )
     share = combine([Spectrum(on_set, 1)], [circles], irreps)[1]
-    assert share.estimator == "circles"
-    assert share.share == pytest.approx(0.1)
+    assert share.estimator == taken
+    assert share.share == pytest.approx(0.1 if taken == "circles" else 0.2)
 
 
 def test_saved_and_loaded(tmp_path):

@@ -7,7 +7,8 @@ norm per sample, the share of an irrep is the ratio of means over structures,
 A point set in a random frame (a grid, the orbit of a finite group) gives the channels of
 its band on every structure that has one; what it folds back from beyond is known through
 the mixing matrix from the circles of the same structure, and is subtracted (see
-:mod:`.folding`). Circles give the other channels, and what lies beyond all of them.
+:mod:`.folding`). So does what lies beyond all channels, where the set resolves them.
+Circles give the rest.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +18,14 @@ import numpy as np
 
 from ..groups.base import AnyIrrep, folds
 from ..models.engine import Block
-from .errors import Replicates, doubt, ratio
+from .errors import SEEN, Replicates, doubt, ratio
 from .folding import Folding
 from .resolver import Spectrum
 from .structure import Measured
+
+
+MANY_CIRCLES = 24
+"""Circles in all from which on their scatter is believed where a set says otherwise."""
 
 
 @dataclass
@@ -144,7 +149,7 @@ class _Probe:
             found.append(self._of_sets(irrep, sets))
         known = [share for share in found if share.stderr == share.stderr]
         if known:
-            return known[_better([share.stderr for share in known], circles)]
+            return known[_better([(s.share, s.stderr) for s in known], circles)]
         return self._mixed(irrep) if sets and circles else found[0]
 
     def _of_sets(
@@ -169,6 +174,7 @@ class _Probe:
             if c is not None and irrep in c.powers.irreps
         ]
         share, error = ratio(parts, self.population)
+        error = float(np.hypot(error, self.folding.shared([irrep])))
         return self._row(irrep, share, error, "mixed")
 
     def _of_circles(
@@ -185,7 +191,7 @@ class _Probe:
             known = [self.folding.beyond(self.irreps, self.population)]
             known += [self._of_circles(self._beyond, circles)]
             found = [one for one in known if one is not None]
-            return found[_better([error for _, error in found], circles)]
+            return found[_better(found, circles)]
         sets = [g if g is not None else c for g, c in self.pairs]
         parts = [_replicates(self._beyond, s) for s in sets if s is not None]
         for part, spectrum in zip(parts, sets, strict=True):
@@ -206,14 +212,21 @@ class _Probe:
         return (spectrum.powers.norm2 - powers).numpy()
 
 
-def _better(errors: Sequence[float], circles: Sequence[Spectrum]) -> int:
-    """Which of several to take: circles where they surely know much better.
+def _better(found: Sequence[tuple[float, float]], circles: Sequence[Spectrum]) -> int:
+    """Which of several estimates to take: another one where it surely knows much better.
 
-    :param errors: of a set first, of circles last
+    Powers along circles are skewed: a few circles may miss both a power and that it
+    scatters. So they have to be many, and to agree with the first estimate.
+
+    :param found: values and errors, in order of preference
+    :param circles: of the same structures
     """
-    best = int(np.argmin(errors))
+    (first, bar), best = found[0], int(np.argmin([error for _, error in found]))
+    several = sum(len(c.powers.norm2) for c in circles)
+    if several < MANY_CIRCLES or not abs(found[best][0] - first) <= SEEN * bar:
+        return 0
     sure = doubt(sum(len(c.powers.norm2) - 1 for c in circles))
-    return best if errors[best] * sure < errors[0] / 2 else 0
+    return best if found[best][1] * sure < bar / 2 else 0
 
 
 def _power(irrep: AnyIrrep) -> Callable[[Spectrum], np.ndarray]:

@@ -3,10 +3,11 @@ r"""What point sets in random frames fold back: subtracted, its noise bounded.
 With p the projections on a set and M its mixing matrix (see
 :mod:`metatrain_symmetry.groups.mixing`), ``E p_α = B_α + Σ_β M_αβ B_β`` over the β beyond
 the band. The sum, f, is estimated from circles of the same structure and subtracted. What
-remains is noise of the frame: ``p_α = |c + F|²`` with coefficients c of the channel and F
-folded on top of them, ``E |F|² = f``, so that by Cauchy-Schwarz the standard deviation is
-at most ``2 sqrt(B_α f)`` plus that of ``|F|²`` itself, ``sqrt(2) f`` for a single degree of
-freedom.
+the circles do not resolve is taken to have the mean of ``M_αβ`` over the next β, and the
+largest deviation from this mean is an error that all structures share. What remains is
+noise of the frame: ``p_α = |c + F|²`` with coefficients c of the channel and F folded on
+top of them, ``E |F|² = f``, so that by Cauchy-Schwarz the standard deviation is at most
+``2 sqrt(B_α f)`` plus that of ``|F|²`` itself, ``sqrt(2) f`` for one degree of freedom.
 
 The squared norm itself is averaged over the set, exactly up to its degree; its variance is
 that of the quadrature of a scalar function, ``Σ_β M_0β B^q_β`` with the powers of
@@ -15,11 +16,13 @@ that of the quadrature of a scalar function, ``Σ_β M_0β B^q_β`` with the pow
 What lies beyond the irreps is ``r = h - Σ_α c_α``. The products of the c with themselves
 are exact on the set, and those of c with r are the ``c · F`` above, so that both cancel in
 ``<|h|²> - Σ_α p_α = <|r|²> - Σ_α |F_α|²``, whose mean is ``Σ_β B_β - Σ_α f_α``: adding what
-is folded gives the residual without a bias. The set averages ``|r|²`` exactly but for the
-part ``r_2`` of r beyond half of its degree. What that adds, ``q = 2 r_1 · r_2 + |r_2|²``,
-is averaged as any scalar is: with m the largest ``M_0β`` beyond the degree, the variance is
-at most ``m (<q²> - <q>²)``, here that of normal variables, ``m (4 |r_1|² |r_2|² + 2
-|r_2|⁴)``. The ``|F_α|²`` count as squares of one normal variable for each α.
+is folded gives the residual without a bias.
+
+The set averages ``|r|²`` exactly but for the part ``r_2`` of r beyond half of its degree.
+What that adds, ``q = 2 r_1 · r_2 + |r_2|²``, is averaged as any scalar is: with m the
+largest ``M_0β`` beyond the degree, the variance is at most ``m (<q²> - <q>²)``. For the
+bracket, that of normal variables is taken, ``4 |r_1|² |r_2|² + 2 |r_2|⁴``, and the
+``|F_α|²`` count as squares of one normal variable for each α.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -28,7 +31,7 @@ import numpy as np
 
 from ..groups.base import AnyIrrep, FoldingOrbit, Orbit, folds
 from ..groups.folding import MARGIN, folding_matrix
-from .errors import Replicates, ratio
+from .errors import Replicates, ratio, widening
 from .quadrature import quadrature_variance
 from .resolver import Spectrum
 
@@ -58,7 +61,21 @@ class Folding:
         :param population: see :func:`~.errors.ratio`
         :return: share and standard error
         """
-        return ratio(self.parts(irrep, pairs), population)
+        share, error = ratio(self.parts(irrep, pairs), population)
+        return share, float(np.hypot(error, self.shared([irrep])))
+
+    def shared(self, irreps: Sequence[AnyIrrep]) -> float:
+        """Error of what irreps collect from beyond the circles, alike in all structures.
+
+        :param irreps: within the band of every set
+        :return: as a share; zero where there are no circles, whose part is noise then
+        """
+        most = 0.0
+        for g, c in self.pairs:
+            if g is not None and c is not None and folds(g.orbit):
+                most = max(most, _collected(g.orbit, irreps, c.powers.limit)[1])
+        beyond = self._upper_share(lambda c: np.zeros(len(c.powers.irreps)), 1.0)
+        return most * beyond if beyond > ROUNDING else 0.0
 
     def parts(self, irrep: AnyIrrep, pairs: Sequence[Pair]) -> list[Replicates]:
         """Powers without what is folded, with the noise that this leaves.
@@ -105,7 +122,8 @@ class Folding:
         distinct = _distinct(orbits)
         spread = max(self._spread(irreps, orbit, max(share, 0.0)) for orbit in distinct)
         self._add_noise(parts, share, spread, distinct)
-        return ratio(parts, population)
+        share, error = ratio(parts, population)
+        return share, float(np.hypot(error, self.shared(irreps)))
 
     def _add_noise(
         self,
@@ -127,12 +145,9 @@ class Folding:
         kept = [spectrum.powers.irreps.index(irrep) for irrep in irreps]
         h = spectrum.powers.norm2.numpy() / samples
         b = h - spectrum.powers.powers[:, kept].sum(dim=1).numpy() / samples
-        rows = [_row(spectrum.orbit, irrep, circles) for irrep in irreps]
-        row = np.sum([row for row in rows if row is not None], axis=0)
-        folded = (circles.powers.powers.numpy() @ row) / circles.n_samples
-        noise = (ROUNDING * float(h.mean())) ** 2
-        if len(folded) > 1:
-            noise += float(folded.var(ddof=1)) / len(folded)
+        folded = _folded(spectrum.orbit, irreps, circles)
+        assert folded is not None
+        noise = (ROUNDING * float(h.mean())) ** 2 + _variance(folded)
         return Replicates(b + folded.mean(), h, noise)
 
     def _spread(
@@ -149,7 +164,7 @@ class Folding:
             for row in (np.linalg.norm(matrix[rows], axis=0), far)
         )
         most = orbit.most_folded(family(0)[0], orbit.degree + 1)
-        variance = most * (4 * share * outside + 2 * outside**2)
+        variance = most * (4 * max(share, outside) * outside + 2 * outside**2)
         return float(np.sqrt(variance) + np.sqrt(2) * below)
 
     def _upper_share(self, row: Callable[[Spectrum], np.ndarray], most: float) -> float:
@@ -184,12 +199,11 @@ class Folding:
         tail = spectrum.powers.tail / samples
         if tail > ROUNDING * part.h.mean():
             part.noise = noise_of(tail, float(powers.mean())) ** 2
-        row = _row(spectrum.orbit, irrep, circles)
-        if row is not None and circles is not None:
-            folded = (circles.powers.powers.numpy() @ row) / circles.n_samples
+        folded = _folded(spectrum.orbit, [irrep], circles)
+        if folded is not None:
             part.b = part.b - folded.mean()
             if len(folded) > 1:
-                part.noise = float(folded.var(ddof=1)) / len(folded)
+                part.noise = _variance(folded)
         return part
 
     def _level(self, irrep: AnyIrrep, orbit: FoldingOrbit) -> float:
@@ -234,6 +248,46 @@ def noise_of(folded: float, power: float) -> float:
 def _distinct(orbits: Iterable[Orbit | None]) -> list[FoldingOrbit]:
     """One orbit of each kind that folds, whatever its frame."""
     return list({o.points: o for o in orbits if folds(o)}.values())
+
+
+def _variance(several: np.ndarray) -> float:
+    """Variance of the mean of a few, widened as errors are; zero of one alone."""
+    if len(several) < 2:
+        return 0.0
+    wider = widening(len(several) - 1)
+    return float(several.var(ddof=1)) / len(several) * wider**2
+
+
+def _folded(
+    orbit: Orbit | None, irreps: Sequence[AnyIrrep], circles: Spectrum | None
+) -> np.ndarray | None:
+    """What is folded into some irreps, per sample, as each circle says."""
+    rows = [_row(orbit, irrep, circles) for irrep in irreps]
+    if circles is None or not folds(orbit):
+        return None
+    powers = circles.powers.powers.numpy()
+    row = np.sum([row for row in rows if row is not None], axis=0)
+    norm = circles.powers.norm2.numpy()
+    beyond = norm - powers.sum(axis=1)
+    if abs(beyond.mean()) < ROUNDING * norm.mean():
+        beyond = np.zeros_like(beyond)
+    mean, _ = _collected(orbit, irreps, circles.powers.limit)
+    found: np.ndarray = (powers @ row + mean * beyond) / circles.n_samples
+    return found
+
+
+def _collected(
+    orbit: FoldingOrbit, irreps: Sequence[AnyIrrep], limit: int
+) -> tuple[float, float]:
+    """Share that some irreps collect of one beyond a degree: mean, largest deviation."""
+    rows, columns = (
+        orbit.points.family(orbit.lambda_max),
+        orbit.points.family(limit + MARGIN),
+    )
+    matrix = folding_matrix(orbit.points, orbit.lambda_max, limit + MARGIN)
+    own = matrix[[irrep in irreps for irrep in rows]].sum(axis=0)
+    own = own[[irrep.degree > limit for irrep in columns]]
+    return float(own.mean()), float(abs(own - own.mean()).max())
 
 
 def _upper(parts: Sequence[Replicates]) -> float:

@@ -25,8 +25,8 @@ class Settings(BaseModel):
     :param max_degree: largest degree that is chosen
     :param tolerance: share of the squared norm beyond ``lambda_max`` up to which a
         spectrum counts as converged
-    :param circles: circles on each structure; None takes about 100 in all, of a grid that
-        is asked for 8
+    :param circles: circles on each structure, at least 2; None takes about 100 in all, or
+        8 in all beside a grid of a given degree
     :param max_evaluations: evaluations that ``hybrid`` may spend on grids that are exact
         up to ``lambda_max``
     :param memory: budget for one evaluation, and for the sums of one structure, each,

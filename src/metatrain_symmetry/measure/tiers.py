@@ -106,7 +106,7 @@ def ladder(group: Group, n: int, highest: int, exact: int) -> list[Tier]:
     :param group: whose sets and circles are taken
     :param n: number of structures
     :param highest: degree of the largest exact set, 8 or more
-    :param exact: degree from which on circles give only what lies beyond λmax
+    :param exact: degree from which on sets resolve all irreps up to λmax
     :return: ascending in cost
     """
     if group.finite:

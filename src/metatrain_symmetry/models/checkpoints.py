@@ -1,5 +1,6 @@
 """Reads checkpoint files of metatrain, of any architecture."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,5 +45,24 @@ def has_harmonics_of_a_branch(checkpoint: Any) -> bool:
     """
     if checkpoint.get("architecture_name") != "pet":
         return False
-    hypers = checkpoint.get("model_data", {}).get("model_hypers", {})
-    return any(hypers.get(name) is not None for name in L_MAX_NAMES)
+    found: Any = checkpoint
+    for key in ("model_data", "model_hypers"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return isinstance(found, Mapping) and any(
+        found.get(name) is not None for name in L_MAX_NAMES
+    )
+
+
+def refuse_branch(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Refuse a PET with harmonics of a branch of metatrain, and say what to do.
+
+    :param path: where it was read from
+    :param checkpoint: its dictionary
+    :raises ValueError: if it is one
+    """
+    if has_harmonics_of_a_branch(checkpoint):
+        raise ValueError(
+            f"'{path}' holds a PET with harmonics of a branch of metatrain, which no "
+            "release can read: make it a pet_ssh with "
+            "metatrain_symmetry.convert_pet_checkpoint"
+        )

@@ -7,7 +7,7 @@ from typing import Any
 from metatrain.utils.io import is_exported_file, load_model, model_from_checkpoint
 
 from ..places import input_file
-from .checkpoints import Checkpoint, has_harmonics_of_a_branch, read_checkpoint
+from .checkpoints import Checkpoint, read_checkpoint, refuse_branch
 
 
 STATES = {"best": "best_model_state_dict", "latest": "model_state_dict"}
@@ -74,12 +74,7 @@ def load(
         checkpoint = read_checkpoint(path)
     except ValueError as error:
         raise _unreadable(path) from error
-    if has_harmonics_of_a_branch(checkpoint):
-        raise ValueError(
-            f"'{path}' holds a PET with harmonics of a branch of metatrain, which no "
-            "release can read: make it a pet_ssh with "
-            "metatrain_symmetry.convert_pet_checkpoint"
-        )
+    refuse_branch(path, checkpoint)
     return _from_checkpoint(path, checkpoint, state)
 
 

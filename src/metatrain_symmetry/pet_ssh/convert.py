@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from metatrain.pet import PET
+from metatrain.utils.architectures import get_default_hypers
 
 from ..messages import quoted
 from ..models.checkpoints import L_MAX_NAMES, has_harmonics_of_a_branch
@@ -30,13 +31,13 @@ from .upgrade import check_content
 BRANCH_VERSIONS = {18, 19}
 """Of checkpoints of the first form: what they added to version 16 is neutral."""
 
-OLD_BRANCH, ITS_RELEASE = 16, 13
-"""Version of the latest branch with the second form, and of the release it started from."""
+OLD_BRANCH, ITS_RELEASE = {14, 15, 16}, 13
+"""Versions of the latest branch with the second form, and of the release before them. Its
+weights are not those of a backend, which releases have from 16 on."""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "head_type": ("per_target",),
     "num_head_layers": (2,),
-    "readout_type": ({"atom_type_gating": False, "hypers": {}}, None),
     "shallow_ensemble": (None,),
     "atomic_basis_z_readout": (False, None),
     "num_experts": (None,),
@@ -75,8 +76,9 @@ def convert_pet_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
     check_content(checkpoint)
     if not has_harmonics_of_a_branch(checkpoint):
         raise ValueError(
-            f"this {checkpoint['architecture_name']!r} model has no harmonics of a branch "
-            "of metatrain: upgrade_pet_checkpoint adds some to a 'pet' model"
+            f"this {checkpoint['architecture_name']!r} model is not a 'pet' model with "
+            "harmonics of a branch of metatrain: upgrade_pet_checkpoint gives some to a "
+            "'pet' model that has none"
         )
     checkpoint = copy.deepcopy(checkpoint)
     for key in TRAINER:
@@ -95,8 +97,9 @@ def convert_pet_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
     )
     _drop_neutral(hypers)
     checkpoint = _as_release(checkpoint, per_degree)
+    _check_options(hypers)
     for key in ("model_state_dict", "best_model_state_dict"):
-        if checkpoint.get(key) is not None:
+        if isinstance(checkpoint.get(key), Mapping):
             checkpoint[key] = _converted(checkpoint[key], hypers, l_max, per_degree)
     hypers["geometry_embedding"] = options
     checkpoint["architecture_name"] = "pet_ssh"
@@ -104,17 +107,33 @@ def convert_pet_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _drop_neutral(hypers: dict[str, Any]) -> None:
-    """Drop options that change nothing.
-
-    :raises ValueError: if one of them has another value.
-    """
+    """Drop options that change nothing."""
     for name, values in NEUTRAL.items():
-        if name in hypers and hypers[name] not in values:
-            raise ValueError(
-                f"this model uses the option {name}: {quoted(hypers[name])} of a branch of "
-                "metatrain, which no release has, so that 'pet_ssh' cannot have it either"
-            )
-        hypers.pop(name, None)
+        if hypers.get(name, ...) in values:
+            del hypers[name]
+    readout = hypers.get("readout_type", ...)
+    gated = (
+        readout.get("atom_type_gating", ...) if isinstance(readout, Mapping) else readout
+    )
+    if gated in (False, None):
+        del hypers["readout_type"]
+
+
+def _check_options(hypers: Mapping[str, Any]) -> None:
+    """Refuse what releases of PET do not have.
+
+    :raises ValueError: if there is any.
+    """
+    known = get_default_hypers("pet")["model"]
+    wrong = [name for name in hypers if name not in known]
+    numbers = ("d_head", "num_gnn_layers")
+    wrong += [name for name in numbers if not isinstance(hypers.get(name), int)]
+    if wrong:
+        raise ValueError(
+            f"this model uses the option {wrong[0]}: {quoted(hypers.get(wrong[0]))} of a "
+            "branch of metatrain, which no release has, so that 'pet_ssh' cannot have it "
+            "either"
+        )
 
 
 def _as_release(checkpoint: Checkpoint, per_degree: bool) -> Checkpoint:
@@ -122,10 +141,10 @@ def _as_release(checkpoint: Checkpoint, per_degree: bool) -> Checkpoint:
 
     :raises ValueError: if that is not known to work.
     """
-    version = checkpoint["model_ckpt_version"]
+    version = checkpoint.get("model_ckpt_version")
     if per_degree and version in BRANCH_VERSIONS:
         checkpoint["model_ckpt_version"] = 16
-    if not per_degree and version == OLD_BRANCH and _before_backend(checkpoint):
+    if not per_degree and version in OLD_BRANCH and _before_backend(checkpoint):
         checkpoint["model_ckpt_version"] = ITS_RELEASE
     try:
         return checkpoints.upgrade(
@@ -136,17 +155,14 @@ def _as_release(checkpoint: Checkpoint, per_degree: bool) -> Checkpoint:
         )
     except Exception as error:  # an old version of a branch may lack anything
         raise ValueError(
-            f"version {version} of this checkpoint is not one that can be converted: "
-            f"metatrain {_reason(error)}"
+            f"version {version} of this checkpoint is not one that can be converted: known "
+            "are 18 and 19 with geometry_embedding_l_max, and 11 to 16 with "
+            "geometry_embedding_lmax"
         ) from error
 
 
 def _before_backend(checkpoint: Checkpoint) -> bool:
     return not any(key.startswith("backend.") for key in checkpoint["model_state_dict"])
-
-
-def _reason(error: Exception) -> str:
-    return f"says '{error}'" if isinstance(error, RuntimeError) else "cannot upgrade it"
 
 
 def _converted(
@@ -157,14 +173,8 @@ def _converted(
     :raises ValueError: if they are not where they should be.
     """
     layers = [f"backend.gnn_layers.{i}" for i in range(hypers["num_gnn_layers"])]
-    shape = (hypers["d_pet"], (l_max + 1) ** 2)
     for layer in layers:
-        weight = state.get(f"{layer}.edge_embedder.weight")
-        if weight is None or tuple(weight.shape) != shape:
-            raise ValueError(
-                f"'{layer}.edge_embedder.weight' of shape {shape} is not among the weights "
-                "of this checkpoint: its branch of metatrain is one that we do not know"
-            )
+        _check_layer(state, layer, (hypers["d_pet"], (l_max + 1) ** 2))
     found: dict[str, Any] = {}
     for key, value in state.items():
         layer, _, name = key.partition(".edge_embedder.")
@@ -182,6 +192,32 @@ def _converted(
             name, value = _last_layer(key, value)
             found[name] = value
     return found
+
+
+def _check_layer(state: Mapping[str, Any], layer: str, shape: tuple[int, int]) -> None:
+    """Make sure that the embedding of a layer is a linear map and a norm.
+
+    :raises ValueError: if it is not.
+    """
+    wanted = {
+        f"{layer}.edge_embedder.weight": shape,
+        f"{layer}.edge_embedder.bias": shape[:1],
+        f"{layer}.rmsnorm.weight": shape[:1],
+        f"{layer}.rmsnorm.bias": shape[:1],
+    }
+    for name, size in wanted.items():
+        if name not in state or tuple(state[name].shape) != size:
+            raise ValueError(
+                f"'{name}' of shape {size} is not among the weights of this checkpoint: it "
+                "is of a branch of metatrain that we do not know, or has been fine-tuned "
+                "with LoRA"
+            )
+    for name in state:
+        if name.startswith(f"{layer}.edge_embedder.") and name not in wanted:
+            raise ValueError(
+                "this model's edge embedder has been replaced (by LoRA fine-tuning?) and "
+                "cannot be converted"
+            )
 
 
 def _last_layer(key: str, value: Any) -> tuple[str, Any]:

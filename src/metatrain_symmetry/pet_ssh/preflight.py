@@ -163,7 +163,7 @@ def check_restart(path: str | Path, wanted: str = "pet_ssh") -> None:
             f"The checkpoint '{path}' holds a {name!r} model and cannot restart a "
             f"{wanted!r} training{hint}."
         )
-    if "trainer_ckpt_version" not in checkpoint:
+    if wanted == "pet_ssh" and "optimizer_state_dict" not in checkpoint:
         raise ValueError(
             f"The checkpoint '{path}' holds no state of a trainer, so there is nothing to "
             "continue: give it as `training: finetune: read_from:`."

@@ -13,7 +13,7 @@ from metatrain.utils.architectures import get_default_hypers, import_architectur
 from metatrain.utils.io import model_from_checkpoint
 from metatrain.utils.metadata import merge_metadata
 
-from ..models.checkpoints import Checkpoint, read_checkpoint
+from ..models.checkpoints import Checkpoint, read_checkpoint, refuse_branch
 from ..models.states import STATES
 
 
@@ -29,6 +29,7 @@ def read_pet(path: str | Path) -> Checkpoint:
     :return: its dictionary, the model's part upgraded to the installed version
     """
     checkpoint = read_checkpoint(path)
+    refuse_branch(path, checkpoint)
     name = checkpoint["architecture_name"]
     if name not in ARCHITECTURES:
         raise ValueError(
