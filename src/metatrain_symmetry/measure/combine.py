@@ -24,6 +24,9 @@ from .resolver import Spectrum
 from .structure import Measured
 
 
+ROUNDED = 4
+"""Roundings of the squared norm up to which nothing is left of it."""
+
 MANY_CIRCLES = 24
 """Circles in all from which on their scatter is believed where a set says otherwise."""
 
@@ -188,9 +191,12 @@ class _Probe:
         """What lies beyond the irreps: small as it is, not one minus a sum of shares."""
         circles = [c for _, c in self.pairs if c is not None]
         if len(circles) == len(self.pairs) and all(self._resolved(c) for c in circles):
-            known = [self.folding.beyond(self.irreps, self.population)]
-            known += [self._of_circles(self._beyond, circles)]
-            found = [one for one in known if one is not None]
+            of_circles = self._of_circles(self._beyond, circles)
+            left = self.folding.beyond(self.irreps, self.population, self.epsilon)
+            # a difference of large numbers: nothing but rounding where it is as small
+            if left is None or left[0] <= ROUNDED * self.epsilon:
+                return of_circles
+            found = [left, of_circles]
             return found[_better(found, circles)]
         sets = [g if g is not None else c for g, c in self.pairs]
         parts = [_replicates(self._beyond, s) for s in sets if s is not None]

@@ -98,12 +98,13 @@ class Folding:
         return parts
 
     def beyond(
-        self, irreps: Sequence[AnyIrrep], population: int
+        self, irreps: Sequence[AnyIrrep], population: int, epsilon: float = 2.0**-52
     ) -> tuple[float, float] | None:
         """Share of what lies beyond some irreps, where every structure has set and circles.
 
         :param irreps: what is not counted
         :param population: see :func:`~.errors.ratio`
+        :param epsilon: relative rounding error of the values
         :return: share and standard error; None where a set does not resolve the irreps, or
             where circles are missing
         """
@@ -123,7 +124,7 @@ class Folding:
         spread = max(self._spread(irreps, orbit, max(share, 0.0)) for orbit in distinct)
         self._add_noise(parts, share, spread, distinct)
         share, error = ratio(parts, population)
-        return share, float(np.hypot(error, self.shared(irreps)))
+        return share, float(np.linalg.norm([error, self.shared(irreps), epsilon]))
 
     def _add_noise(
         self,
