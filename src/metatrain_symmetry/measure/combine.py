@@ -7,7 +7,7 @@ norm per sample, the share of an irrep is the ratio of means over structures,
 A point set in a random frame (a grid, the orbit of a finite group) gives the channels of
 its band on every structure that has one; what it folds back from beyond is known through
 the mixing matrix from the circles of the same structure, and is subtracted (see
-:mod:`.folding`). So does what lies beyond all channels, where the set resolves them.
+:mod:`.folding`). Where it resolves all channels, it also gives what lies beyond them.
 Circles give the rest.
 """
 

@@ -26,10 +26,11 @@ bracket, that of normal variables is taken, ``4 |r_1|² |r_2|² + 2 |r_2|⁴``, 
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ..groups.base import AnyIrrep, FoldingOrbit, Orbit, folds
+from ..groups.base import AnyIrrep, FoldingOrbit, Orbit, PointSet, folds
 from ..groups.folding import MARGIN, folding_matrix
 from .errors import Replicates, ratio, widening
 from .quadrature import quadrature_variance
@@ -73,9 +74,8 @@ class Folding:
         most = 0.0
         for g, c in self.pairs:
             if g is not None and c is not None and folds(g.orbit):
-                most = max(most, _collected(g.orbit, irreps, c.powers.limit)[1])
-        beyond = self._upper_share(lambda c: np.zeros(len(c.powers.irreps)), 1.0)
-        return most * beyond if beyond > ROUNDING else 0.0
+                most = max(most, _collected(g.orbit, tuple(irreps), c.powers.limit)[1])
+        return most * self._unresolved if self._unresolved > ROUNDING else 0.0
 
     def parts(self, irrep: AnyIrrep, pairs: Sequence[Pair]) -> list[Replicates]:
         """Powers without what is folded, with the noise that this leaves.
@@ -170,14 +170,23 @@ class Folding:
 
     def _upper_share(self, row: Callable[[Spectrum], np.ndarray], most: float) -> float:
         """Upper estimate of a weighted sum of powers, from circles."""
-        known, beyond = [], []
+        known = []
         for _, c in self.pairs:
             if c is not None:
-                powers = c.powers.powers.numpy() / c.n_samples
+                powers, norm = c.powers.powers.numpy(), c.powers.norm2.numpy()
+                known.append(Replicates(powers @ row(c) / c.n_samples, norm / c.n_samples))
+        return _upper(known) + most * self._unresolved
+
+    @cached_property
+    def _unresolved(self) -> float:
+        """Upper estimate of the share that the circles do not resolve."""
+        parts = []
+        for _, c in self.pairs:
+            if c is not None:
                 norm = c.powers.norm2.numpy() / c.n_samples
-                known.append(Replicates(powers @ row(c), norm))
-                beyond.append(Replicates(norm - powers.sum(axis=1), norm))
-        return _upper(known) + most * _upper(beyond)
+                rest = norm - c.powers.powers.numpy().sum(axis=1) / c.n_samples
+                parts.append(Replicates(rest, norm))
+        return _upper(parts) if parts else 0.0
 
     def _norms(self, orbit: FoldingOrbit) -> float:
         """Relative variance of the squared norm as the set averages it."""
@@ -272,20 +281,24 @@ def _folded(
     beyond = norm - powers.sum(axis=1)
     if abs(beyond.mean()) < ROUNDING * norm.mean():
         beyond = np.zeros_like(beyond)
-    mean, _ = _collected(orbit, irreps, circles.powers.limit)
+    mean, _ = _collected(orbit, tuple(irreps), circles.powers.limit)
     found: np.ndarray = (powers @ row + mean * beyond) / circles.n_samples
     return found
 
 
 def _collected(
-    orbit: FoldingOrbit, irreps: Sequence[AnyIrrep], limit: int
+    orbit: FoldingOrbit, irreps: tuple[AnyIrrep, ...], limit: int
 ) -> tuple[float, float]:
     """Share that some irreps collect of one beyond a degree: mean, largest deviation."""
-    rows, columns = (
-        orbit.points.family(orbit.lambda_max),
-        orbit.points.family(limit + MARGIN),
-    )
-    matrix = folding_matrix(orbit.points, orbit.lambda_max, limit + MARGIN)
+    return _collected_by(orbit.points, orbit.lambda_max, irreps, limit)
+
+
+@lru_cache(maxsize=256)
+def _collected_by(
+    points: PointSet, lambda_max: int, irreps: tuple[AnyIrrep, ...], limit: int
+) -> tuple[float, float]:
+    rows, columns = points.family(lambda_max), points.family(limit + MARGIN)
+    matrix = folding_matrix(points, lambda_max, limit + MARGIN)
     own = matrix[[irrep in irreps for irrep in rows]].sum(axis=0)
     own = own[[irrep.degree > limit for irrep in columns]]
     return float(own.mean()), float(abs(own - own.mean()).max())

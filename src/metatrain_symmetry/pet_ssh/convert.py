@@ -28,8 +28,11 @@ from .documentation import complete_options
 from .upgrade import check_content
 
 
-BRANCH_VERSIONS = {18, 19}
+NEW_VERSIONS = {18, 19}
 """Of checkpoints of the first form: what they added to version 16 is neutral."""
+
+OLD_VERSIONS = set(range(11, 17))
+"""Of checkpoints of the second form."""
 
 OLD_BRANCH, ITS_RELEASE = {14, 15, 16}, 13
 """Versions of the latest branch with the second form, and of the release before them. Its
@@ -99,7 +102,7 @@ def convert_pet_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
     checkpoint = _as_release(checkpoint, per_degree)
     _check_options(hypers)
     for key in ("model_state_dict", "best_model_state_dict"):
-        if isinstance(checkpoint.get(key), Mapping):
+        if checkpoint.get(key) is not None:
             checkpoint[key] = _converted(checkpoint[key], hypers, l_max, per_degree)
     hypers["geometry_embedding"] = options
     checkpoint["architecture_name"] = "pet_ssh"
@@ -142,23 +145,22 @@ def _as_release(checkpoint: Checkpoint, per_degree: bool) -> Checkpoint:
     :raises ValueError: if that is not known to work.
     """
     version = checkpoint.get("model_ckpt_version")
-    if per_degree and version in BRANCH_VERSIONS:
-        checkpoint["model_ckpt_version"] = 16
-    if not per_degree and version in OLD_BRANCH and _before_backend(checkpoint):
-        checkpoint["model_ckpt_version"] = ITS_RELEASE
-    try:
-        return checkpoints.upgrade(
-            checkpoint,
-            "model_ckpt_version",
-            checkpoints.MODEL_VERSION,
-            PET.upgrade_checkpoint,
-        )
-    except Exception as error:  # an old version of a branch may lack anything
+    if version not in (NEW_VERSIONS if per_degree else OLD_VERSIONS):
         raise ValueError(
             f"version {version} of this checkpoint is not one that can be converted: known "
             "are 18 and 19 with geometry_embedding_l_max, and 11 to 16 with "
             "geometry_embedding_lmax"
-        ) from error
+        )
+    if per_degree:
+        checkpoint["model_ckpt_version"] = 16
+    elif version in OLD_BRANCH and _before_backend(checkpoint):
+        checkpoint["model_ckpt_version"] = ITS_RELEASE
+    return checkpoints.upgrade(
+        checkpoint,
+        "model_ckpt_version",
+        checkpoints.MODEL_VERSION,
+        PET.upgrade_checkpoint,
+    )
 
 
 def _before_backend(checkpoint: Checkpoint) -> bool:
